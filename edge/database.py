@@ -1,0 +1,185 @@
+"""The two ways from the edge to the data, and there is no third.
+
+Work for a user goes to PostgREST with the user's own token, so that row level security decides. Work of the system (a
+verified webhook, a job) calls one named function of the schema `private` as the login role `edge`.
+"""
+
+import re
+from typing import Any
+
+import httpx
+import msgspec
+import psycopg
+import structlog
+from postgrest import AsyncPostgrestClient
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
+
+from edge.auth import Caller
+from edge.errors import EdgeError, ErrorBody, database_unavailable, internal_error
+from edge.requests import current_request_id
+from edge.settings import Settings
+
+log = structlog.get_logger()
+
+REST_TIMEOUT = httpx.Timeout(10.0, connect=2.0)
+"""Seconds. PostgREST's own statement timeout is 8 s: its answer says more than ours."""
+REST_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+POOL_SIZE = 10
+POOL_WAIT = 2.0
+"""Seconds to wait for a connection before the database counts as away."""
+OUR_SQLSTATE = re.compile(r"PT([45]\d\d)")
+"""`raise sqlstate 'PTnnn'`: an error that a function tells the caller, with the HTTP status nnn."""
+
+
+class Rest:
+    """PostgREST as one caller sees it. All callers share one pool of connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.rest_url
+        self._key = settings.publishable_key
+        self._http = httpx.AsyncClient(transport=_RestTransport(), timeout=REST_TIMEOUT)
+
+    def as_caller(self, caller: Caller) -> AsyncPostgrestClient:
+        """A client that may do exactly what the caller may. Its refusals raise EdgeError with PostgREST's own body."""
+        return self._client({"authorization": f"Bearer {caller.token}"})
+
+    async def is_reachable(self) -> bool:
+        """Whether PostgREST answers with the configured key; any answer of its own will do, a refusal too."""
+        try:
+            await self._client({}).from_("certificates").select("id").limit(0).execute()
+        except EdgeError as error:
+            return error.status < 500
+        return True
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def _client(self, headers: dict[str, str]) -> AsyncPostgrestClient:
+        headers = {"apikey": self._key, "x-request-id": current_request_id(), **headers}
+        # No retries inside the client: it waits for seconds, and the transport has already tried to connect twice.
+        return AsyncPostgrestClient(self._url, headers=headers, http_client=self._http, retry_enabled=False)
+
+
+class System:
+    """The functions that the role `edge` may call. It can do nothing else: no tables, no RLS bypass."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._pool = AsyncConnectionPool(
+            settings.db_url,
+            kwargs={"autocommit": True, "application_name": "edge", "connect_timeout": 5},
+            min_size=1,
+            max_size=POOL_SIZE,
+            timeout=POOL_WAIT,
+            # Short, so that the pool tries anew with each request rather than ever more rarely while Postgres is away.
+            reconnect_timeout=POOL_WAIT,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+            name="edge",
+        )
+
+    async def open(self) -> None:
+        """Open the pool without waiting for the database."""
+        await self._pool.open(wait=False)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    async def call(self, function: str, /, **parameters: Any) -> Any:
+        """Call `private.<function>` with named parameters, in a transaction of its own.
+
+        Args:
+            function: its bare name.
+            parameters: by the names that the function gives them; a dict is sent as jsonb.
+
+        Returns:
+            The one value that it returns; jsonb comes decoded.
+
+        Raises:
+            EdgeError: with the status and body of a PTnnn error that the function raised; 503 `database_unavailable`
+                where the database cannot be reached or was too slow; 400 `invalid_request` where a value is no
+                value of its type; 500 `internal_error` for everything else.
+        """
+        statement = sql.SQL("select {}({})").format(
+            sql.Identifier("private", function),
+            sql.SQL(", ").join(
+                sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in parameters
+            ),
+        )
+        values = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in parameters.items()}
+        try:
+            async with self._pool.connection() as connection:
+                row = await (await connection.execute(statement, values)).fetchone()
+        except psycopg.Error as error:
+            raise _translated(function, error) from error
+        return None if row is None else row[0]
+
+    async def is_reachable(self) -> bool:
+        """Whether the database answers the role `edge` and has our schema."""
+        try:
+            return bool(await self.call("schema_version"))
+        except EdgeError:
+            return False
+
+
+class _RestTransport(httpx.AsyncHTTPTransport):
+    """Connections to PostgREST whose failures and refusals are the edge's own errors.
+
+    It stands below the client because that one forgets the HTTP status of an error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(limits=REST_LIMITS, retries=1)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request.
+
+        Raises:
+            EdgeError: PostgREST refused, with its status and body, or cannot be reached: 503 `database_unavailable`.
+        """
+        try:
+            response = await super().handle_async_request(request)
+            if response.status_code < 400:
+                return response
+            content = await response.aread()
+            await response.aclose()
+        except httpx.TransportError as error:
+            log.warning("rest_unreachable", error=type(error).__name__)
+            raise database_unavailable() from error
+        raise _refusal(response, content)
+
+
+def _refusal(response: httpx.Response, content: bytes) -> EdgeError:
+    status = response.status_code
+    try:
+        body = msgspec.json.decode(content, type=ErrorBody)
+    except msgspec.DecodeError:
+        body = None
+    # A server error's text may tell of hosts and statements, unless our own SQL wrote it.
+    if body is None or (status >= 500 and not OUR_SQLSTATE.fullmatch(body.code)):
+        log.error("rest_failed", status=status, code=body.code if body else None)
+        return internal_error() if status == 500 else database_unavailable()
+    headers = {name: response.headers[name] for name in ("retry-after",) if name in response.headers}
+    return EdgeError(status, body.message, body.details, body.hint, code=body.code, headers=headers)
+
+
+def _translated(function: str, error: psycopg.Error) -> EdgeError:
+    diagnosis = error.diag
+    ours = OUR_SQLSTATE.fullmatch(error.sqlstate or "")
+    if ours:
+        return EdgeError(
+            int(ours[1]), diagnosis.message_primary or "", diagnosis.message_detail, diagnosis.message_hint
+        )
+    # Not the detail: it quotes rows. The primary message of a connection failure names host and port, which logs may.
+    message = diagnosis.message_primary or str(error)
+    log.error("database_call_failed", function=function, sqlstate=error.sqlstate, error=message)
+    match error:
+        case psycopg.OperationalError():
+            return database_unavailable()
+        case psycopg.DataError():
+            return EdgeError(400, "invalid_request", "A value of this request is not one that the database can hold.")
+        case _:
+            return internal_error()

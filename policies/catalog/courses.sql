@@ -1,0 +1,37 @@
+select private.close_table('public.courses');
+
+create policy courses_select_anon on public.courses for select to anon
+using (status = 'published');
+
+create policy courses_select_authenticated on public.courses for select to authenticated
+using (
+    status = 'published'
+    or creator_id = (select auth.uid())
+    or id = any((select private.my_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy courses_insert_teacher on public.courses for insert to authenticated
+with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy courses_update_creator on public.courses for update to authenticated
+using (creator_id = (select auth.uid()) and (select private.is_active()))
+with check (creator_id = (select auth.uid()) and (select private.is_active()));
+
+create policy courses_delete_creator on public.courses for delete to authenticated
+using (creator_id = (select auth.uid()) and status = 'draft' and (select private.is_active()));
+
+grant select on public.courses to anon, authenticated;
+-- creator_id is the caller by default; status, is_featured and published_at are for functions
+grant
+insert (
+    category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites,
+    target_audience, tags, thumbnail_path, price_amount, price_currency
+),
+update (
+    category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites,
+    target_audience, tags, thumbnail_path, price_amount, price_currency
+),
+delete
+on public.courses to authenticated;
+grant select, insert, update, delete on public.courses to service_role;

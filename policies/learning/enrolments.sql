@@ -1,0 +1,11 @@
+select private.close_table('public.enrolments');
+
+create policy enrolments_select_party on public.enrolments for select to authenticated
+using (
+    student_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.enrolments to authenticated, service_role;
+-- no insert, update or delete: enrol and the functions of later domains write it

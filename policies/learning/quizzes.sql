@@ -1,0 +1,23 @@
+select private.close_table('public.quizzes');
+
+create policy quizzes_select_all on public.quizzes for select to anon, authenticated
+using (exists (select from public.courses as c where c.id = quizzes.course_id));
+
+create policy quizzes_insert_creator on public.quizzes for insert to authenticated
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+
+create policy quizzes_update_creator on public.quizzes for update to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+
+create policy quizzes_delete_creator on public.quizzes for delete to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+
+grant select on public.quizzes to anon, authenticated;
+-- a quiz stays in its course
+grant
+insert (course_id, title, description, pass_percent, attempt_limit, is_certifying),
+update (title, description, pass_percent, attempt_limit, is_certifying),
+delete
+on public.quizzes to authenticated;
+grant select, insert, update, delete on public.quizzes to service_role;

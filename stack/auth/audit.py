@@ -1,0 +1,59 @@
+"""What happened to accounts and sessions, in `auth.audit_log_entries` as Supabase writes it, in the act's transaction."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+from psycopg.types.json import Json
+
+from stack.auth.database import Connection
+from stack.auth.users import User
+
+LOG_TYPES = {
+    "login": "account",
+    "logout": "account",
+    "user_signedup": "team",
+    "user_invited": "team",
+    "user_deleted": "team",
+    "token_revoked": "token",
+    "token_refreshed": "token",
+    "user_modified": "user",
+    "user_recovery_requested": "user",
+    "user_reauthenticate_requested": "user",
+    "user_confirmation_requested": "user",
+    "user_repeated_signup": "user",
+    "user_updated_password": "user",
+}
+NOBODY = UUID(int=0)
+
+
+async def record(
+    connection: Connection, action: str, *, actor: User | None, ip: str | None, traits: dict[str, Any] | None = None
+) -> None:
+    """Write down one act.
+
+    Args:
+        connection: in the transaction of the act.
+        action: one of LOG_TYPES.
+        actor: the user who acted; None for the holder of the service key.
+        ip: from where.
+        traits: further facts, never a secret.
+    """
+    payload: dict[str, Any] = {
+        "actor_id": actor.id if actor else NOBODY,
+        "actor_username": (actor.phone or actor.email or "") if actor else "service_role",
+        "actor_via_sso": actor.is_sso_user if actor else False,
+        "action": action,
+        "log_type": LOG_TYPES[action],
+    }
+    if actor and "full_name" in actor.user_metadata:
+        payload["actor_name"] = actor.user_metadata["full_name"]
+    if traits:
+        payload["traits"] = traits
+    await connection.execute(
+        """
+        insert into auth.audit_log_entries (instance_id, id, payload, created_at, ip_address)
+        values (%s, %s, %s, now(), %s)
+        """,
+        [NOBODY, uuid4(), Json(payload, dumps=msgspec.json.encode), ip or ""],
+    )

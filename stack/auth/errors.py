@@ -1,0 +1,143 @@
+"""What a caller is told when the answer is no, and the one translator that turns exceptions into answers.
+
+Clients that send `X-Supabase-Api-Version` get `{code: <token>, message}`, older ones `{code: <status>, error_code, msg}`.
+The official clients take 500 to 504 for an outage and try again, so a refusal is never one of these.
+"""
+
+import re
+from typing import Any
+
+import psycopg
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from psycopg import errors as pg
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+VERSION_HEADER = "X-Supabase-Api-Version"
+VERSION = "2024-01-01"
+VERSION_DATE = re.compile(r"2\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
+TOKEN = re.compile(r"[a-z][a-z0-9_]{2,60}")
+CUSTOM_STATUS = re.compile(r"PT([45]\d\d)")
+EMAIL_CONSTRAINTS = {"users_email_partial_key"}
+HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+
+log = structlog.get_logger("auth")
+
+
+class AuthError(Exception):
+    """A refusal: its HTTP status, its stable token, and a sentence for people."""
+
+    def __init__(self, status: int, code: str, message: str, extra: dict[str, Any] | None = None) -> None:
+        """Make a refusal; `extra` are further fields of the answer."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.extra = extra or {}
+
+
+def invalid(message: str) -> AuthError:
+    """The request itself is wrong."""
+    return AuthError(400, "validation_failed", message)
+
+
+def weak_password(message: str, reasons: list[str]) -> AuthError:
+    """The password would be too easy to guess."""
+    return AuthError(422, "weak_password", message, {"weak_password": {"reasons": reasons}})
+
+
+def invalid_credentials() -> AuthError:
+    """No such user or not his password; nobody is told which."""
+    return AuthError(400, "invalid_credentials", "Invalid login credentials")
+
+
+def otp_expired() -> AuthError:
+    """A link or code that was never sent, was used, or is too old; nobody is told which."""
+    return AuthError(403, "otp_expired", "The link or code is invalid or has expired")
+
+
+def email_exists() -> AuthError:
+    """Somebody else has the address. Only for callers who may know that."""
+    return AuthError(422, "email_exists", "A user with this email address has already been registered")
+
+
+def phone_disabled() -> AuthError:
+    """This stack sends no text messages."""
+    return AuthError(400, "phone_provider_disabled", "Phone logins are disabled")
+
+
+def is_taken_email(error: psycopg.Error) -> bool:
+    """Whether the database refused a second account for one address."""
+    return isinstance(error, pg.UniqueViolation) and error.diag.constraint_name in EMAIL_CONSTRAINTS
+
+
+def token_or(message: str, otherwise: str) -> str:
+    """The message itself where it is a stable token, as our SQL raises them."""
+    return message if TOKEN.fullmatch(message) else otherwise
+
+
+def from_database(error: psycopg.Error) -> AuthError:
+    """What a failure of the database means to the caller.
+
+    A trigger on `auth.users` may refuse with `PTnnn`, as in PostgREST. The message that the database gave is passed on, for
+    it is what a developer needs; its detail is not, for that holds the values of rows.
+    """
+    primary = error.diag.message_primary or ""
+    custom = CUSTOM_STATUS.fullmatch(error.sqlstate or "")
+    if custom is not None:
+        return AuthError(int(custom[1]), token_or(primary, "unexpected_failure"), error.diag.message_detail or primary)
+    match error:
+        case pg.QueryCanceled() | pg.LockNotAvailable():
+            return AuthError(504, "request_timeout", "The database did not answer in time")
+        case PoolTimeout() | PoolClosed() | TooManyRequests() | psycopg.OperationalError() | psycopg.InterfaceError():
+            return AuthError(503, "database_unavailable", "The database is not available, try again in a moment")
+        case _ if is_taken_email(error):
+            return email_exists()
+        case psycopg.DataError():
+            return invalid("The request holds a value that the database cannot store")
+        case psycopg.IntegrityError():
+            return AuthError(409, "conflict", f"The database refused: {primary}")
+        case pg.RaiseException():
+            return AuthError(400, token_or(primary, "unexpected_failure"), f"The database refused: {primary}")
+        case _:
+            return AuthError(500, "unexpected_failure", f"Database error: {primary}")
+
+
+def translate(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """The answer to a request that raised."""
+    return respond(request, as_auth_error(error, path=request.url.path))
+
+
+def as_auth_error(error: Exception, *, path: str) -> AuthError:
+    """The refusal that an exception amounts to. What nobody expected is logged, and told to the caller as such."""
+    match error:
+        case AuthError():
+            return error
+        case psycopg.Error():
+            refusal = from_database(error)
+            if refusal.status >= 500:
+                # Not the whole exception: a detail may hold a token.
+                log.error("database_error", path=path, sqlstate=error.sqlstate, message=error.diag.message_primary)
+            return refusal
+        case HTTPException():
+            code = HTTP_CODES.get(error.status_code, "validation_failed")
+            return AuthError(error.status_code, code, error.detail)
+        case _:
+            log.error("unexpected_failure", path=path, exc_info=error)
+            return AuthError(500, "unexpected_failure", "Unexpected failure, see the log of the auth server")
+
+
+def respond(request: Request[Any, Any, Any], error: AuthError) -> Response[dict[str, Any]]:
+    """A refusal in the form that the caller's client knows."""
+    headers = {"x-sb-error-code": error.code}
+    asked = request.headers.get(VERSION_HEADER, "")
+    body: dict[str, Any]
+    if VERSION_DATE.fullmatch(asked) and asked >= VERSION:
+        headers[VERSION_HEADER] = VERSION
+        body = {"code": error.code, "message": error.message}
+    else:
+        body = {"code": error.status, "error_code": error.code, "msg": error.message}
+    if error.status == 503:
+        headers["Retry-After"] = "1"
+    return Response({**body, **error.extra}, status_code=error.status, headers=headers)

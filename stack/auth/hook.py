@@ -1,0 +1,90 @@
+"""The custom access token hook: a function of the project that may add to a token's claims before it is signed.
+
+It runs in the token's transaction: where it refuses or fails, nobody was signed in and no refresh token was used up.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg import errors as pg
+from psycopg import sql
+
+from stack.auth.database import Connection, jsonb
+from stack.auth.errors import CUSTOM_STATUS, AuthError, from_database, token_or
+
+TIMEOUT = "2s"
+REQUIRED: dict[str, type | tuple[type, ...]] = {
+    "aud": (str, list),
+    "exp": int,
+    "iat": int,
+    "sub": str,
+    "email": str,
+    "phone": str,
+    "role": str,
+    "aal": str,
+    "session_id": str,
+    "is_anonymous": bool,
+}
+"""What Supabase requires of the claims that a hook returns."""
+
+log = structlog.get_logger("auth")
+
+
+async def custom_access_token(
+    connection: Connection, function: tuple[str, str], *, user_id: UUID, claims: dict[str, Any], method: str
+) -> dict[str, Any]:
+    """The claims as the project's function wants them; `role`, which decides what the database allows, stays as it was.
+
+    Raises:
+        AuthError: the function refused (with its own status), failed, or returned something else than claims.
+    """
+    event = {"user_id": str(user_id), "claims": claims, "authentication_method": method}
+    name = ".".join(function)
+    try:
+        await connection.execute("select set_config('statement_timeout', %s, true)", [TIMEOUT])
+        row = await (
+            await connection.execute(
+                sql.SQL("select {}(%s) as answer").format(sql.Identifier(*function)), [jsonb(event)]
+            )
+        ).fetchone()
+        await connection.execute("set local statement_timeout to default")
+    except psycopg.Error as error:
+        raise _failed(name, error) from error
+    answer = row["answer"] if row else None
+    if not isinstance(answer, dict):
+        raise _broken(name, "it did not return an object")
+    if isinstance(answer.get("error"), dict):
+        raise _refused(answer["error"])
+    changed = answer.get("claims")
+    if not isinstance(changed, dict):
+        raise _broken(name, "it returned no claims")
+    changed = {**changed, "role": claims["role"]}
+    wrong = [claim for claim, kind in REQUIRED.items() if not isinstance(changed.get(claim), kind)]
+    if wrong:
+        raise _broken(name, f"these claims are missing or of another type: {', '.join(wrong)}")
+    return changed
+
+
+def _refused(error: dict[str, Any]) -> AuthError:
+    status = error.get("http_code")
+    message = error.get("message")
+    message = message if isinstance(message, str) and message else "The custom access token hook refused"
+    if not isinstance(status, int) or isinstance(status, bool) or not 400 <= status <= 599:
+        status = 500
+    return AuthError(status, token_or(message, "unexpected_failure" if status == 500 else "unknown"), message)
+
+
+def _failed(name: str, error: psycopg.Error) -> AuthError:
+    if isinstance(error, pg.QueryCanceled):
+        log.error("hook_timeout", hook=name)
+        return AuthError(422, "hook_timeout", f"The hook {name} took longer than {TIMEOUT}")
+    if CUSTOM_STATUS.fullmatch(error.sqlstate or "") or error.sqlstate is None:
+        return from_database(error)
+    return _broken(name, error.diag.message_primary or type(error).__name__)
+
+
+def _broken(name: str, why: str) -> AuthError:
+    log.error("hook_failed", hook=name, why=why)
+    return AuthError(500, "unexpected_failure", f"Error running hook {name}: {why}")

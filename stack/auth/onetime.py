@@ -1,0 +1,120 @@
+"""Links and codes that are mailed: six digits, kept only as a hash, good for one use and for a while.
+
+A link carries the hash itself, a person types the digits; the hash is SHA-224 over address and digits, as on Supabase.
+The address makes the digits of one person useless for another.
+"""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+from enum import Enum
+from uuid import UUID, uuid4
+
+import msgspec
+
+from stack.auth import users
+from stack.auth.database import Connection
+from stack.auth.errors import otp_expired
+
+PKCE_PREFIX = "pkce_"
+DIGITS = 6
+
+
+class Kind(Enum):
+    """What a link or code is for; the value is its name in the database."""
+
+    CONFIRMATION = "confirmation_token"
+    RECOVERY = "recovery_token"
+    EMAIL_CHANGE_NEW = "email_change_token_new"
+    EMAIL_CHANGE_CURRENT = "email_change_token_current"
+    REAUTHENTICATION = "reauthentication_token"
+
+    @property
+    def sent_column(self) -> str:
+        """The column of `auth.users` that says when the last one was sent."""
+        return SENT_COLUMNS[self]
+
+
+SENT_COLUMNS = {
+    Kind.CONFIRMATION: "confirmation_sent_at",
+    Kind.RECOVERY: "recovery_sent_at",
+    Kind.EMAIL_CHANGE_NEW: "email_change_sent_at",
+    Kind.EMAIL_CHANGE_CURRENT: "email_change_sent_at",
+    Kind.REAUTHENTICATION: "reauthentication_sent_at",
+}
+
+
+class Issued(msgspec.Struct, frozen=True, kw_only=True):
+    """A link or code to be mailed."""
+
+    otp: str
+    """The digits for a person."""
+    token: str
+    """The token for a link."""
+
+
+class Redeemed(msgspec.Struct, frozen=True, kw_only=True):
+    """A link or code that came back."""
+
+    user_id: UUID
+    kind: Kind
+    by_pkce: bool
+    """Whether the one who asked for it can prove that it was he, and so gets a code instead of tokens."""
+
+
+def token_hash(address: str, otp: str) -> str:
+    """The hash by which digits sent to an address are known."""
+    return hashlib.sha224(f"{address.lower()}{otp}".encode()).hexdigest()
+
+
+async def issue(connection: Connection, user_id: UUID, kind: Kind, *, address: str, by_pkce: bool = False) -> Issued:
+    """Make a link and code for an address; the user's last one of this kind is void."""
+    otp = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+    token = (PKCE_PREFIX if by_pkce else "") + token_hash(address, otp)
+    await connection.execute(
+        """
+        insert into auth.one_time_tokens (id, user_id, token_type, token_hash, relates_to)
+        values (%s, %s, %s::auth.one_time_token_type, %s, %s)
+        on conflict (user_id, token_type) do update
+        set token_hash = excluded.token_hash, relates_to = excluded.relates_to,
+            created_at = excluded.created_at, updated_at = excluded.updated_at
+        """,
+        [uuid4(), user_id, kind.value, token, address],
+    )
+    await users.change(connection, user_id, {kind.value: token, kind.sent_column: datetime.now(UTC)})
+    return Issued(otp=otp, token=token)
+
+
+async def redeem(connection: Connection, token: str, *, kinds: tuple[Kind, ...], expiry: int) -> Redeemed:
+    """Find whose link or code this is and hold its row; the caller uses it up by `users.forget_one_time_tokens`.
+
+    Of two callers with the same one, the second waits for the first and then finds nothing.
+
+    Args:
+        connection: in the transaction in which it is used up.
+        token: as in the link, or the hash of address and digits, which is found whether or not PKCE asked for it.
+        kinds: what it may be for.
+        expiry: seconds for which it is good.
+
+    Raises:
+        AuthError: `otp_expired`.
+    """
+    row = await (
+        await connection.execute(
+            """
+            select t.user_id, t.token_type, t.token_hash, t.created_at + make_interval(secs => %s) < localtimestamp as late
+            from auth.one_time_tokens as t
+            where t.token_type = any(%s::auth.one_time_token_type[]) and t.token_hash in (%s, %s)
+            order by t.created_at desc
+            limit 1
+            for update of t
+            """,
+            [expiry, [kind.value for kind in kinds], token, PKCE_PREFIX + token],
+        )
+    ).fetchone()
+    if row is None or row["late"]:
+        # A limit on wrong codes belongs here, beside the one on wrong passwords in `sign_in.py`.
+        raise otp_expired()
+    return Redeemed(
+        user_id=row["user_id"], kind=Kind(row["token_type"]), by_pkce=row["token_hash"].startswith(PKCE_PREFIX)
+    )

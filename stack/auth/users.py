@@ -1,0 +1,362 @@
+"""Users and their identities: the rows, how clients see them, and what may change in them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import msgspec
+from psycopg import sql
+
+from stack.auth.database import Connection, jsonb
+
+AUDIENCE = "authenticated"
+ROLE = "authenticated"
+NO_INSTANCE = UUID(int=0)
+ONE_TIME_COLUMNS = (
+    "confirmation_token",
+    "recovery_token",
+    "email_change_token_new",
+    "email_change_token_current",
+    "reauthentication_token",
+    "phone_change_token",
+)
+
+# Seeds and migrations insert users too, and leave out what the server always writes.
+SELECT = """
+select
+    u.id,
+    coalesce(nullif(u.aud, ''), 'authenticated') as aud,
+    coalesce(nullif(u.role, ''), 'authenticated') as role,
+    u.email,
+    nullif(u.encrypted_password, '') as encrypted_password,
+    u.email_confirmed_at,
+    u.invited_at,
+    u.phone,
+    u.phone_confirmed_at,
+    u.confirmation_sent_at,
+    u.confirmed_at,
+    u.recovery_sent_at,
+    nullif(u.email_change, '') as new_email,
+    u.email_change_sent_at,
+    coalesce(u.email_change_confirm_status, 0) as email_change_confirm_status,
+    nullif(u.phone_change, '') as new_phone,
+    u.phone_change_sent_at,
+    u.reauthentication_sent_at,
+    u.last_sign_in_at,
+    case when jsonb_typeof(u.raw_app_meta_data) = 'object' then u.raw_app_meta_data else '{}' end as app_metadata,
+    case when jsonb_typeof(u.raw_user_meta_data) = 'object' then u.raw_user_meta_data else '{}' end as user_metadata,
+    coalesce(u.created_at, 'epoch') as created_at,
+    coalesce(u.updated_at, u.created_at, 'epoch') as updated_at,
+    u.banned_until,
+    u.deleted_at,
+    u.is_anonymous,
+    u.is_sso_user,
+    coalesce(
+        (
+            select jsonb_agg(to_jsonb(i) - 'provider_id' || jsonb_build_object('id', i.provider_id, 'identity_id', i.id)
+                order by i.created_at, i.id)
+            from auth.identities as i
+            where i.user_id = u.id
+        ),
+        '[]'
+    ) as identities
+from auth.users as u
+"""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which a user proves who he is, as clients see it: `id` is the provider's id of him."""
+
+    identity_id: UUID
+    id: str
+    user_id: UUID
+    identity_data: dict[str, Any]
+    provider: str
+    last_sign_in_at: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    email: str | None = None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """One user with his identities."""
+
+    id: UUID
+    aud: str
+    role: str
+    email: str | None
+    encrypted_password: str | None
+    email_confirmed_at: datetime | None
+    invited_at: datetime | None
+    phone: str | None
+    phone_confirmed_at: datetime | None
+    confirmation_sent_at: datetime | None
+    confirmed_at: datetime | None
+    recovery_sent_at: datetime | None
+    new_email: str | None
+    email_change_sent_at: datetime | None
+    email_change_confirm_status: int
+    new_phone: str | None
+    phone_change_sent_at: datetime | None
+    reauthentication_sent_at: datetime | None
+    last_sign_in_at: datetime | None
+    app_metadata: dict[str, Any]
+    user_metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    banned_until: datetime | None
+    deleted_at: datetime | None
+    is_anonymous: bool
+    is_sso_user: bool
+    identities: list[Identity]
+
+    @property
+    def is_banned(self) -> bool:
+        """Whether he may not sign in now."""
+        return self.banned_until is not None and self.banned_until > datetime.now(UTC)
+
+    def view(self) -> dict[str, Any]:
+        """What clients see: no secret, absent instead of null, metadata always objects."""
+        hidden = {"encrypted_password", "email_change_confirm_status", "is_sso_user"}
+        fields = msgspec.structs.asdict(self)
+        seen = {name: value for name, value in fields.items() if name not in hidden and value is not None}
+        return {
+            **seen,
+            "email": self.email or "",
+            "phone": self.phone or "",
+            "identities": [_without_none(identity) for identity in self.identities],
+        }
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A user to be made."""
+
+    id: UUID
+    email: str | None = None
+    phone: str | None = None
+    encrypted_password: str | None = None
+    role: str = ROLE
+    app_metadata: dict[str, Any]
+    user_metadata: dict[str, Any]
+    is_anonymous: bool = False
+    invited_at: datetime | None = None
+
+    @classmethod
+    def by_email(cls, email: str, *, hashed: str | None, data: dict[str, Any] | None) -> "NewUser":
+        """One who signs up with an address; `data` is what he says about himself."""
+        new_id = uuid4()
+        return cls(
+            id=new_id,
+            email=email,
+            encrypted_password=hashed,
+            app_metadata={"provider": "email", "providers": ["email"]},
+            user_metadata={**(data or {}), **_claims(new_id, email=email)},
+        )
+
+
+def _claims(user_id: UUID, **contact: str) -> dict[str, Any]:
+    return {"sub": str(user_id), **contact, "email_verified": False, "phone_verified": False}
+
+
+def _without_none(identity: Identity) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(identity).items() if value is not None}
+
+
+async def by_id(connection: Connection, user_id: UUID, *, lock: bool = False) -> User | None:
+    """The user of this id; with `lock`, nobody else changes him until the transaction ends."""
+    return await _one(connection, "where u.id = %s", user_id, lock=lock)
+
+
+async def by_email(connection: Connection, email: str, *, lock: bool = False) -> User | None:
+    """The user of this address, in small letters."""
+    return await _one(connection, "where lower(u.email) = %s and not u.is_sso_user", email, lock=lock)
+
+
+async def _one(connection: Connection, condition: str, value: UUID | str, *, lock: bool) -> User | None:
+    query = SELECT + condition + (" for update of u" if lock else "")
+    # The parts are our own words; the value is a parameter.
+    row = await (await connection.execute(cast("Any", query), [value])).fetchone()
+    return None if row is None else msgspec.convert(row, User)
+
+
+async def existing(connection: Connection, user_id: UUID) -> User:
+    """The user of this id, who was seen in this transaction."""
+    user = await by_id(connection, user_id)
+    if user is None:
+        raise LookupError("the user vanished within the transaction")
+    return user
+
+
+async def insert(connection: Connection, new: NewUser) -> User:
+    """Make a user with the identities that his address and number are.
+
+    Raises:
+        psycopg.errors.UniqueViolation: somebody has the address; `errors.is_taken_email` tells it from others.
+    """
+    await connection.execute(
+        """
+        insert into auth.users (
+            instance_id, id, aud, role, email, phone, encrypted_password, raw_app_meta_data, raw_user_meta_data,
+            is_anonymous, invited_at, created_at, updated_at,
+            confirmation_token, recovery_token, email_change_token_new, email_change
+        )
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now(), now(), '', '', '', '')
+        """,
+        [
+            NO_INSTANCE,
+            new.id,
+            AUDIENCE,
+            new.role,
+            new.email,
+            new.phone,
+            new.encrypted_password or "",
+            jsonb(new.app_metadata),
+            jsonb(new.user_metadata),
+            new.is_anonymous,
+            new.invited_at,
+        ],
+    )
+    if new.email is not None:
+        await add_identity(connection, new.id, "email", email=new.email)
+    if new.phone is not None:
+        await add_identity(connection, new.id, "phone", phone=new.phone)
+    # Triggers may have changed what was inserted.
+    return await existing(connection, new.id)
+
+
+async def add_identity(connection: Connection, user_id: UUID, provider: str, **contact: str) -> None:
+    """Record that a user proves who he is by this address or number."""
+    await connection.execute(
+        """
+        insert into auth.identities (
+            id, provider_id, user_id, identity_data, provider, last_sign_in_at, created_at, updated_at
+        )
+        values (%s, %s, %s, %s, %s, now(), now(), now())
+        """,
+        [uuid4(), str(user_id), user_id, jsonb(_claims(user_id, **contact)), provider],
+    )
+
+
+async def set_identity(
+    connection: Connection, user_id: UUID, provider: str, *, verified: bool, **contact: str
+) -> None:
+    """Change a user's identity of a provider, making it where he has none."""
+    found = await connection.execute(
+        """
+        update auth.identities set identity_data = identity_data || %s, updated_at = now()
+        where user_id = %s and provider = %s
+        """,
+        [jsonb({**contact, f"{provider}_verified": verified}), user_id, provider],
+    )
+    if found.rowcount == 0:
+        await add_identity(connection, user_id, provider, **contact)
+        await set_identity(connection, user_id, provider, verified=verified, **contact)
+        providers = await _providers(connection, user_id)
+        await merge_metadata(connection, user_id, app={"provider": providers[0], "providers": providers})
+
+
+async def _providers(connection: Connection, user_id: UUID) -> list[str]:
+    rows = await connection.execute(
+        "select provider from auth.identities where user_id = %s order by created_at, id", [user_id]
+    )
+    return list(dict.fromkeys([row["provider"] async for row in rows]))
+
+
+async def change(connection: Connection, user_id: UUID, columns: Mapping[str, Any]) -> None:
+    """Set some columns of a user."""
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in columns
+    )
+    await connection.execute(
+        sql.SQL("update auth.users set {}, updated_at = now() where id = {}").format(assignments, sql.Placeholder()),
+        [*columns.values(), user_id],
+    )
+
+
+async def merge_metadata(
+    connection: Connection, user_id: UUID, *, user: dict[str, Any] | None = None, app: dict[str, Any] | None = None
+) -> None:
+    """Add to a user's metadata; a null removes its key."""
+    for column, updates in (("raw_user_meta_data", user), ("raw_app_meta_data", app)):
+        if updates is None:
+            continue
+        kept = {name: value for name, value in updates.items() if value is not None}
+        removed = [name for name, value in updates.items() if value is None]
+        await connection.execute(
+            sql.SQL(
+                """
+                update auth.users
+                set
+                    {0} = (case when jsonb_typeof({0}) = 'object' then {0} else '{{}}' end || %s) - %s::text[],
+                    updated_at = now()
+                where id = %s
+                """
+            ).format(sql.Identifier(column)),
+            [jsonb(kept), removed, user_id],
+        )
+
+
+async def confirm_email(connection: Connection, user_id: UUID) -> None:
+    """Record that a user holds his address; every link and code sent to him before is void."""
+    await forget_one_time_tokens(connection, user_id)
+    await change(connection, user_id, {"email_confirmed_at": datetime.now(UTC)})
+    await merge_metadata(connection, user_id, user={"email_verified": True})
+    await connection.execute(
+        """
+        update auth.identities set identity_data = identity_data || '{"email_verified": true}', updated_at = now()
+        where user_id = %s and provider = 'email'
+        """,
+        [user_id],
+    )
+
+
+async def forget_one_time_tokens(connection: Connection, user_id: UUID) -> None:
+    """Make void every link and code that was sent to a user."""
+    await connection.execute("delete from auth.one_time_tokens where user_id = %s", [user_id])
+    await change(connection, user_id, dict.fromkeys(ONE_TIME_COLUMNS, ""))
+
+
+async def set_password(connection: Connection, user_id: UUID, hashed: str, *, keep_session: UUID | None) -> None:
+    """Give a user a new password and end his other sessions; links and codes sent before are void."""
+    await forget_one_time_tokens(connection, user_id)
+    await change(connection, user_id, {"encrypted_password": hashed})
+    await connection.execute(
+        "delete from auth.sessions where user_id = %s and id is distinct from %s", [user_id, keep_session]
+    )
+
+
+async def soft_delete(connection: Connection, user_id: UUID) -> None:
+    """Keep a user's row, for what refers to it, and nothing in it by which he could be known or sign in."""
+    await forget_one_time_tokens(connection, user_id)
+    await connection.execute(
+        """
+        update auth.users
+        set
+            email = encode(sha256(convert_to(id::text || coalesce(email, ''), 'UTF8')), 'hex'),
+            phone = case when phone is not null
+                then left(encode(sha256(convert_to(id::text || phone, 'UTF8')), 'hex'), 15) end,
+            email_change = '',
+            phone_change = '',
+            encrypted_password = null,
+            raw_user_meta_data = '{}',
+            raw_app_meta_data = '{}',
+            deleted_at = now(),
+            updated_at = now()
+        where id = %s
+        """,
+        [user_id],
+    )
+    await connection.execute(
+        """
+        update auth.identities
+        set
+            identity_data = '{}',
+            provider_id = encode(sha256(convert_to(user_id::text || provider || ':' || provider_id, 'UTF8')), 'hex'),
+            updated_at = now()
+        where user_id = %s
+        """,
+        [user_id],
+    )
+    await connection.execute("delete from auth.mfa_factors where user_id = %s", [user_id])
+    await connection.execute("delete from auth.sessions where user_id = %s", [user_id])

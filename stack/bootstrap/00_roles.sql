@@ -1,0 +1,52 @@
+-- The roles of a Supabase database, for a plain Postgres. Runs as the superuser `supabase_admin`, once a cluster or again
+-- (roles belong to the cluster, so it must bear repetition). Passwords are set by the stack, never written here.
+
+do $$
+declare
+    v_role record;
+begin
+    for v_role in
+        select r.name, r.options
+        from (values
+            ('anon', 'nologin noinherit'),
+            ('authenticated', 'nologin noinherit'),
+            ('service_role', 'nologin noinherit bypassrls'),
+            ('authenticator', 'login noinherit'),
+            ('postgres', 'login createdb createrole replication bypassrls'),
+            ('supabase_auth_admin', 'login noinherit createrole'),
+            ('supabase_storage_admin', 'login noinherit createrole'),
+            ('supabase_realtime_admin', 'login noinherit'),
+            ('supabase_read_only_user', 'login bypassrls'),
+            ('dashboard_user', 'nologin createdb createrole replication')
+        ) as r (name, options)
+    loop
+        if not exists (select from pg_catalog.pg_roles where rolname = v_role.name) then
+            execute format('create role %I', v_role.name);
+        end if;
+        execute format('alter role %I with %s', v_role.name, v_role.options);
+    end loop;
+end
+$$;
+
+-- PostgREST connects as `authenticator`, which can become each API role and is nothing by itself.
+grant anon, authenticated, service_role to authenticator;
+-- Storage becomes the caller's role for each request, so that row level security decides.
+grant authenticator to supabase_storage_admin;
+-- `postgres` runs the migrations. It administers the API roles, as on hosted Supabase, and is no superuser.
+grant anon, authenticated, service_role, authenticator to postgres with admin option;
+grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres with admin option;
+grant pg_read_all_data to supabase_read_only_user;
+
+-- Hosted Supabase lets `postgres` tell PostgREST its pre-request function; a plain Postgres needs this grant.
+grant set on parameter pgrst.db_pre_request to postgres;
+
+alter role anon set statement_timeout = '3s';
+alter role authenticated set statement_timeout = '8s';
+alter role authenticator set statement_timeout = '8s';
+alter role authenticator set lock_timeout = '8s';
+alter role authenticator set session_preload_libraries = '';
+
+alter role postgres set search_path = "$user", public, extensions;
+alter role supabase_auth_admin set search_path = auth;
+alter role supabase_auth_admin set idle_in_transaction_session_timeout = '60s';
+alter role supabase_storage_admin set search_path = storage;

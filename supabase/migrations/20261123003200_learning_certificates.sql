@@ -1,0 +1,293 @@
+-- Learning: grading, completion and certificates. Whatever says that somebody learned something is concluded here.
+
+create type public.certificate_status as enum ('pending', 'issued', 'rejected', 'revoked');
+comment on type public.certificate_status is
+'pending: recommended, not decided. issued: stands. rejected: decided against. revoked: stood once.';
+
+create table public.certificates (
+    id uuid not null default gen_random_uuid() constraint certificates_pkey primary key,
+    code text not null constraint certificates_code_key unique
+    default upper(regexp_replace(encode(extensions.gen_random_bytes(10), 'hex'), '(.{4})(?=.)', '\1-', 'g'))
+    constraint certificates_code_check check (code ~ '^([0-9A-F]{4}-){4}[0-9A-F]{4}$'),
+    course_id uuid not null constraint certificates_course_id_fkey references public.courses (id) on delete restrict,
+    student_id uuid not null constraint certificates_student_id_fkey references public.profiles (id) on delete restrict,
+    enrolment_id uuid not null,
+    status public.certificate_status not null default 'pending',
+    holder_name text not null,
+    course_title text not null,
+    creator_name text not null,
+    score_percent smallint constraint certificates_score_percent_check check (score_percent between 0 and 100),
+    issued_at timestamptz,
+    revoked_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint certificates_student_id_course_id_key unique (student_id, course_id),
+    constraint certificates_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
+    references public.enrolments (id, course_id, student_id) on delete restrict,
+    constraint certificates_issued_at_check check (status not in ('issued', 'revoked') or issued_at is not null),
+    constraint certificates_revoked_at_check check ((status = 'revoked') = (revoked_at is not null))
+);
+comment on table public.certificates is
+'What a student earned: one a person and course. The student reads his own, the creator those of his courses; anyone
+with the code verifies one by verify_certificate. Written by functions only.';
+comment on column public.certificates.code is
+'What proves it: 80 random bits, as five groups of four hexadecimal digits.';
+comment on column public.certificates.holder_name is 'The student''s name when it was issued.';
+comment on column public.certificates.course_title is 'The course''s title when it was issued.';
+comment on column public.certificates.creator_name is 'The creator''s name when it was issued.';
+comment on column public.certificates.score_percent is
+'What the quiz gave; null where no quiz decided. Not shown to verifiers.';
+comment on column public.certificates.status is 'Derived from attempts and decisions; never written by a client.';
+alter table public.certificates enable row level security;
+revoke all on public.certificates from anon, authenticated, service_role;
+create index certificates_course_id_idx on public.certificates (course_id, created_at desc);
+comment on index public.certificates_course_id_idx is
+'A course''s certificates: course_id=eq.&order=created_at.desc, and the policies';
+create index certificates_enrolment_id_course_id_student_id_idx
+on public.certificates (enrolment_id, course_id, student_id);
+comment on index public.certificates_enrolment_id_course_id_student_id_idx is 'The foreign key to enrolments';
+
+insert into private.status_transitions (table_name, from_status, to_status)
+values
+('certificates', 'pending', 'issued'),
+('certificates', 'pending', 'rejected'),
+('certificates', 'rejected', 'pending'),
+('certificates', 'issued', 'revoked'),
+('certificates', 'revoked', 'issued');
+create trigger _100_check_transition before update of status on public.certificates
+for each row when (old.status is distinct from new.status) execute function private.tg__check_transition();
+create trigger _200_set_updated_at before update on public.certificates
+for each row execute function private.tg__set_updated_at();
+
+create function private.settle_completion(p_enrolment_id uuid) returns void
+language sql
+security definer -- enrolments are no client's to write
+set search_path = ''
+as $$
+    update public.enrolments as e
+    set status = 'completed', completed_at = now()
+    where e.id = p_enrolment_id
+        and e.status = 'active'
+        and exists (select from public.lessons as l where l.course_id = e.course_id)
+        and not exists (
+            select from public.lessons as l
+            where l.course_id = e.course_id and not exists (
+                select from public.lesson_progress as p
+                where p.enrolment_id = e.id and p.lesson_id = l.id and p.completed_at is not null
+            )
+        )
+        and not exists (
+            select from public.quizzes as q
+            where q.course_id = e.course_id and q.is_certifying and not exists (
+                select from public.quiz_attempts as a
+                where a.enrolment_id = e.id and a.quiz_id = q.id and a.is_passed
+            )
+        )
+$$;
+comment on function private.settle_completion(uuid) is
+'Marks an active enrolment completed once every lesson is finished and the certifying quiz, if there is one, passed. It
+stays completed when the course grows later.';
+
+create function private.is_right(p_kind public.question_kind, p_key jsonb, p_answer jsonb) returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select coalesce(
+        case p_kind
+            -- As sets: the order and repetition of ids do not matter.
+            when 'multiple' then jsonb_typeof(p_answer) = 'array' and p_key @> p_answer and p_answer @> p_key
+            else p_key = p_answer
+        end,
+        false
+    )
+$$;
+comment on function private.is_right(public.question_kind, jsonb, jsonb) is
+'Whether an answer is the key; false for a missing answer or one of the wrong kind.';
+
+create function private.issue_certificate(p_enrolment public.enrolments, p_score_percent smallint) returns void
+language plpgsql
+security definer -- certificates are no client's to write; only grading calls this
+set search_path = ''
+as $$
+declare
+    v_certificate public.certificates;
+begin
+    insert into public.certificates as t (
+        course_id, student_id, enrolment_id, status, holder_name, course_title, creator_name, score_percent, issued_at
+    )
+    select p_enrolment.course_id, p_enrolment.student_id, p_enrolment.id, 'issued',
+        s.display_name, c.title, o.display_name, p_score_percent, now()
+    from public.courses as c
+    join public.profiles as o on o.id = c.creator_id
+    join public.profiles as s on s.id = p_enrolment.student_id
+    where c.id = p_enrolment.course_id
+    -- One a person and course. One that was rejected or revoked is not earned anew by another attempt: people decided.
+    on conflict (student_id, course_id) do update
+    set
+        status = 'issued',
+        issued_at = now(),
+        holder_name = excluded.holder_name,
+        course_title = excluded.course_title,
+        creator_name = excluded.creator_name,
+        score_percent = excluded.score_percent
+    where t.status = 'pending'
+    returning t.* into v_certificate;
+    if found then
+        perform private.enqueue_mail(
+            v_certificate.student_id,
+            'certificate_issued',
+            jsonb_build_object('certificate_id', v_certificate.id, 'course_title', v_certificate.course_title),
+            'certificate_issued:' || v_certificate.id
+        );
+    end if;
+end
+$$;
+comment on function private.issue_certificate(public.enrolments, smallint) is
+'Issues the certificate of an enrolment, once, and enqueues the mail that says so.';
+
+create function private.grade_quiz_and_issue_certificate(p_quiz_id uuid, p_answers jsonb, p_submission_key uuid)
+returns public.quiz_attempts
+language plpgsql
+security definer -- reads the keys and writes conclusions; whose they are, is taken from the token
+set search_path = ''
+as $$
+declare
+    v_caller uuid := private.require_active();
+    v_quiz public.quizzes;
+    v_enrolment public.enrolments;
+    v_attempt public.quiz_attempts;
+    v_attempts integer;
+begin
+    select q.* into v_quiz from public.quizzes as q where q.id = p_quiz_id;
+    -- A quiz that is not there and one of a course that is closed to the caller are refused alike.
+    v_enrolment := private.require_open_enrolment(v_quiz.course_id, v_caller);
+
+    select a.* into v_attempt from public.quiz_attempts as a
+    where a.enrolment_id = v_enrolment.id and a.quiz_id = p_quiz_id and a.submission_key = p_submission_key;
+    if found then
+        return v_attempt;
+    end if;
+
+    if jsonb_typeof(p_answers) is distinct from 'object' or exists (
+        select from jsonb_object_keys(p_answers) as k (id)
+        where not exists (select from public.quiz_questions as q where q.quiz_id = p_quiz_id and q.id::text = k.id)
+    ) then
+        raise sqlstate 'PT422' using
+            message = 'answers_invalid',
+            detail = 'Answers are an object whose keys are ids of questions of this quiz.',
+            hint = 'Read quiz_questions again: the quiz may have changed.';
+    end if;
+    v_attempts := (
+        select count(*) from public.quiz_attempts as a
+        where a.enrolment_id = v_enrolment.id and a.quiz_id = p_quiz_id
+    );
+    if v_attempts >= v_quiz.attempt_limit then
+        raise sqlstate 'PT409' using
+            message = 'attempts_exhausted',
+            detail = format('This quiz may be tried %s times.', v_quiz.attempt_limit),
+            hint = 'Ask the creator of the course.';
+    end if;
+
+    insert into public.quiz_attempts as a (
+        quiz_id, course_id, enrolment_id, student_id, submission_key, attempt_number, answers, points, max_points,
+        pass_percent
+    )
+    select v_quiz.id, v_quiz.course_id, v_enrolment.id, v_caller, p_submission_key, v_attempts + 1, p_answers,
+        coalesce(sum(q.points) filter (where private.is_right(q.kind, k.answer, p_answers -> q.id::text)), 0),
+        sum(q.points),
+        v_quiz.pass_percent
+    from public.quiz_questions as q
+    join private.quiz_answer_keys as k on k.question_id = q.id
+    where q.quiz_id = p_quiz_id
+    having count(*) > 0
+    returning a.* into v_attempt;
+    if not found then
+        raise sqlstate 'PT409' using
+            message = 'quiz_empty',
+            detail = 'This quiz has no questions yet.',
+            hint = 'Try again when its creator has added some.';
+    end if;
+
+    if v_attempt.is_passed then
+        if v_quiz.is_certifying then
+            perform private.issue_certificate(v_enrolment, (v_attempt.points * 100 / v_attempt.max_points)::smallint);
+        end if;
+        perform private.settle_completion(v_enrolment.id);
+    end if;
+    return v_attempt;
+end
+$$;
+comment on function private.grade_quiz_and_issue_certificate(uuid, jsonb, uuid) is
+'Grades the caller''s answers, records the attempt, and where it passes the certifying quiz issues the certificate: one
+transaction. The same submission key again answers the same attempt. Raises PT403 not_enrolled, PT409
+attempts_exhausted or quiz_empty, PT422 answers_invalid.';
+
+create function public.submit_quiz(quiz_id uuid, answers jsonb, submission_key uuid default null) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_attempt public.quiz_attempts;
+begin
+    v_attempt := private.grade_quiz_and_issue_certificate(
+        submit_quiz.quiz_id, submit_quiz.answers, coalesce(submit_quiz.submission_key, gen_random_uuid())
+    );
+    return to_jsonb(v_attempt) - 'answers' || jsonb_build_object('certificate', (
+        select jsonb_build_object('id', c.id, 'code', c.code, 'status', c.status)
+        from public.certificates as c
+        where c.student_id = v_attempt.student_id and c.course_id = v_attempt.course_id
+    ));
+end
+$$;
+comment on function public.submit_quiz(uuid, jsonb, uuid) is
+'Hands in a quiz: answers {"<question id>": answer}. Answers the graded attempt (points, max_points, is_passed, ...) and
+the course''s certificate, if there is one. Send the same submission_key when a request is repeated: it counts as one
+attempt. For students of the course. Raises account_inactive or not_enrolled (403), attempts_exhausted or quiz_empty
+(409), answers_invalid (422).';
+
+create function private.verify_certificate(p_code text) returns jsonb
+language plpgsql
+stable
+security definer -- a stranger with the code may know this much of a row that he may not read
+set search_path = ''
+as $$
+declare
+    v_found jsonb;
+begin
+    v_found := (
+        select jsonb_build_object(
+            'code', c.code,
+            'is_valid', c.status = 'issued',
+            'status', c.status,
+            'holder_name', c.holder_name,
+            'course_title', c.course_title,
+            'creator_name', c.creator_name,
+            'issued_at', c.issued_at,
+            'revoked_at', c.revoked_at
+        )
+        from public.certificates as c
+        where c.code = upper(btrim(p_code)) and c.status in ('issued', 'revoked')
+    );
+    if v_found is null then
+        raise sqlstate 'PT404' using
+            message = 'certificate_not_found',
+            detail = 'No certificate has this code.',
+            hint = 'Check the code: five groups of four characters.';
+    end if;
+    return v_found;
+end
+$$;
+comment on function private.verify_certificate(text) is
+'What anyone with its code may know of a certificate. Raises PT404 certificate_not_found.';
+
+create function public.verify_certificate(code text) returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+    select private.verify_certificate(verify_certificate.code)
+$$;
+comment on function public.verify_certificate(text) is
+'Verifies a certificate by its code: {code, is_valid, status, holder_name, course_title, creator_name, issued_at,
+revoked_at}. For everybody. Raises certificate_not_found (404).';

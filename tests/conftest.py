@@ -1,0 +1,113 @@
+"""One stack for the whole run, started by the command that users type, shared by all workers, stopped at the end."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import psycopg
+import pytest
+from filelock import FileLock
+
+from stack.ports import free_block
+from stack.project import ROOT
+from tests.people import Academy
+
+RUN_FOLDER = "GUILDHALL_TEST_RUN"
+
+pytest_plugins = ["tests.route_marker"]
+
+
+class Stack(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
+    """A running stack as `guildhall status --json` tells of it."""
+
+    api_url: str
+    db_url: str
+    publishable_key: str
+    secret_key: str
+    anon_key: str
+    service_role_key: str
+    jwks_url: str
+    mail_url: str
+    edge_url: str
+
+
+def guildhall(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run one command of the CLI in this environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "stack", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the run's folder before any worker starts; workers inherit its name."""
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="guildhall-test-")
+        Path(os.environ[RUN_FOLDER]).chmod(0o711)  # Postgres enters it as an unprivileged user
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the stack, whatever the outcome, and remove its data."""
+    if not hasattr(config, "workerinput") and RUN_FOLDER in os.environ:
+        folder = Path(os.environ.pop(RUN_FOLDER))
+        guildhall("down", "--data", str(folder / "stack"))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack_data() -> Path:
+    """The data folder of the run's stack."""
+    return Path(os.environ[RUN_FOLDER]) / "stack"
+
+
+@pytest.fixture(scope="session")
+def stack(stack_data: Path) -> Stack:
+    """The run's stack, started by whichever worker asks first."""
+    with FileLock(stack_data.with_suffix(".lock")):
+        if guildhall("status", "--data", str(stack_data)).returncode != 0:
+            started = guildhall("up", "--detach", "--data", str(stack_data), "--port", str(free_block().base))
+            assert started.returncode == 0, started.stdout + started.stderr
+    return msgspec.json.decode(guildhall("status", "--json", "--data", str(stack_data)).stdout, type=Stack)
+
+
+@pytest.fixture(scope="session")
+def admin_db_url(stack: Stack, stack_data: Path) -> str:
+    """The database as its superuser, for what no role of ours may look at."""
+    state = json.loads((stack_data / "stack.json").read_text())
+    return stack.db_url.replace(
+        stack.db_url.split("@")[0], f"postgresql://supabase_admin:{state['passwords']['supabase_admin']}"
+    )
+
+
+@pytest.fixture
+def db(admin_db_url: str) -> Iterator[psycopg.Connection]:
+    """A superuser's connection in a transaction that is rolled back."""
+    with psycopg.connect(admin_db_url) as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def academy(stack: Stack, admin_db_url: str) -> Iterator[Academy]:
+    """Makes people and courses of the test's own, and calls the API as them."""
+    with httpx.Client(base_url=stack.api_url, timeout=20) as http:
+        yield Academy(stack.publishable_key, stack.secret_key, admin_db_url, http)
+
+
+def wait_for_mail(stack: Stack, address: str, *, seconds: float = 10) -> dict[str, object]:
+    """The newest mail to an address, as the mailbox's JSON tells of it."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = httpx.get(f"{stack.mail_url}/api/messages", params={"to": address, "limit": 1}).json()
+        if found:
+            message: dict[str, object] = httpx.get(f"{stack.mail_url}/api/messages/{found[0]['id']}").json()
+            return message
+        time.sleep(0.1)
+    raise AssertionError(f"no mail to {address} within {seconds} s")

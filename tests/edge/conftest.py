@@ -1,0 +1,66 @@
+"""Fixtures: one edge and one double for the whole run, the double as new for each test."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from edge.app import create_app
+from tests.edge.support import Refused, Upstream, claims, listening, serving, settings_for
+
+
+@pytest.fixture(scope="session")
+def _upstream() -> Iterator[Upstream]:
+    with listening() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(_upstream: Upstream) -> Upstream:
+    """The double behind `edge`, as new."""
+    _upstream.reset()
+    return _upstream
+
+
+@pytest.fixture(scope="session")
+def _edge(_upstream: Upstream) -> Iterator[str]:
+    with serving(create_app(settings_for(_upstream.url))) as url:
+        yield url
+
+
+@pytest.fixture
+def edge(_edge: str, upstream: Upstream) -> Iterator[httpx.Client]:
+    """A client of the edge, signed in as nobody."""
+    assert upstream.rows == {}
+    with httpx.Client(base_url=_edge, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def token(upstream: Upstream) -> str:
+    """A user's access token."""
+    return upstream.keys.sign(claims())
+
+
+@pytest.fixture
+def user(edge: httpx.Client, token: str) -> httpx.Client:
+    """A client of the edge, signed in."""
+    edge.headers["authorization"] = f"Bearer {token}"
+    return edge
+
+
+@pytest.fixture(scope="session")
+def refused() -> Refused:
+    """Asserts that an answer is an error of the one shape, with this status and token; its body."""
+
+    def check(response: httpx.Response, status: int, token: str) -> dict[str, Any]:
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/json"
+        body: dict[str, Any] = response.json()
+        assert list(body) == ["code", "message", "details", "hint"]
+        assert body["message"] == token
+        assert response.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
+        return body
+
+    return check

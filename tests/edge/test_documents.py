@@ -1,0 +1,226 @@
+"""Certificates as PDF: who gets them, what they say, and what a name cannot do."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from urllib.parse import unquote
+from uuid import uuid4
+
+import httpx
+import msgspec
+import pypdf
+import pytest
+
+from edge.documents.client import TEMPLATES, Printer, printable
+from edge.documents.types import Certificate
+from edge.errors import EdgeError
+from tests.edge.support import CODE, PUBLIC_URL, Refused, Upstream
+
+LONG = 300
+
+
+def pdf_of(answer: httpx.Response) -> pypdf.PdfReader:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/pdf"
+    return pypdf.PdfReader(io.BytesIO(answer.content))
+
+
+def words_of(document: pypdf.PdfReader) -> str:
+    """All that the only page says, without line ends and the invisible places where a long word may break."""
+    [page] = document.pages
+    return " ".join(page.extract_text().replace("\u200b", "").split())
+
+
+def test_a_certificate_says_who_did_what_and_when(user: httpx.Client, upstream: Upstream) -> None:
+    answer = user.get(f"/certificates/{upstream.certificate()}/pdf")
+
+    document = pdf_of(answer)
+    words = words_of(document)
+    for expected in (
+        "Ada Lovelace",
+        "Counterpoint for Beginners",
+        "Johann Joseph Fux",
+        "92.5 %",
+        "14 November 2026",
+        CODE,
+    ):
+        assert expected in words
+    [page] = document.pages
+    assert [round(float(side)) for side in page.mediabox[2:]] == [842, 595]
+    links = {annotation.get_object()["/A"]["/URI"] for annotation in page["/Annots"]}
+    assert links == {f"{PUBLIC_URL}/verify/{CODE}"}
+    assert document.metadata is not None
+    assert document.metadata.title is not None
+    assert "Ada Lovelace" in document.metadata.title
+    assert document.metadata.author == "Johann Joseph Fux"
+    assert document.metadata.creation_date == datetime(2026, 11, 14, 23, 30, tzinfo=UTC)
+    assert document.trailer["/Root"]["/Lang"] == "en"
+
+
+def test_a_certificate_may_have_no_score_and_no_creator(user: httpx.Client, upstream: Upstream) -> None:
+    words = words_of(
+        pdf_of(user.get(f"/certificates/{upstream.certificate(score_percent=None, creator_name=None)}/pdf"))
+    )
+    assert "Ada Lovelace" in words
+    assert "%" not in words
+
+
+def test_only_the_columns_it_needs_are_read(user: httpx.Client, upstream: Upstream) -> None:
+    identifier = upstream.certificate()
+    user.get(f"/certificates/{identifier}/pdf")
+    [(path, headers)] = upstream.asked
+    columns = "id,code,status,holder_name,course_title,creator_name,score_percent,issued_at"
+    assert unquote(path) == f"/rest/v1/certificates?select={columns}&id=eq.{identifier}"
+    assert headers["accept-profile"] == "public"
+
+
+def test_a_file_name_for_everybody(user: httpx.Client, upstream: Upstream) -> None:
+    identifier = upstream.certificate(holder_name='Zoë "Z"\r\nX-Evil: 1', code='C"\r\n-1')
+    answer = user.get(f"/certificates/{identifier}/pdf")
+    assert pdf_of(answer)
+    assert "x-evil" not in answer.headers
+    name = quoted = answer.headers["content-disposition"]
+    assert name.startswith("attachment; filename=\"certificate-C-1.pdf\"; filename*=UTF-8''")
+    assert unquote(quoted.rpartition("''")[2]) == 'Counterpoint for Beginners - Zoë "Z" X-Evil: 1.pdf'
+
+
+def test_the_same_certificate_is_the_same_file(user: httpx.Client, upstream: Upstream) -> None:
+    identifier = upstream.certificate()
+    first, second = (user.get(f"/certificates/{identifier}/pdf") for _ in range(2))
+    assert first.content == second.content
+    assert first.headers["etag"] == second.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    assert first.headers["vary"] == "authorization"
+
+    known = {"if-none-match": f'"other", W/{first.headers["etag"]}'}
+    kept = user.get(f"/certificates/{identifier}/pdf", headers=known)
+    assert (kept.status_code, kept.content) == (304, b"")
+    assert kept.headers["etag"] == first.headers["etag"]
+
+    upstream.rows[identifier]["holder_name"] = "Ada King"
+    assert "Ada King" in words_of(pdf_of(user.get(f"/certificates/{identifier}/pdf", headers=known)))
+
+
+def test_what_the_caller_cannot_read_is_not_there(user: httpx.Client, upstream: Upstream, refused: Refused) -> None:
+    refused(user.get(f"/certificates/{uuid4()}/pdf"), 404, "certificate_not_found")
+    assert len(upstream.asked) == 1
+
+
+@pytest.mark.parametrize("columns", [{"status": "pending"}, {"status": "revoked"}, {"issued_at": None}])
+def test_only_an_issued_certificate_is_printed(
+    columns: dict[str, str | None], user: httpx.Client, upstream: Upstream, refused: Refused
+) -> None:
+    refused(user.get(f"/certificates/{upstream.certificate(**columns)}/pdf"), 409, "certificate_not_issued")
+
+
+INJECTIONS = [
+    '#read("/etc/passwd")',
+    '#read("certificate.typ")',
+    "#sys.inputs",
+    "$ x^2 $ *bold* _slanted_ `raw`",
+    "<label> @reference // comment /* comment */",
+    "\\u{41} \\ ~ -- --- ... 'single' \"double\"",
+    "] } ) [ { ( ; #panic()",
+    "= Heading",
+    "https://evil.example.test/",
+    "</svg><script>alert(1)</script>",
+    '", "code": "GH-FAKE',
+    "<!ENTITY x SYSTEM 'file:///etc/passwd'> &x;",
+]
+
+
+@pytest.mark.parametrize("name", INJECTIONS)
+def test_a_name_is_set_as_it_is(name: str, user: httpx.Client, upstream: Upstream) -> None:
+    identifier = upstream.certificate(holder_name=name, course_title=name, creator_name=name)
+    document = pdf_of(user.get(f"/certificates/{identifier}/pdf"))
+    assert words_of(document).count(name) == 3
+    assert document.metadata is not None
+    assert document.metadata.author == name
+    [page] = document.pages
+    assert {annotation.get_object()["/A"]["/URI"] for annotation in page["/Annots"]} == {f"{PUBLIC_URL}/verify/{CODE}"}
+
+
+@pytest.mark.parametrize("name", ["Žofie Đặng", "Ελένη Παπαδοπούλου", "Юлия Ёлкина", "İpek Çağlar", "Þór Ægisson"])
+def test_latin_greek_and_cyrillic_names_are_set(name: str, user: httpx.Client, upstream: Upstream) -> None:
+    assert name in words_of(pdf_of(user.get(f"/certificates/{upstream.certificate(holder_name=name)}/pdf")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "W" * LONG,
+        "Maria Magdalena " * (LONG // 16),
+        "אליעזר בן־יהודה",
+        "محمد بن موسى",
+        "王小明",
+        "नमस्ते",
+        "👩‍🎓🏳️‍🌈" * 20,
+        "Z" + "\u0301\u0327" * LONG,
+        "e\u0301" * LONG,
+        "*" * LONG,
+        "",
+        "\u202e\u0000\u200f\ufeff",
+        "\U0001fae9\ue000\uffff",
+    ],
+    ids=lambda name: repr(name)[:20],
+)
+def test_any_name_fits_on_one_page(name: str, user: httpx.Client, upstream: Upstream) -> None:
+    identifier = upstream.certificate(
+        holder_name=name, course_title=name, creator_name=name, code=f"{CODE}-{LONG:0>60}"
+    )
+    document = pdf_of(user.get(f"/certificates/{identifier}/pdf"))
+    assert "of completion" in words_of(document).lower()
+
+
+def test_long_words_stay_inside_the_frame(user: httpx.Client, upstream: Upstream) -> None:
+    document = pdf_of(user.get(f"/certificates/{upstream.certificate(holder_name='W' * LONG)}/pdf"))
+    words = words_of(document)
+    assert words.replace(" ", "").count("W") >= LONG
+    lines: list[tuple[str, float, float]] = []
+    document.pages[0].extract_text(
+        visitor_text=lambda text, _cm, tm, _font, size: lines.append((text.strip(), tm[4], tm[0] * size))
+    )
+    name = [(text.replace("\u200b", ""), left, size) for text, left, size in lines if text.startswith("WW")]
+    assert name
+    # A W of this face is wider than 0.9 of its size: none of the lines may leave the page on the right.
+    assert all(left > 0 and left + len(text) * size * 0.9 < 842 for text, left, size in name)
+
+
+def test_marks_that_turn_the_text_around_are_left_out() -> None:
+    assert printable("a\u202eb\u2066c\u0000d\r\ne\u200ff  g ") == "abc d ef g"
+    assert printable("e\u0301") == "\u00e9"
+    assert printable("👩‍🎓") == "👩‍🎓"
+
+
+def test_many_print_at_once(user: httpx.Client, upstream: Upstream) -> None:
+    identifiers = {name: upstream.certificate(holder_name=name) for name in (f"Number {n}" for n in range(24))}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda identifier: user.get(f"/certificates/{identifier}/pdf"), identifiers.values()))
+    for name, answer in zip(identifiers, answers, strict=True):
+        assert name in words_of(pdf_of(answer))
+
+
+@pytest.fixture
+def certificate(upstream: Upstream) -> Certificate:
+    return msgspec.convert(upstream.rows[upstream.certificate()], Certificate)
+
+
+@pytest.fixture
+def printer() -> Iterator[Printer]:
+    printer = Printer(PUBLIC_URL, time_cap=0)
+    yield printer
+    printer.close()
+
+
+def test_a_document_that_takes_too_long_is_given_up(printer: Printer, certificate: Certificate) -> None:
+    assert certificate.issued_at is not None
+    document = printer.compose(certificate, certificate.issued_at)
+    with pytest.raises(EdgeError) as refusal:
+        asyncio.run(printer.render(document))
+    assert (refusal.value.status, refusal.value.body.message) == (503, "document_timeout")
+
+
+def test_templates_lie_alone_in_their_folder() -> None:
+    assert [path.name for path in TEMPLATES.iterdir()] == ["certificate.typ"]

@@ -1,0 +1,168 @@
+"""People, courses and calls for tests: everything is made through the API, as its users would."""
+
+import uuid
+from typing import Any
+
+import httpx
+import msgspec
+import psycopg
+
+PASSWORD = "correct horse battery"
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """A user with a live access token."""
+
+    id: str
+    email: str
+    token: str
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """A course: one module, two lessons of which the first is an intro, a certifying quiz of two questions."""
+
+    id: str
+    slug: str
+    teacher: Person
+    module_id: str
+    lesson_ids: tuple[str, ...]
+    quiz_id: str
+    right_answers: dict[str, Any]
+    """What submit_quiz takes to pass; every value changed is wrong."""
+
+
+class Academy:
+    """Makes users and courses, and calls the API as anybody."""
+
+    def __init__(self, publishable_key: str, secret_key: str, admin_db_url: str, http: httpx.Client) -> None:
+        """Args: the keys, the superuser's database address, and a client whose base is the API."""
+        self.publishable_key = publishable_key
+        self.secret_key = secret_key
+        self.admin_db_url = admin_db_url
+        self.http = http
+
+    def call(self, who: Person | None, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """One HTTP call as a person, or as nobody. Header names are written with _ for -.
+
+        Args:
+            who: whose token to send; None for a stranger with the publishable key.
+            method: GET, POST, ...
+            path: from the origin, such as `/rest/v1/courses?select=id`.
+            body: sent as JSON where it is not None.
+            headers: more headers, such as `prefer="return=representation"`.
+        """
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent["apikey"] = self.publishable_key
+        if who is not None:
+            sent["Authorization"] = f"Bearer {who.token}"
+        return self.http.request(method, path, json=body, headers=sent)
+
+    def rpc(self, who: Person | None, name: str, **arguments: Any) -> httpx.Response:
+        """POST /rest/v1/rpc/<name> with these arguments."""
+        return self.call(who, "POST", f"/rest/v1/rpc/{name}", arguments)
+
+    def insert(self, who: Person, table: str, **columns: Any) -> dict[str, Any]:
+        """Insert one row as a person, and return it. Fails where it is refused."""
+        answer = self.call(
+            who,
+            "POST",
+            f"/rest/v1/{table}",
+            columns,
+            prefer="return=representation",
+            accept="application/vnd.pgrst.object+json",
+        )
+        assert answer.status_code == 201, answer.text
+        row: dict[str, Any] = answer.json()
+        return row
+
+    def person(self, *roles: str, name: str = "Test Person") -> Person:
+        """A new confirmed user with these roles, signed in."""
+        email = f"{uuid.uuid4().hex}@example.com"
+        made = self.http.post(
+            "/auth/v1/admin/users",
+            json={
+                "email": email,
+                "password": PASSWORD,
+                "email_confirm": True,
+                "user_metadata": {"display_name": name},
+            },
+            headers={"apikey": self.secret_key},
+        )
+        assert made.status_code == 200, made.text
+        user_id: str = made.json()["id"]
+        if roles:
+            self.sql(
+                "insert into public.user_roles (user_id, role) select %s, unnest(%s::public.app_role[])",
+                user_id,
+                list(roles),
+            )
+        return Person(id=user_id, email=email, token=self.sign_in(email))
+
+    def sign_in(self, email: str) -> str:
+        """A new access token for a user made here."""
+        session = self.http.post(
+            "/auth/v1/token?grant_type=password",
+            json={"email": email, "password": PASSWORD},
+            headers={"apikey": self.publishable_key},
+        )
+        assert session.status_code == 200, session.text
+        token: str = session.json()["access_token"]
+        return token
+
+    def suspend(self, person: Person) -> None:
+        """Suspend an account, as an operator would in SQL."""
+        self.sql("update private.accounts set status = 'suspended' where user_id = %s", person.id)
+
+    def course(self, teacher: Person, *, published: bool = True, price_amount: int = 0) -> Course:
+        """A complete course of a teacher."""
+        course = self.insert(
+            teacher,
+            "courses",
+            title=f"Course {uuid.uuid4().hex[:8]}",
+            description="What it is about.",
+            price_amount=price_amount,
+        )
+        module = self.insert(teacher, "modules", course_id=course["id"], title="First module")
+        lessons = [
+            self.insert(teacher, "lessons", module_id=module["id"], title=f"Lesson {number}", is_intro=number == 1)[
+                "id"
+            ]
+            for number in (1, 2)
+        ]
+        for lesson in lessons:
+            self.insert(teacher, "lesson_contents", lesson_id=lesson, body=f"The secret of {lesson}")
+        quiz = self.insert(teacher, "quizzes", course_id=course["id"], title="Quiz", pass_percent=60)
+        right: dict[str, Any] = {}
+        options = [{"id": "a", "text": "First"}, {"id": "b", "text": "Second"}, {"id": "c", "text": "Third"}]
+        for kind, answer, points in (("single", "b", 1), ("multiple", ["a", "c"], 2)):
+            saved = self.rpc(
+                teacher, "save_quiz_question",
+                quiz_id=quiz["id"], kind=kind, prompt=f"{kind}?", options=options, answer=answer, points=points,
+            )  # fmt: skip
+            assert saved.status_code == 200, saved.text
+            right[saved.json()["id"]] = answer
+        if published:
+            done = self.rpc(teacher, "publish_course", course_id=course["id"])
+            assert done.status_code == 200, done.text
+        return Course(
+            id=course["id"],
+            slug=course["slug"],
+            teacher=teacher,
+            module_id=module["id"],
+            lesson_ids=tuple(lessons),
+            quiz_id=quiz["id"],
+            right_answers=right,
+        )
+
+    def enrol(self, student: Person, course: Course) -> str:
+        """Enrol a student in a free course; returns the enrolment's id."""
+        answer = self.rpc(student, "enrol", course_id=course.id)
+        assert answer.status_code == 200, answer.text
+        enrolment_id: str = answer.json()["id"]
+        return enrolment_id
+
+    def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run one statement as the superuser and commit it: to do what an operator does, and to see what is there."""
+        with psycopg.connect(self.admin_db_url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []

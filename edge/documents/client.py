@@ -5,6 +5,7 @@ import hashlib
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -46,7 +47,7 @@ class Printer:
         self._time_cap = time_cap
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="printer")
         self._compiler = self._thread.submit(typst.Compiler, TEMPLATE, root=TEMPLATES)
-        self._version = hashlib.sha256(TEMPLATE.read_bytes() + typst.__version__.encode()).digest()
+        self._version = hashlib.sha256(TEMPLATE.read_bytes() + version("typst").encode()).digest()
 
     def close(self) -> None:
         """Let the document under way finish and forget those that wait."""

@@ -119,7 +119,11 @@ def recovery(*, link: str, otp: str) -> Letter:
 def magic_link(*, link: str, otp: str) -> Letter:
     """To sign in without a password."""
     return Letter(
-        subject="Your sign-in link", text="Follow the link to sign in. It works once.", label="Sign in", link=link, otp=otp
+        subject="Your sign-in link",
+        text="Follow the link to sign in. It works once.",
+        label="Sign in",
+        link=link,
+        otp=otp,
     )
 
 

@@ -46,5 +46,7 @@ class Signer:
                 options={"require": ["exp", "aud"]},
             )
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
-            raise AuthError(403, "bad_jwt", "invalid JWT: it cannot be read, or is not signed by us, or has expired") from error
+            raise AuthError(
+                403, "bad_jwt", "invalid JWT: it cannot be read, or is not signed by us, or has expired"
+            ) from error
         return claims

@@ -174,7 +174,7 @@ async def by_email(connection: Connection, email: str, *, lock: bool = False) ->
 
 
 async def _one(connection: Connection, condition: str, value: UUID | str, *, lock: bool) -> User | None:
-    query = SELECT + condition + (" for update of u" if lock else "")
+    query = SELECT + condition + (" for no key update of u" if lock else "")
     # The parts are our own words; the value is a parameter.
     row = await (await connection.execute(cast("Any", query), [value])).fetchone()
     return None if row is None else msgspec.convert(row, User)
@@ -238,9 +238,7 @@ async def add_identity(connection: Connection, user_id: UUID, provider: str, **c
     )
 
 
-async def set_identity(
-    connection: Connection, user_id: UUID, provider: str, *, verified: bool, **contact: str
-) -> None:
+async def set_identity(connection: Connection, user_id: UUID, provider: str, *, verified: bool, **contact: str) -> None:
     """Change a user's identity of a provider, making it where he has none."""
     found = await connection.execute(
         """

@@ -1,7 +1,6 @@
 """`python -m stack.gateway`: settings from GATEWAY_*, until SIGTERM."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from aiohttp import web
 
 from stack.errors import StackError
 from stack.gateway.app import create_runner
+from stack.gateway.logs import configure_logs
 from stack.gateway.settings import Settings
 from stack.ports import LOOPBACK
 
@@ -33,35 +33,10 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
 
 
-def configure_logs() -> None:
-    """JSON lines on stderr, those of libraries included."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
-            ],
-            foreign_pre_chain=shared,
-        )
-    )
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # It quotes malformed requests, keys included, and clients that left.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-    )
-
-
 def main() -> None:
     """Run the gateway."""
-    configure_logs()
+    # aiohttp's own log quotes malformed requests, keys included.
+    configure_logs(silent=("aiohttp.server",))
     try:
         uvloop.run(serve(Settings.from_mapping(os.environ)))
     except StackError as error:

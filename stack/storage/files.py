@@ -168,19 +168,14 @@ class Files:
         def link() -> bool:
             path = self._path(copy)
             try:
-                path.hardlink_to(self._path(source))
+                try:
+                    path.hardlink_to(self._path(source))
+                except FileNotFoundError:
+                    raise
+                except OSError:  # a file system without links, or with too many to this file
+                    self._copy(source, path)
             except FileNotFoundError:
                 return False
-            except OSError:  # a file system without links, or with too many to this file
-                draft = self._incoming / str(uuid.uuid4())
-                try:
-                    with self._path(source).open("rb") as original, _create(draft) as file:
-                        shutil.copyfileobj(original, file, WRITE_BYTES)
-                        file.flush()
-                        os.fsync(file.fileno())
-                    draft.rename(path)
-                finally:
-                    draft.unlink(missing_ok=True)
             _sync_folder(path.parent)
             return True
 
@@ -224,6 +219,17 @@ class Files:
             removed += len(orphans)
             del self._found_at_start[-SWEEP_BATCH:]
         return removed
+
+    def _copy(self, source: Stored, path: Path) -> None:
+        draft = self._incoming / str(uuid.uuid4())
+        try:
+            with self._path(source).open("rb") as original, _create(draft) as file:
+                shutil.copyfileobj(original, file, WRITE_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _path(self, stored: Stored) -> Path:
         name = stored.file_name

@@ -25,7 +25,7 @@ PUBLISHABLE_KEY = "sb_publishable_of_a_test"
 NOWHERE = f"http://{LOOPBACK}:1"
 """An address at which nothing listens."""
 USER_ID = UUID("6f1d1f0e-5a0c-4a52-9d35-3a3f0c0a1b2c")
-CODE = "GH-7F3K-92QX-M4TD"
+CODE = "7F3A-92C0-44D1-0B6E-A1F9"
 
 Reply = tuple[int, bytes, dict[str, str]]
 Refused = Callable[[httpx.Response, int, str], dict[str, Any]]
@@ -59,7 +59,7 @@ class Upstream(ThreadingHTTPServer):
 
     def certificate(self, **columns: Any) -> str:
         """Keep a certificate; its id."""
-        row = {
+        row: dict[str, Any] = {
             "id": str(uuid4()),
             "code": CODE,
             "status": "issued",

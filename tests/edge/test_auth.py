@@ -131,7 +131,7 @@ def test_a_forged_token_is_refused(name: str, edge: httpx.Client, upstream: Upst
     assert upstream.asked == []
 
 
-@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "token"])
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic dXNlcjpwYXNz", "token"])
 def test_no_token_is_refused(
     authorization: str | None, edge: httpx.Client, upstream: Upstream, refused: Refused
 ) -> None:
@@ -166,12 +166,15 @@ def test_a_users_token_goes_on_to_postgrest_unchanged(name: str, edge: httpx.Cli
 
 
 def test_keys_that_cannot_be_had_are_a_503(upstream: Upstream, token: str, refused: Refused) -> None:
-    app = create_app(settings_for(upstream.url, EDGE_JWKS_URL=f"{NOWHERE}/jwks"))
+    # An edge from which everything is away, which says so and lives.
+    app = create_app(settings_for(NOWHERE))
     with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
         path = f"/certificates/{upstream.certificate()}/pdf"
         refused(client.get(path, headers={"authorization": f"Bearer {token}"}), 503, "auth_unavailable")
         # What no key could make valid is refused all the same.
         refused(client.get(path, headers={"authorization": "Bearer a.b.c"}), 401, "unauthorized")
+        assert client.get("/health").json() == {"status": "ok"}
+        assert refused(client.get("/ready"), 503, "not_ready")["details"] == "Not reachable: database, rest, auth."
     assert upstream.asked == []
 
 

@@ -19,6 +19,8 @@ from edge.errors import EdgeError
 from tests.edge.support import CODE, PUBLIC_URL, Refused, Upstream
 
 LONG = 300
+FRAME_RIGHT = 286 / 25.4 * 72
+"""Points from the left edge to the frame's right side."""
 
 
 def pdf_of(answer: httpx.Response) -> pypdf.PdfReader:
@@ -31,6 +33,11 @@ def words_of(document: pypdf.PdfReader) -> str:
     """All that the only page says, without line ends and the invisible places where a long word may break."""
     [page] = document.pages
     return " ".join(page.extract_text().replace("\u200b", "").split())
+
+
+def links_of(page: pypdf.PageObject) -> set[str]:
+    """Where the page's links lead."""
+    return {str(annotation.get_object()["/A"]["/URI"]) for annotation in page.annotations or []}
 
 
 def test_a_certificate_says_who_did_what_and_when(user: httpx.Client, upstream: Upstream) -> None:
@@ -49,14 +56,13 @@ def test_a_certificate_says_who_did_what_and_when(user: httpx.Client, upstream: 
         assert expected in words
     [page] = document.pages
     assert [round(float(side)) for side in page.mediabox[2:]] == [842, 595]
-    links = {annotation.get_object()["/A"]["/URI"] for annotation in page["/Annots"]}
-    assert links == {f"{PUBLIC_URL}/verify/{CODE}"}
+    assert links_of(page) == {f"{PUBLIC_URL}/verify/{CODE}"}
     assert document.metadata is not None
     assert document.metadata.title is not None
     assert "Ada Lovelace" in document.metadata.title
     assert document.metadata.author == "Johann Joseph Fux"
     assert document.metadata.creation_date == datetime(2026, 11, 14, 23, 30, tzinfo=UTC)
-    assert document.trailer["/Root"]["/Lang"] == "en"
+    assert str(document.root_object["/Lang"]) == "en"
 
 
 def test_a_certificate_may_have_no_score_and_no_creator(user: httpx.Client, upstream: Upstream) -> None:
@@ -135,11 +141,12 @@ INJECTIONS = [
 def test_a_name_is_set_as_it_is(name: str, user: httpx.Client, upstream: Upstream) -> None:
     identifier = upstream.certificate(holder_name=name, course_title=name, creator_name=name)
     document = pdf_of(user.get(f"/certificates/{identifier}/pdf"))
-    assert words_of(document).count(name) == 3
+    # Lines may break inside it, and a break reads as a space.
+    assert words_of(document).replace(" ", "").count(name.replace(" ", "")) == 3
     assert document.metadata is not None
     assert document.metadata.author == name
     [page] = document.pages
-    assert {annotation.get_object()["/A"]["/URI"] for annotation in page["/Annots"]} == {f"{PUBLIC_URL}/verify/{CODE}"}
+    assert links_of(page) == {f"{PUBLIC_URL}/verify/{CODE}"}
 
 
 @pytest.mark.parametrize("name", ["Žofie Đặng", "Ελένη Παπαδοπούλου", "Юлия Ёлкина", "İpek Çağlar", "Þór Ægisson"])
@@ -157,7 +164,7 @@ def test_latin_greek_and_cyrillic_names_are_set(name: str, user: httpx.Client, u
         "王小明",
         "नमस्ते",
         "👩‍🎓🏳️‍🌈" * 20,
-        "Z" + "\u0301\u0327" * LONG,
+        "Z" + "\u0301\u0327" * 60,
         "e\u0301" * LONG,
         "*" * LONG,
         "",
@@ -171,21 +178,23 @@ def test_any_name_fits_on_one_page(name: str, user: httpx.Client, upstream: Upst
         holder_name=name, course_title=name, creator_name=name, code=f"{CODE}-{LONG:0>60}"
     )
     document = pdf_of(user.get(f"/certificates/{identifier}/pdf"))
-    assert "of completion" in words_of(document).lower()
+    assert "This is to certify that" in words_of(document)
 
 
 def test_long_words_stay_inside_the_frame(user: httpx.Client, upstream: Upstream) -> None:
     document = pdf_of(user.get(f"/certificates/{upstream.certificate(holder_name='W' * LONG)}/pdf"))
     words = words_of(document)
     assert words.replace(" ", "").count("W") >= LONG
-    lines: list[tuple[str, float, float]] = []
-    document.pages[0].extract_text(
-        visitor_text=lambda text, _cm, tm, _font, size: lines.append((text.strip(), tm[4], tm[0] * size))
-    )
-    name = [(text.replace("\u200b", ""), left, size) for text, left, size in lines if text.startswith("WW")]
-    assert name
-    # A W of this face is wider than 0.9 of its size: none of the lines may leave the page on the right.
-    assert all(left > 0 and left + len(text) * size * 0.9 < 842 for text, left, size in name)
+    rights: list[float] = []
+
+    def note(text: str, current: list[float], matrix: list[float], _font: object, size: float) -> None:
+        if text.startswith("W"):
+            # A W of this face is narrower than 0.95 of its size.
+            rights.append(current[4] + matrix[4] + text.count("W") * size * 0.95)
+
+    document.pages[0].extract_text(visitor_text=note)
+    assert len(rights) > 1
+    assert max(rights) < FRAME_RIGHT
 
 
 def test_marks_that_turn_the_text_around_are_left_out() -> None:

@@ -139,16 +139,6 @@ def test_an_insane_request_id_is_replaced(offered: str, client: httpx.Client) ->
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_it_lives_while_what_it_needs_is_away(client: httpx.Client, upstream: Upstream) -> None:
-    assert client.get("/health").json() == {"status": "ok"}
-    answer = client.get("/ready")
-    assert answer.status_code == 503
-    assert answer.json()["details"] == "Not reachable: database."
-    [(path, headers)] = upstream.asked
-    assert path.startswith("/rest/v1/")
-    assert "authorization" not in headers
-
-
 def test_its_openapi_page_names_the_gateway(client: httpx.Client, upstream: Upstream) -> None:
     schema = client.get("/schema").json()
     assert schema == client.get("/schema/openapi.json").json()

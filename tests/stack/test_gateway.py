@@ -906,6 +906,7 @@ def test_rotation_needs_no_restart_and_sigterm_lets_calls_end(upstream: Upstream
             assert upstream.started.wait(WAIT_SECONDS)
             gateway.process.send_signal(signal.SIGTERM)
             assert connection.recv(1000).endswith(b"done")
+        assert gateway.process.wait(WAIT_SECONDS) == 0
     finally:
         assert gateway.stop() == 0
 

@@ -1,0 +1,14 @@
+"""`./guildhall bench`: everything that is measured, in one run."""
+
+from bench import profile_read
+from bench.stack import running
+
+
+def main() -> None:
+    """Start a stack, measure, print."""
+    with running() as stack:
+        profile_read.measure(stack)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+// Sends GET requests from a list, in rotation, and prints what autocannon measured as JSON.
+// stdin: {"url": origin, "paths": [...], "headers": {...}, "connections": n, "seconds": n}
+import autocannon from 'autocannon'
+import { readFileSync } from 'node:fs'
+
+const job = JSON.parse(readFileSync(0, 'utf8'))
+const result = await autocannon({
+  url: job.url,
+  connections: job.connections,
+  duration: job.seconds,
+  requests: job.paths.map((path) => ({ method: 'GET', path, headers: job.headers })),
+})
+console.log(JSON.stringify({
+  per_second: result.requests.average,
+  p50_ms: result.latency.p50,
+  p99_ms: result.latency.p99,
+  failed: result.non2xx + result.errors + result.timeouts,
+}))

@@ -1,0 +1,71 @@
+"""Load from a second process, and the comparison of two loads in one run."""
+
+import json
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from stack.errors import StackError
+from stack.project import ROOT
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What to send: GET requests for these paths, in rotation."""
+
+    url: str
+    paths: tuple[str, ...]
+    headers: dict[str, str]
+    connections: int = 8
+    seconds: int = 5
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a load."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+def run(load: Load) -> Result:
+    """Send a load and wait for its end.
+
+    Raises:
+        StackError: an answer was not a success, so that the figure would mean nothing.
+    """
+    node = shutil.which("node", path=f"{ROOT / '.venv' / 'bin'}:{Path('/usr/bin')}:{Path('/usr/local/bin')}") or "node"
+    done = subprocess.run(
+        [node, ROOT / "bench" / "load.mjs"], input=msgspec.json.encode(load), capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        raise StackError(f"the load generator failed: {done.stderr.decode().strip().splitlines()[-1]}")
+    result = msgspec.convert(json.loads(done.stdout), Result)
+    if result.failed:
+        raise StackError(f"{result.failed} requests to {load.url} did not succeed")
+    return result
+
+
+def compare(one: Load, other: Load, *, rounds: int) -> tuple[list[Result], list[Result]]:
+    """Both loads in turn, `rounds` times, the order swapped each time: what the machine does meanwhile meets both.
+
+    Returns:
+        The results of each.
+    """
+    run(msgspec.structs.replace(one, seconds=2))  # caches and pools fill before anything counts
+    run(msgspec.structs.replace(other, seconds=2))
+    first: list[Result] = []
+    second: list[Result] = []
+    for number in range(rounds):
+        turns = [(one, first), (other, second)]
+        for load, results in turns if number % 2 == 0 else reversed(turns):
+            results.append(run(load))
+    return first, second
+
+
+def median_per_second(results: list[Result]) -> float:
+    """The middle of the rounds' requests per second."""
+    return statistics.median(result.per_second for result in results)

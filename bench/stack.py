@@ -1,0 +1,73 @@
+"""A stack of the benchmark's own, so that no measurement touches anybody's data."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from stack.errors import StackError
+from stack.keys import Keys
+from stack.ports import LOOPBACK, Ports, free_block
+from stack.project import ROOT
+
+
+class BenchStack(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the benchmark's stack is, and what opens it."""
+
+    api_url: str
+    rest_url: str
+    admin_db_url: str
+    publishable_key: str
+    service_role_key: str
+    keys_file: Path
+
+    def user_token(self, user_id: str) -> str:
+        """An access token for a user, good for an hour."""
+        claims = {"sub": user_id, "role": "authenticated", "aud": "authenticated", "exp": int(time.time()) + 3600}
+        return Keys.load(self.keys_file).sign(claims)
+
+
+@contextmanager
+def running() -> Iterator[BenchStack]:
+    """Start a stack in a folder of its own, and remove both afterwards.
+
+    Raises:
+        StackError: it did not start.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="guildhall-bench-"))
+    folder.chmod(0o711)  # Postgres enters it as an unprivileged user
+    data, ports = folder / "stack", free_block()
+    try:
+        started = _guildhall("up", "--detach", "--data", str(data), "--port", str(ports.base))
+        if started.returncode != 0:
+            raise StackError(f"the benchmark's stack did not start: {started.stderr.strip() or started.stdout.strip()}")
+        yield _describe(data, ports)
+    finally:
+        _guildhall("down", "--data", str(data))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _guildhall(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stack", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def _describe(data: Path, ports: Ports) -> BenchStack:
+    password = json.loads((data / "stack.json").read_text())["passwords"]["supabase_admin"]
+    keys = Keys.load(data / "keys.json")
+    return BenchStack(
+        api_url=f"http://{LOOPBACK}:{ports.api}",
+        rest_url=f"http://{LOOPBACK}:{ports.rest}",
+        admin_db_url=f"postgresql://supabase_admin:{password}@{LOOPBACK}:{ports.database}/postgres",
+        publishable_key=keys.publishable,
+        service_role_key=keys.service_role,
+        keys_file=data / "keys.json",
+    )

@@ -1,0 +1,70 @@
+"""The application: routes, the parts they work with, and the one translator of exceptions."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.di import Provide
+
+from stack.auth.errors import translate
+from stack.auth.requests import LARGEST
+from stack.auth.routes import about, admin, invitations, links, sign_in, sign_up, user, verify
+from stack.auth.server import Auth
+from stack.auth.settings import Settings
+
+ROUTES = [
+    about.health,
+    about.settings,
+    about.jwks,
+    about.authorize,
+    about.callback,
+    about.single_sign_on,
+    about.link_identity,
+    about.unlink_identity,
+    about.enrol_factor,
+    about.use_factor,
+    about.remove_factor,
+    about.list_factors,
+    about.remove_users_factor,
+    admin.list_users,
+    admin.create_user,
+    admin.get_user,
+    admin.update_user,
+    admin.delete_user,
+    admin.list_audit,
+    invitations.invite,
+    invitations.generate_link,
+    links.recover,
+    links.otp,
+    links.resend,
+    links.reauthenticate,
+    sign_in.token,
+    sign_in.logout,
+    sign_up.sign_up,
+    user.get_user,
+    user.update_user,
+    verify.verify,
+    verify.follow_link,
+]
+
+
+def create_app(settings: Settings) -> Litestar:
+    """An auth server with these settings; it connects to its database in the background once it runs."""
+    auth = Auth(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with auth.running():
+            yield
+
+    return Litestar(
+        route_handlers=ROUTES,
+        lifespan=[lifespan],
+        dependencies={"auth": Provide(lambda: auth, sync_to_thread=False, use_cache=True)},
+        exception_handlers={Exception: translate},
+        request_max_body_size=LARGEST,
+        # Answers hold tokens; no cache on the way may keep them.
+        response_headers={"Cache-Control": "no-store"},
+        openapi_config=None,
+        logging_config=None,
+    )

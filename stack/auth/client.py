@@ -1,0 +1,29 @@
+"""Where a request comes from."""
+
+import ipaddress
+from typing import Any
+
+import msgspec
+from litestar import Request
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request comes from, for the records."""
+
+    ip: str | None
+    user_agent: str | None
+
+    @classmethod
+    def of(cls, request: Request[Any, Any, Any]) -> "Client":
+        """The client of a request. Of a forwarded one it is the address that our gateway saw, the last in the list."""
+        forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        peer = request.client.host if request.client else ""
+        agent = request.headers.get("user-agent")
+        return cls(ip=_address(forwarded) or _address(peer), user_agent=agent[:500] if agent else None)
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None

@@ -1,0 +1,111 @@
+"""What the holder of the service key may have mailed or handed out: /invite and /admin/generate_link."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import Request, post
+
+from stack.auth import audit, mail, onetime, users
+from stack.auth.client import Client
+from stack.auth.database import Connection
+from stack.auth.errors import AuthError, email_exists, invalid
+from stack.auth.onetime import Issued, Kind
+from stack.auth.passwords import check_strength
+from stack.auth.requests import GenerateLink, Invite, read, read_email, redirect_of
+from stack.auth.routes import email_change
+from stack.auth.server import Auth
+from stack.auth.users import NewUser, User
+
+LINK_TYPES = ("signup", "invite", "magiclink", "recovery", "email_change_current", "email_change_new")
+
+
+@post("/invite", status_code=200)
+async def invite(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
+    """Make a user without a password and mail him how to come in."""
+    auth.admin(request)
+    body = await read(request, Invite)
+    email = read_email(body.email)
+    place = auth.redirects.choose(redirect_of(request, body))
+    async with auth.transaction() as connection:
+        user, issued = await _invite(connection, email, body.data, Client.of(request))
+        link = auth.link(token=issued.token, purpose="invite", redirect_to=place)
+        await auth.mail(email, mail.invitation(link=link, otp=issued.otp))
+        return (await users.existing(connection, user.id)).view()
+
+
+@post("/admin/generate_link", status_code=200)
+async def generate_link(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
+    """The link and code that would be mailed, for an admin who mails them himself."""
+    auth.admin(request)
+    body = await read(request, GenerateLink)
+    if body.type not in LINK_TYPES:
+        raise invalid(f"type must be one of {', '.join(LINK_TYPES)}")
+    email = read_email(body.email)
+    place = auth.redirects.choose(redirect_of(request, body))
+    hashed = None
+    if body.type == "signup" and body.password:
+        check_strength(body.password, shortest=auth.settings.min_password_length)
+        hashed = await auth.hasher.hash(body.password)
+    client = Client.of(request)
+    async with auth.transaction() as connection:
+        user, issued, purpose = await _generate(connection, body, email, hashed, client)
+        view = (await users.existing(connection, user.id)).view()
+    verified_as = "email_change" if purpose.startswith("email_change") else purpose
+    return {
+        **view,
+        "action_link": auth.link(token=issued.token, purpose=verified_as, redirect_to=place),
+        "email_otp": issued.otp,
+        "hashed_token": issued.token,
+        "verification_type": purpose,
+        "redirect_to": place,
+    }
+
+
+async def _generate(
+    connection: Connection, body: GenerateLink, email: str, hashed: str | None, client: Client
+) -> tuple[User, Issued, str]:
+    known = await users.by_email(connection, email, lock=True)
+    purpose = body.type or ""
+    if purpose == "magiclink" and known is None:
+        purpose = "signup"
+    if purpose == "invite":
+        return (*await _invite(connection, email, body.data, client), purpose)
+    if purpose == "signup":
+        return (*await _signup(connection, known, email, hashed, body, client), purpose)
+    if known is None:
+        raise AuthError(404, "user_not_found", "User with this email not found")
+    if purpose in {"magiclink", "recovery"}:
+        await audit.record(connection, "user_recovery_requested", actor=known, ip=client.ip)
+        return known, await onetime.issue(connection, known.id, Kind.RECOVERY, address=email), purpose
+    new = read_email(body.new_email)
+    await email_change.require_free(connection, new, user=known)
+    await users.change(connection, known.id, {"email_change": new, "email_change_confirm_status": 0})
+    if purpose == "email_change_current":
+        return known, await onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_CURRENT, address=email), purpose
+    return known, await onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_NEW, address=new), purpose
+
+
+async def _signup(
+    connection: Connection, known: User | None, email: str, hashed: str | None, body: GenerateLink, client: Client
+) -> tuple[User, Issued]:
+    if known is not None and known.email_confirmed_at is not None:
+        raise email_exists()
+    user = known or await users.insert(connection, NewUser.by_email(email, hashed=hashed, data=body.data))
+    if known is not None and body.data is not None:
+        await users.merge_metadata(connection, user.id, user=body.data)
+    await audit.record(connection, "user_confirmation_requested", actor=user, ip=client.ip)
+    return user, await onetime.issue(connection, user.id, Kind.CONFIRMATION, address=email)
+
+
+async def _invite(
+    connection: Connection, email: str, data: dict[str, Any] | None, client: Client
+) -> tuple[User, Issued]:
+    known = await users.by_email(connection, email, lock=True)
+    if known is not None and known.email_confirmed_at is not None:
+        raise email_exists()
+    user = known or await users.insert(connection, NewUser.by_email(email, hashed=None, data=data))
+    await users.change(connection, user.id, {"invited_at": datetime.now(UTC)})
+    await audit.record(
+        connection, "user_invited", actor=None, ip=client.ip, traits={"user_id": user.id, "user_email": email}
+    )
+    return user, await onetime.issue(connection, user.id, Kind.CONFIRMATION, address=email)

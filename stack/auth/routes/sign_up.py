@@ -1,0 +1,188 @@
+"""POST /signup: new users, and users without an address."""
+
+import contextlib
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import psycopg
+from litestar import Request, post
+from psycopg import errors as pg
+
+from stack.auth import audit, mail, onetime, pkce, users
+from stack.auth.client import Client
+from stack.auth.database import Connection
+from stack.auth.errors import AuthError, invalid, is_taken_email, phone_disabled
+from stack.auth.onetime import Kind
+from stack.auth.passwords import check_strength
+from stack.auth.requests import SignUp, read, read_email, redirect_of
+from stack.auth.server import Auth
+from stack.auth.users import NewUser, User
+
+PKCE_METHOD = "email/signup"
+
+
+@post("/signup", status_code=200)
+async def sign_up(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
+    """Make a user. The answer is a session, or the bare user where he must confirm his address first."""
+    body = await read(request, SignUp)
+    client = Client.of(request)
+    anonymous = not body.email and not body.phone
+    if anonymous and not auth.settings.anonymous:
+        raise AuthError(422, "anonymous_provider_disabled", "Anonymous sign-ins are disabled")
+    if not auth.settings.signup:
+        raise AuthError(422, "signup_disabled", "Signups not allowed for this instance")
+    if anonymous:
+        return await _without_address(auth, body, client)
+    if body.email and body.phone:
+        raise invalid("Only an email address or phone number should be provided on signup.")
+    if body.phone:
+        raise phone_disabled()
+    if not body.password:
+        raise invalid("Signup requires a valid password")
+    check_strength(body.password, shortest=auth.settings.min_password_length)
+    email = read_email(body.email)
+    challenge = pkce.read_challenge(body.code_challenge, body.code_challenge_method)
+    if auth.settings.autoconfirm:
+        new = NewUser.by_email(email, hashed=await auth.hasher.hash(body.password), data=body.data)
+        return await _confirmed_at_once(auth, new, client)
+    with auth.throttle.slot("confirmation", email):
+        new = NewUser.by_email(email, hashed=await auth.hasher.hash(body.password), data=body.data)
+        await invite_to_confirm(
+            auth, new, email=email, challenge=challenge, client=client, redirect_to=redirect_of(request, body)
+        )
+    return _to_be_confirmed(new)
+
+
+async def _without_address(auth: Auth, body: SignUp, client: Client) -> dict[str, Any]:
+    new = NewUser(id=uuid4(), app_metadata={}, user_metadata=body.data or {}, is_anonymous=True)
+    async with auth.transaction() as connection:
+        user = await users.insert(connection, new)
+        await audit.record(connection, "login", actor=user, ip=client.ip)
+        return await auth.sessions.begin(connection, user, method="anonymous", client=client)
+
+
+async def _confirmed_at_once(auth: Auth, new: NewUser, client: Client) -> dict[str, Any]:
+    try:
+        async with auth.transaction() as connection:
+            user = await insert_confirmed(connection, new, client)
+            await audit.record(connection, "login", actor=user, ip=client.ip, traits={"provider": "email"})
+            return await auth.sessions.begin(connection, user, method="password", client=client)
+    except pg.UniqueViolation as error:
+        if is_taken_email(error):
+            raise AuthError(422, "user_already_exists", "User already registered") from error
+        raise
+
+
+async def insert_confirmed(connection: Connection, new: NewUser, client: Client) -> User:
+    """Make a user whose address counts as confirmed."""
+    user = await users.insert(connection, new)
+    await audit.record(connection, "user_signedup", actor=user, ip=client.ip, traits={"provider": "email"})
+    await users.confirm_email(connection, user.id)
+    return await users.existing(connection, user.id)
+
+
+async def invite_to_confirm(
+    auth: Auth,
+    new: NewUser,
+    *,
+    email: str,
+    challenge: pkce.Challenge | None,
+    client: Client,
+    redirect_to: str | None,
+) -> None:
+    """Make a user who must confirm his address, and mail him how.
+
+    Whether somebody has the address shows neither in what is returned nor in the work done: for a known address the same
+    rows are written and taken back, and a mail goes out all the same. The mail leaves before the commit, so that where it
+    cannot be sent no user is made.
+    """
+    place = auth.redirects.choose(redirect_to)
+    for is_last_try in (False, True):
+        try:
+            async with auth.transaction() as connection:
+                letter = await _letter(auth, connection, new, email, challenge, client, place)
+                await auth.mail(email, letter)
+        except psycopg.Error as error:
+            # Somebody signed up with the same address while we looked: now it is known.
+            if is_last_try or not is_taken_email(error):
+                raise
+        else:
+            return
+
+
+async def _letter(
+    auth: Auth,
+    connection: Connection,
+    new: NewUser,
+    email: str,
+    challenge: pkce.Challenge | None,
+    client: Client,
+    place: str,
+) -> mail.Letter:
+    known = await users.by_email(connection, email, lock=True)
+    if known is None:
+        return await _write(auth, connection, await users.insert(connection, new), challenge, client, place)
+    await _pretend(auth, connection, new, challenge, client, place)
+    if known.email_confirmed_at is not None:
+        await audit.record(connection, "user_repeated_signup", actor=known, ip=client.ip, traits={"provider": "email"})
+        return mail.already_registered(link=auth.settings.site_url)
+    # His first password stays: we cannot know which of the two is the holder of the address.
+    return await _write(auth, connection, known, challenge, client, place)
+
+
+async def _write(
+    auth: Auth, connection: Connection, user: User, challenge: pkce.Challenge | None, client: Client, place: str
+) -> mail.Letter:
+    await audit.record(
+        connection, "user_confirmation_requested", actor=user, ip=client.ip, traits={"provider": "email"}
+    )
+    if challenge is not None:
+        await pkce.begin(connection, challenge, user_id=user.id, method=PKCE_METHOD)
+    issued = await onetime.issue(
+        connection, user.id, Kind.CONFIRMATION, address=user.email or "", by_pkce=challenge is not None
+    )
+    link = auth.link(token=issued.token, purpose="signup", redirect_to=place)
+    return mail.confirmation(link=link, otp=issued.otp)
+
+
+async def _pretend(
+    auth: Auth,
+    connection: Connection,
+    new: NewUser,
+    challenge: pkce.Challenge | None,
+    client: Client,
+    place: str,
+) -> None:
+    """Do for a made-up address what is done for a new one, triggers and all, and take it back."""
+    local, _, domain = (new.email or "").partition("@")
+    stranger = msgspec.structs.replace(new, id=uuid4(), email=f"{secrets.token_hex(32)[: len(local)]}@{domain}")
+    # A short made-up name may be somebody's.
+    with contextlib.suppress(pg.UniqueViolation):
+        async with connection.transaction(force_rollback=True):
+            await _write(auth, connection, await users.insert(connection, stranger), challenge, client, place)
+
+
+def _to_be_confirmed(new: NewUser) -> dict[str, Any]:
+    """The answer to a signup that awaits its confirmation, made from the request alone.
+
+    `identities` is empty for everybody, as Supabase answers for a known address: what differed would tell a stranger
+    whether there is an account.
+    """
+    now = datetime.now(UTC)
+    return {
+        "id": new.id,
+        "aud": users.AUDIENCE,
+        "role": users.ROLE,
+        "email": new.email,
+        "phone": "",
+        "confirmation_sent_at": now,
+        "app_metadata": new.app_metadata,
+        "user_metadata": new.user_metadata,
+        "identities": [],
+        "created_at": now,
+        "updated_at": now,
+        "is_anonymous": False,
+    }

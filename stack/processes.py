@@ -1,0 +1,73 @@
+"""Processes: telling one from another that later got its number, and children that never outlive their parent."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def identity(pid: int) -> str | None:
+    """What a process is known by as long as it lives, and no later process with its number shares; None when it is gone.
+
+    Linux is asked by its files, because a small container has no `ps`.
+    """
+    if sys.platform == "linux":
+        try:
+            # Fields after the command's name, which may itself hold spaces and parentheses: the state, ..., the start.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        if fields[0] in "ZX":  # dead already, waiting to be collected
+            return None
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"
+    listed = subprocess.run(
+        ["ps", "-o", "state=,lstart=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    state, _, rest = listed.stdout.strip().partition(" ")
+    return rest.strip() if rest and not state.startswith("Z") else None
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty when it is gone."""
+    if sys.platform == "linux":
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.strip()
+
+
+def ends_with_parent(with_signal: signal.Signals) -> Callable[[], None]:
+    """A `preexec_fn` that has Linux send the child this signal when its parent dies, even of a kill -9.
+
+    Other systems have no such thing; there the next `up` ends what a killed supervisor left.
+    """
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, with_signal)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+    return before_exec
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Signal a process that may be gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def send_group(leader: int, number: signal.Signals) -> None:
+    """Signal what is left of a process group, if anything is."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)

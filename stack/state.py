@@ -1,0 +1,267 @@
+"""The data folder of one stack: what lies in it, whose it is, and whether its stack runs."""
+
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from stack import processes
+from stack.errors import StackError
+from stack.keys import Keys
+from stack.ports import LOOPBACK, Ports
+from stack.postgres import DATABASE, SUPERUSER
+
+LOGIN_ROLES = (
+    SUPERUSER,
+    "postgres",
+    "authenticator",
+    "supabase_auth_admin",
+    "supabase_storage_admin",
+    "supabase_realtime_admin",
+    "supabase_read_only_user",
+    "edge",
+)
+OURS_BEFORE_ANYTHING = {"lock", "logs"}
+
+Document = TypeVar("Document", bound=msgspec.Struct)
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stack keeps from start to start: `stack.json`. Whoever can read it can read everything."""
+
+    port: int
+    """The first of the stack's ports."""
+    passwords: dict[str, str]
+    """Of each database role that logs in."""
+
+    @property
+    def ports(self) -> Ports:
+        """The stack's ports."""
+        return Ports(base=self.port)
+
+    def database_url(self, role: str, database: str = DATABASE) -> str:
+        """A connection address for a role."""
+        return f"postgresql://{role}:{self.passwords[role]}@{LOOPBACK}:{self.ports.database}/{database}"
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that can be recognised."""
+
+    pid: int
+    identity: str
+
+    @classmethod
+    def of(cls, pid: int) -> "Process":
+        """The process that has this number now."""
+        return cls(pid=pid, identity=processes.identity(pid) or "")
+
+    @property
+    def lives(self) -> bool:
+        """Whether it, and not another with its number, runs."""
+        return bool(self.identity) and processes.identity(self.pid) == self.identity
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs now: `processes.json`, there while a supervisor lives, and after one was killed."""
+
+    supervisor: Process
+    parts: dict[str, Process]
+    started_at: float
+    """Seconds since 1970."""
+    ready: bool
+    """Whether every part has answered."""
+
+
+class Folder:
+    """The data folder of one stack."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; nothing is read or made yet."""
+        self.path = path
+        self.keys_file = path / "keys.json"
+        self.jwks_file = path / "jwks.json"
+        self.logs = path / "logs"
+        self.storage = path / "storage"
+        self.mailbox = path / "mailbox"
+        self._state_file = path / "stack.json"
+        self._run_file = path / "processes.json"
+
+    def log(self, part: str) -> Path:
+        """The log of one part."""
+        return self.logs / f"{part}.log"
+
+    def check(self) -> None:
+        """See that the folder is ours, or could become so.
+
+        Raises:
+            StackError: it is something else, or damaged.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise StackError(f"{self.path} is a file: choose a folder with --data")
+        try:
+            entries = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+        except PermissionError as error:
+            raise self._denied(error) from error
+        if self._state_file.name not in entries and entries - OURS_BEFORE_ANYTHING:
+            raise StackError(
+                f"{self.path} holds other files and no stack: choose an empty folder with --data, or remove it"
+            )
+        if self._state_file.name in entries:
+            self.state()
+        if self.keys_file.name in entries:
+            self.keys()
+
+    def open(self, *, port: int | None, default_port: int) -> State:
+        """The stack's state, made where the folder is new.
+
+        Args:
+            port: the first port from now on; None keeps the one that the stack had.
+            default_port: the first port of a new stack.
+
+        Raises:
+            StackError: the folder cannot be used.
+        """
+        self.check()
+        try:
+            self._make()
+            if self._state_file.exists():
+                state = self.state()
+                if port is not None and port != state.port:
+                    state = msgspec.structs.replace(state, port=port)
+                    _write(self._state_file, state)
+            else:
+                state = State(
+                    port=port or default_port, passwords={role: secrets.token_urlsafe(24) for role in LOGIN_ROLES}
+                )
+                _write(self._state_file, state)
+            if not self.keys_file.exists():
+                Keys.generate().save(self.keys_file)
+        except PermissionError as error:
+            raise self._denied(error) from error
+        except OSError as error:
+            raise StackError(f"{self.path} cannot be used: {error.strerror}; choose another with --data") from error
+        self.publish_keys()
+        return state
+
+    @property
+    def exists(self) -> bool:
+        """Whether a stack was ever made here."""
+        return self._state_file.exists()
+
+    def state(self) -> State:
+        """What `stack.json` says.
+
+        Raises:
+            StackError: there is none, or it is damaged.
+        """
+        return self._read(self._state_file, State)
+
+    def keys(self) -> Keys:
+        """What `keys.json` says.
+
+        Raises:
+            StackError: there is none, or it is damaged.
+        """
+        return self._read(self.keys_file, Keys)
+
+    def publish_keys(self) -> None:
+        """Write the public keys where PostgREST reads them."""
+        _write(self.jwks_file, self.keys().jwks())
+
+    def run(self) -> Run | None:
+        """What `processes.json` says; None where there is none, or a crash of the machine cut it short."""
+        try:
+            return msgspec.json.decode(self._run_file.read_bytes(), type=Run)
+        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+            return None
+        except PermissionError as error:
+            raise self._denied(error) from error
+
+    def running(self) -> Run | None:
+        """The run whose supervisor lives, if any."""
+        run = self.run()
+        return run if run is not None and run.supervisor.lives else None
+
+    def write_run(self, run: Run) -> None:
+        """Record what runs."""
+        _write(self._run_file, run, durable=False)
+
+    def forget_run(self) -> None:
+        """Record that nothing runs."""
+        self._run_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self, *, wait: float = 1) -> Iterator[bool]:
+        """Hold the folder for one supervisor; yields whether we got it.
+
+        Args:
+            wait: seconds to wait for somebody else to let go.
+        """
+        self._make()
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield _flock(descriptor, until=time.monotonic() + wait)
+        finally:
+            os.close(descriptor)
+
+    def empty(self) -> None:
+        """Remove the stored files and the caught mail."""
+        for folder in (self.storage, self.mailbox):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _make(self) -> None:
+        if not self.path.exists():
+            self.path.mkdir(parents=True)
+            # Postgres, which runs as an unprivileged user where we are root, passes through; nobody else can list it.
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        for folder in (self.logs, self.storage, self.mailbox):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _read(self, file: Path, kind: type[Document]) -> Document:
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=kind)
+        except FileNotFoundError as error:
+            raise StackError(f"there is no stack in {self.path}: start one with ./guildhall up") from error
+        except PermissionError as error:
+            raise self._denied(error) from error
+        except msgspec.DecodeError as error:
+            raise StackError(
+                f"{file} is damaged: restore it from a copy, or remove {self.path} to begin anew (its data is lost)"
+            ) from error
+
+    def _denied(self, error: PermissionError) -> StackError:
+        return StackError(
+            f"{error.filename or self.path} is closed to this user: run as its owner, or choose another folder with --data"
+        )
+
+
+def _flock(descriptor: int, *, until: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
+
+
+def _write(file: Path, document: Any, *, durable: bool = True) -> None:
+    """Write a file whole or not at all, readable by its owner only."""
+    draft = file.with_suffix(".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as output:
+        output.write(msgspec.json.format(msgspec.json.encode(document)))
+        if durable:
+            output.flush()
+            os.fsync(output.fileno())
+    draft.replace(file)

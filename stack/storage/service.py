@@ -1,0 +1,165 @@
+"""What every call needs, and the writing of objects: a row and its file, both or neither."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import psycopg
+
+from stack.storage import buckets, objects
+from stack.storage.database import Call, Database, Transaction
+from stack.storage.errors import invalid_mime_type, too_large
+from stack.storage.files import Draft, Files, Stored
+from stack.storage.http import Request
+from stack.storage.names import is_allowed
+from stack.storage.objects import Content, Place
+from stack.storage.serving import looks_like
+from stack.storage.settings import Settings
+from stack.storage.tokens import Caller, Tokens
+from stack.storage.types import Rules
+from stack.storage.uploads import Declared, Gate, Upload, receive
+
+Write = Callable[[Transaction, Place, Content], Awaitable[uuid.UUID]]
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of one storage server."""
+
+    settings: Settings
+    database: Database
+    files: Files
+    tokens: Tokens
+
+    def limit(self, rules: Rules) -> int:
+        """The most bytes an object of a bucket may have."""
+        own = self.settings.file_size_limit
+        return own if rules.file_size_limit is None else min(own, rules.file_size_limit)
+
+    def check_rules(self, rules: Rules, metadata: dict[str, Any]) -> None:
+        """Refuse an object that its new bucket would not have taken in. Raises InvalidMimeType, EntityTooLarge."""
+        mime_type, size = str(metadata.get("mimetype")), metadata.get("size")
+        if not is_allowed(mime_type, rules.allowed_mime_types):
+            raise invalid_mime_type(mime_type)
+        if isinstance(size, int) and size > self.limit(rules):
+            raise too_large()
+
+    async def upload(
+        self, request: Request, call: Call, place: Place, write: Write, caller: Caller | None, owner_id: str | None
+    ) -> uuid.UUID:
+        """Take in an object: all of it, or nothing.
+
+        Args:
+            request: holds the bytes and what the client says of them.
+            call: what policies may know of it.
+            place: where the object comes to be.
+            write: the statement that writes its row.
+            caller: whose policies decide; None where a signed URL has decided already.
+            owner_id: whose it becomes.
+
+        Returns:
+            The object's id.
+
+        Raises:
+            StorageError: the bucket, its limits or its types refuse it, or the request is malformed.
+            psycopg.Error: a policy or a constraint refuses it.
+            ClientLeftError: the client went away; nothing is left of it.
+        """
+        async with self.database.transaction(call) as transaction:
+            rules = await buckets.rules(transaction, place.bucket)
+        gate = self._gate(call, place, write, caller, owner_id, rules)
+        upload = await receive(request, self.files, gate)
+        return await self._store(call, place, write, caller, owner_id, upload)
+
+    def _gate(
+        self, call: Call, place: Place, write: Write, caller: Caller | None, owner_id: str | None, rules: Rules
+    ) -> Gate:
+        async def admit(declared: Declared) -> None:
+            if not is_allowed(declared.mime_type, rules.allowed_mime_types):
+                raise invalid_mime_type(declared.mime_type)
+            metadata: dict[str, Any] = {"mimetype": declared.mime_type}
+            if declared.size is not None:
+                metadata |= {"size": declared.size, "contentLength": declared.size}
+            content = Content(stored=new_stored(), owner_id=owner_id, metadata=metadata, user_metadata=None)
+            # Ask the policies before any byte is stored; they are asked again with all that is known of the file.
+            async with self.database.transaction(call, caller, rehearsal=True) as transaction:
+                await write(transaction, place, content)
+
+        def inspect(mime_type: str, head: bytes) -> None:
+            # A bucket that limits its types is not to be filled with others under a false name.
+            if rules.allowed_mime_types and not looks_like(mime_type, head):
+                raise invalid_mime_type(mime_type)
+
+        return Gate(limit=self.limit(rules), admit=admit, inspect=inspect)
+
+    async def _store(
+        self, call: Call, place: Place, write: Write, caller: Caller | None, owner_id: str | None, upload: Upload
+    ) -> uuid.UUID:
+        new = new_stored()
+        content = Content(
+            stored=new,
+            owner_id=owner_id,
+            metadata=upload.metadata(now()),
+            user_metadata=upload.user_metadata,
+        )
+        placing = Placing(self.files, upload.draft)
+        async with placing:
+            async with self.database.transaction(call) as transaction:
+                old = await objects.lock(transaction, place)
+                if caller is not None:
+                    await transaction.act_as(caller)
+                object_id = await write(transaction, place, content)
+                await placing.place(Stored(object_id=object_id, version=new.version))
+                placing.committing = True
+        if old is not None:
+            await self.files.remove([old])
+        return object_id
+
+
+class Placing:
+    """Around a transaction that writes a row for a file: takes the file back where the row does not come to be."""
+
+    def __init__(self, files: Files, draft: Draft | None) -> None:
+        self._files = files
+        self._draft = draft
+        self._placed: Stored | None = None
+        self.committing = False
+        """Set as the last thing in the transaction."""
+
+    async def place(self, stored: Stored) -> None:
+        """Give the draft its name."""
+        if self._draft is None:
+            raise ValueError("there is no draft to place")
+        self._placed = stored
+        await self._files.place(self._draft, stored)
+
+    async def duplicate(self, source: Stored, copy: Stored) -> bool:
+        """Give a file a second name. Returns False where it is not there."""
+        self._placed = copy
+        return await self._files.duplicate(source, copy)
+
+    async def __aenter__(self) -> "Placing":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        if self._draft is not None:
+            await self._files.discard(self._draft)
+        # A connection lost while it commits leaves open whether the row is there: then the file stays, and the sweep
+        # at the next start knows.
+        in_doubt = self.committing and isinstance(error, psycopg.OperationalError | asyncio.CancelledError)
+        if self._placed is not None and not in_doubt:
+            await self._files.remove([self._placed])
+
+
+def new_stored() -> Stored:
+    """A name that no file has yet."""
+    return Stored(object_id=uuid.uuid4(), version=uuid.uuid4())
+
+
+def now() -> str:
+    """The time now, as metadata holds it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

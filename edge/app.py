@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import httpx
-from litestar import Litestar, Request, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server
@@ -62,7 +64,7 @@ def create_app(settings: Settings) -> Litestar:
             components=Components(
                 security_schemes={BEARER: SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
             ),
-            path="/schema",
+            openapi_router=Router(path="/schema", route_handlers=[], after_request=_no_page, include_in_schema=False),
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
         request_class=EdgeRequest,
@@ -83,6 +85,13 @@ def for_users() -> Router:
         dependencies={"caller": Provide(provide_caller), "rest": Provide(_provide_rest)},
         security=[{BEARER: []}],
     )
+
+
+async def _no_page(response: Response[Any]) -> Response[Any]:
+    """Answer an unknown address below /schema as every other one: the framework has an HTML page there."""
+    if response.status_code == 404:
+        raise NotFoundException
+    return response
 
 
 async def _provide_rest(request: Request[Caller, object, State]) -> AsyncPostgrestClient:

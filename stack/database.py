@@ -28,7 +28,7 @@ create table if not exists supabase_migrations.schema_migrations (
 
 
 def is_made(state: State) -> bool:
-    """Whether the stack's database is there, whole. (initdb leaves an empty one of the same name.)"""
+    """Whether the stack's database is there, whole; initdb leaves an empty one of the same name."""
     try:
         with psycopg.connect(state.database_url(SUPERUSER)) as connection:
             history = connection.execute("select to_regnamespace('supabase_migrations') is not null").fetchone()
@@ -42,8 +42,8 @@ def is_made(state: State) -> bool:
 def make(state: State, report: Callable[[str], None]) -> None:
     """Make the stack's database anew, in place of the one it may have.
 
-    It is made under another name and renamed when the seed is in: an attempt that fails or is killed leaves the old database
-    as it was, and no half-made one that could be taken for a whole one.
+    It is made under another name and renamed when the seed is in: an attempt that fails or is killed leaves the old
+    database as it was, and no half-made one that could be taken for a whole one.
 
     Args:
         state: the stack, whose Postgres runs.
@@ -77,11 +77,11 @@ def bring_up_to_date(state: State) -> list[str]:
     Raises:
         StackError: a file failed, or one that was applied has been edited since.
     """
-    applied = migrate(state.database_url("postgres"))
-    if applied:
+    fresh = migrate(state.database_url("postgres"))
+    if fresh:
         with psycopg.connect(state.database_url(SUPERUSER), autocommit=True) as connection:
             set_passwords(connection, state.passwords)
-    return applied
+    return fresh
 
 
 def bootstrap(url: str, passwords: dict[str, str]) -> None:
@@ -121,32 +121,62 @@ def migrate(url: str) -> list[str]:
     Raises:
         StackError: a file failed, or one that was applied has been edited since.
     """
-    applied = []
+    fresh = []
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(HISTORY)
-        done = dict(
-            connection.execute("select version, statements from supabase_migrations.schema_migrations").fetchall()
-        )
-        for file in sorted(MIGRATIONS.glob("*.sql")):
-            named = FILE_NAME.fullmatch(file.name)
-            if named is None:
-                raise StackError(f"supabase/migrations/{file.name} is not named <14 digits>_<domain>_<what>.sql")
-            if named["version"] in done:
-                # A history that `supabase db push` wrote holds single statements, which cannot be compared.
-                if len(done[named["version"]]) == 1 and done[named["version"]] != [file.read_text()]:
-                    raise StackError(
-                        f"supabase/migrations/{file.name} was edited after this database was made: "
-                        "run ./guildhall reset to make the database anew"
-                    )
+        done = applied(url)
+        changed = edited(done)
+        if changed:
+            raise StackError(
+                f"supabase/migrations/{changed[0].name} was edited after this database was made: "
+                "run ./guildhall reset to make the database anew"
+            )
+        for version, file in files().items():
+            if version in done:
                 continue
             with connection.transaction():
                 run_file(connection, file)
                 connection.execute(
                     "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
-                    [named["version"], named["name"], [file.read_text()]],
+                    [version, file.stem.partition("_")[2], [file.read_text()]],
                 )
-            applied.append(file.name)
-    return applied
+            fresh.append(file.name)
+    return fresh
+
+
+def files() -> dict[str, Path]:
+    """The migrations by version, in order.
+
+    Raises:
+        StackError: a file's name is not a migration's.
+    """
+    found = {}
+    for file in sorted(MIGRATIONS.glob("*.sql")):
+        named = FILE_NAME.fullmatch(file.name)
+        if named is None:
+            raise StackError(f"supabase/migrations/{file.name} is not named <14 digits>_<domain>_<what>.sql")
+        found[named["version"]] = file
+    return found
+
+
+def applied(url: str) -> dict[str, list[str] | None]:
+    """The versions that a database has, each with the statements it was recorded with."""
+    with psycopg.connect(url) as connection:
+        return dict(
+            connection.execute("select version, statements from supabase_migrations.schema_migrations").fetchall()
+        )
+
+
+def edited(done: dict[str, list[str] | None]) -> list[Path]:
+    """The migrations whose text is not what was applied.
+
+    A history that `supabase db push` wrote holds single statements, which cannot be compared.
+    """
+    return [
+        file
+        for version, file in files().items()
+        if len(done.get(version) or []) == 1 and done[version] != [file.read_text()]
+    ]
 
 
 def seed(url: str) -> None:

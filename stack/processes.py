@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def identity(pid: int) -> str | None:
-    """What a process is known by as long as it lives, and no later process with its number shares; None when it is gone.
+    """What a living process is known by, which no later one with its number shares; None when it is gone.
 
     Linux is asked by its files, because a small container has no `ps`.
     """
@@ -27,11 +27,9 @@ def identity(pid: int) -> str | None:
         if fields[0] in "ZX":  # dead already, waiting to be collected
             return None
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"
-    listed = subprocess.run(
-        ["ps", "-o", "state=,lstart=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    state, _, rest = listed.stdout.strip().partition(" ")
-    return rest.strip() if rest and not state.startswith("Z") else None
+    else:  # noqa: RET505 - the type checker knows that one branch is of another system
+        state, _, rest = _ps(pid, "state=,lstart=,command=").partition(" ")
+        return rest.strip() if rest and not state.startswith("Z") else None
 
 
 def command_of(pid: int) -> str:
@@ -41,8 +39,14 @@ def command_of(pid: int) -> str:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except (FileNotFoundError, ProcessLookupError):
             return ""
-    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return listed.stdout.strip()
+    else:
+        return _ps(pid, "command=")
+
+
+def _ps(pid: int, fields: str) -> str:
+    return subprocess.run(
+        ["ps", "-o", fields, "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def ends_with_parent(with_signal: signal.Signals) -> Callable[[], None]:

@@ -28,7 +28,8 @@ LOGIN_ROLES = (
     "supabase_read_only_user",
     "edge",
 )
-OURS_BEFORE_ANYTHING = {"lock", "logs"}
+OURS = {"lock", "logs", "storage", "mailbox", "routes.json"}
+"""What an interrupted first start, or a run of the tests, leaves where there is no stack."""
 
 Document = TypeVar("Document", bound=msgspec.Struct)
 
@@ -107,9 +108,9 @@ class Folder:
             raise StackError(f"{self.path} is a file: choose a folder with --data")
         try:
             entries = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
-        except PermissionError as error:
-            raise self._denied(error) from error
-        if self._state_file.name not in entries and entries - OURS_BEFORE_ANYTHING:
+        except OSError as error:
+            raise self._unusable(error) from error
+        if self._state_file.name not in entries and entries - OURS:
             raise StackError(
                 f"{self.path} holds other files and no stack: choose an empty folder with --data, or remove it"
             )
@@ -118,36 +119,27 @@ class Folder:
         if self.keys_file.name in entries:
             self.keys()
 
-    def open(self, *, port: int | None, default_port: int) -> State:
-        """The stack's state, made where the folder is new.
-
-        Args:
-            port: the first port from now on; None keeps the one that the stack had.
-            default_port: the first port of a new stack.
+    def open(self, *, port: int) -> State:
+        """The stack's state, with this first port from now on; made where the folder is new.
 
         Raises:
             StackError: the folder cannot be used.
         """
         self.check()
         try:
-            self._make()
             if self._state_file.exists():
                 state = self.state()
-                if port is not None and port != state.port:
+                if port != state.port:
                     state = msgspec.structs.replace(state, port=port)
                     _write(self._state_file, state)
             else:
-                state = State(
-                    port=port or default_port, passwords={role: secrets.token_urlsafe(24) for role in LOGIN_ROLES}
-                )
+                state = State(port=port, passwords={role: secrets.token_urlsafe(24) for role in LOGIN_ROLES})
                 _write(self._state_file, state)
             if not self.keys_file.exists():
                 Keys.generate().save(self.keys_file)
-        except PermissionError as error:
-            raise self._denied(error) from error
+            self.publish(self.keys())
         except OSError as error:
-            raise StackError(f"{self.path} cannot be used: {error.strerror}; choose another with --data") from error
-        self.publish_keys()
+            raise self._unusable(error) from error
         return state
 
     @property
@@ -171,9 +163,9 @@ class Folder:
         """
         return self._read(self.keys_file, Keys)
 
-    def publish_keys(self) -> None:
+    def publish(self, keys: Keys) -> None:
         """Write the public keys where PostgREST reads them."""
-        _write(self.jwks_file, self.keys().jwks())
+        _write(self.jwks_file, keys.jwks())
 
     def run(self) -> Run | None:
         """What `processes.json` says; None where there is none, or a crash of the machine cut it short."""
@@ -181,8 +173,8 @@ class Folder:
             return msgspec.json.decode(self._run_file.read_bytes(), type=Run)
         except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
             return None
-        except PermissionError as error:
-            raise self._denied(error) from error
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def running(self) -> Run | None:
         """The run whose supervisor lives, if any."""
@@ -198,14 +190,18 @@ class Folder:
         self._run_file.unlink(missing_ok=True)
 
     @contextmanager
-    def locked(self, *, wait: float = 1) -> Iterator[bool]:
-        """Hold the folder for one supervisor; yields whether we got it.
+    def locked(self, name: str = "lock", *, wait: float = 1) -> Iterator[bool]:
+        """Hold the folder for one supervisor, or for another work of that name; yields whether we got it.
 
         Args:
+            name: of the lock's file.
             wait: seconds to wait for somebody else to let go.
         """
         self._make()
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from error
         try:
             yield _flock(descriptor, until=time.monotonic() + wait)
         finally:
@@ -218,29 +214,33 @@ class Folder:
             folder.mkdir(mode=0o700, exist_ok=True)
 
     def _make(self) -> None:
-        if not self.path.exists():
-            self.path.mkdir(parents=True)
-            # Postgres, which runs as an unprivileged user where we are root, passes through; nobody else can list it.
-            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        for folder in (self.logs, self.storage, self.mailbox):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            if not self.path.exists():
+                self.path.mkdir(parents=True)
+                # Where we are root, Postgres passes through as an unprivileged user; nobody else can list the folder.
+                self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            for folder in (self.logs, self.storage, self.mailbox):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def _read(self, file: Path, kind: type[Document]) -> Document:
         try:
             return msgspec.json.decode(file.read_bytes(), type=kind)
         except FileNotFoundError as error:
             raise StackError(f"there is no stack in {self.path}: start one with ./guildhall up") from error
-        except PermissionError as error:
-            raise self._denied(error) from error
+        except OSError as error:
+            raise self._unusable(error) from error
         except msgspec.DecodeError as error:
             raise StackError(
                 f"{file} is damaged: restore it from a copy, or remove {self.path} to begin anew (its data is lost)"
             ) from error
 
-    def _denied(self, error: PermissionError) -> StackError:
-        return StackError(
-            f"{error.filename or self.path} is closed to this user: run as its owner, or choose another folder with --data"
-        )
+    def _unusable(self, error: OSError) -> StackError:
+        place = error.filename or self.path
+        if isinstance(error, PermissionError):
+            return StackError(f"{place} is closed to this user: run as its owner, or choose another folder with --data")
+        return StackError(f"{place} cannot be used ({error.strerror}): choose another folder with --data")
 
 
 def _flock(descriptor: int, *, until: float) -> bool:

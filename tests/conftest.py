@@ -16,13 +16,14 @@ import psycopg
 import pytest
 from filelock import FileLock
 
+from stack.keys import Keys
 from stack.ports import free_block
 from stack.project import ROOT
 from tests.people import Academy
 
 RUN_FOLDER = "GUILDHALL_TEST_RUN"
 
-pytest_plugins = ["tests.route_marker"]
+pytest_plugins = ["pytester", "tests.route_marker"]
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
@@ -68,13 +69,17 @@ def stack_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(stack_data: Path) -> Stack:
+def stack(stack_data: Path, pytestconfig: pytest.Config) -> Stack:
     """The run's stack, started by whichever worker asks first."""
     with FileLock(stack_data.with_suffix(".lock")):
         if guildhall("status", "--data", str(stack_data)).returncode != 0:
             started = guildhall("up", "--detach", "--data", str(stack_data), "--port", str(free_block().base))
             assert started.returncode == 0, started.stdout + started.stderr
-    return msgspec.json.decode(guildhall("status", "--json", "--data", str(stack_data)).stdout, type=Stack)
+    running = msgspec.json.decode(guildhall("status", "--json", "--data", str(stack_data)).stdout, type=Stack)
+    route_marker = pytestconfig.pluginmanager.get_plugin("route-marker")
+    assert route_marker is not None
+    route_marker.origin = running.api_url
+    return running
 
 
 @pytest.fixture(scope="session")
@@ -94,11 +99,11 @@ def db(admin_db_url: str) -> Iterator[psycopg.Connection]:
         connection.rollback()
 
 
-@pytest.fixture
-def academy(stack: Stack, admin_db_url: str) -> Iterator[Academy]:
+@pytest.fixture(scope="session")
+def academy(stack: Stack, stack_data: Path, admin_db_url: str) -> Iterator[Academy]:
     """Makes people and courses of the test's own, and calls the API as them."""
     with httpx.Client(base_url=stack.api_url, timeout=20) as http:
-        yield Academy(stack.publishable_key, stack.secret_key, admin_db_url, http)
+        yield Academy(Keys.load(stack_data / "keys.json"), admin_db_url, http)
 
 
 def wait_for_mail(stack: Stack, address: str, *, seconds: float = 10) -> dict[str, object]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 import segno
@@ -24,14 +24,19 @@ TEMPLATES = Path(__file__).parent / "templates"
 TEMPLATE = TEMPLATES / "certificate.typ"
 TIME_CAP = 10.0
 """Seconds for one document, waiting included. It takes milliseconds where nothing is wrong."""
+INK = "#1d2b3a"
+"""The QR code's colour: the template's ink."""
+LONGEST = 500
+"""Letters of one text that are set; the database allows fewer. A render cannot be stopped, so it is kept short."""
 JOINERS = "\u200c\u200d"
 """Invisible, but part of how Persian, Hindi and emoji are written."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A document ready to print: its words, its date, and the tag by which browsers know it again."""
+    """A document ready to print: its words, its link, its date, and the tag by which browsers know it again."""
 
     data: str
+    link: str
     issued_at: datetime
     etag: str
 
@@ -47,7 +52,8 @@ class Printer:
         self._time_cap = time_cap
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="printer")
         self._compiler = self._thread.submit(typst.Compiler, TEMPLATE, root=TEMPLATES)
-        self._version = hashlib.sha256(TEMPLATE.read_bytes() + version("typst").encode()).digest()
+        # Whatever makes another file of the same words.
+        self._version = TEMPLATE.read_bytes() + f"{version('typst')} {version('segno')}".encode()
 
     def close(self) -> None:
         """Let the document under way finish and forget those that wait."""
@@ -66,12 +72,11 @@ class Printer:
             "date": [day.year, day.month, day.day],
             "code": printable(certificate.code),
             "link": link,
-            "site": urlsplit(link).netloc,
-            "qr": segno.make(link, error="m", micro=False).svg_inline(border=0, dark="#1d2b3a"),
+            "address": link.partition("://")[2],
         }
         data = msgspec.json.encode(words)
-        tag = hashlib.sha256(self._version + data).hexdigest()[:32]
-        return Document(data=data.decode(), issued_at=issued_at, etag=f'"{tag}"')
+        tag = hashlib.sha256(self._version + data + issued_at.isoformat().encode()).hexdigest()[:32]
+        return Document(data=data.decode(), link=link, issued_at=issued_at, etag=f'"{tag}"')
 
     async def render(self, document: Document) -> bytes:
         """The document as PDF.
@@ -90,8 +95,11 @@ class Printer:
             ) from None
 
     def _print(self, document: Document) -> bytes:
+        code = segno.make(document.link, error="m", micro=False)
         printed = self._compiler.result().compile(
-            format="pdf", sys_inputs={"data": document.data}, timestamp=int(document.issued_at.timestamp())
+            format="pdf",
+            sys_inputs={"data": document.data, "qr": code.svg_inline(border=0, dark=INK)},
+            timestamp=int(document.issued_at.timestamp()),
         )
         if not isinstance(printed, bytes):
             raise TypeError("typst made no PDF of one file")
@@ -100,7 +108,8 @@ class Printer:
 
 def printable(text: str) -> str:
     """The text in one line, without controls and without marks that turn the direction of what follows."""
-    return " ".join("".join(_visible(letter) for letter in unicodedata.normalize("NFC", text)).split())
+    line = " ".join("".join(_visible(letter) for letter in unicodedata.normalize("NFC", text)).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def _visible(letter: str) -> str:

@@ -1,7 +1,11 @@
 -- Compiled first: everything of ours is closed, and opened again file by file below.
-revoke all on all tables in schema public, private from public, anon, authenticated, service_role, edge;
-revoke all on all sequences in schema public, private from public, anon, authenticated, service_role, edge;
-revoke all on all functions in schema public, private from public, anon, authenticated, service_role, edge;
+revoke all on schema public, private from public, anon, authenticated, service_role, supabase_auth_admin, edge;
+revoke all on all tables in schema public, private
+from public, anon, authenticated, service_role, supabase_auth_admin, edge;
+revoke all on all sequences in schema public, private
+from public, anon, authenticated, service_role, supabase_auth_admin, edge;
+revoke all on all routines in schema public, private
+from public, anon, authenticated, service_role, supabase_auth_admin, edge;
 
 grant usage on schema public to anon, authenticated, service_role;
 -- USAGE on private lets policies and public functions reach the helpers granted to the same role, and nothing more:

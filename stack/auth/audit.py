@@ -1,4 +1,4 @@
-"""What happened to accounts and sessions, in `auth.audit_log_entries` as Supabase writes it, in the act's transaction."""
+"""What happened to accounts and sessions: `auth.audit_log_entries`, written in the transaction of the act."""
 
 from typing import Any
 from uuid import UUID, uuid4

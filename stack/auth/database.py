@@ -37,7 +37,7 @@ def open_pool(url: str) -> Pool:
         min_size=1,
         max_size=20,
         max_waiting=500,
-        timeout=5,
+        timeout=3,
         # A restarted Postgres leaves dead connections in the pool; they are found here instead of by a caller.
         check=AsyncConnectionPool.check_connection,
         open=False,

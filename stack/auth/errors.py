@@ -1,6 +1,6 @@
 """What a caller is told when the answer is no, and the one translator that turns exceptions into answers.
 
-Clients that send `X-Supabase-Api-Version` get `{code: <token>, message}`, older ones `{code: <status>, error_code, msg}`.
+Clients that send `X-Supabase-Api-Version` get `{code: <token>, message}`, others `{code: <status>, error_code, msg}`.
 The official clients take 500 to 504 for an outage and try again, so a refusal is never one of these.
 """
 
@@ -77,11 +77,11 @@ def token_or(message: str, otherwise: str) -> str:
     return message if TOKEN.fullmatch(message) else otherwise
 
 
-def from_database(error: psycopg.Error) -> AuthError:
+def from_database(error: psycopg.Error) -> AuthError:  # noqa: PLR0911 (a table)
     """What a failure of the database means to the caller.
 
-    A trigger on `auth.users` may refuse with `PTnnn`, as in PostgREST. The message that the database gave is passed on, for
-    it is what a developer needs; its detail is not, for that holds the values of rows.
+    A trigger on `auth.users` may refuse with `PTnnn`, as in PostgREST. The database's message is passed on, for it is
+    what a developer needs; its detail is not, for that holds the values of rows.
     """
     primary = error.diag.message_primary or ""
     custom = CUSTOM_STATUS.fullmatch(error.sqlstate or "")

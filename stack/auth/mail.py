@@ -21,8 +21,8 @@ PAGE = """\
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title></head>
 <body style="margin:0;padding:32px 16px;background:#f4f1ea;font-family:Georgia,'Times New Roman',serif;color:#2b2621">
-<table role="presentation" align="center" style="max-width:480px;width:100%;background:#fffdf8;border:1px solid #ddd5c5;\
-border-radius:8px"><tr><td style="padding:32px">
+<table role="presentation" align="center" style="max-width:480px;width:100%;background:#fffdf8;\
+border:1px solid #ddd5c5;border-radius:8px"><tr><td style="padding:32px">
 <h1 style="margin:0 0 16px;font-size:22px;font-weight:normal">{title}</h1>
 <p style="margin:0 0 24px;font-size:16px;line-height:1.5">{text}</p>
 {action}

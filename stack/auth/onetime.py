@@ -102,7 +102,9 @@ async def redeem(connection: Connection, token: str, *, kinds: tuple[Kind, ...],
     row = await (
         await connection.execute(
             """
-            select t.user_id, t.token_type, t.token_hash, t.created_at + make_interval(secs => %s) < localtimestamp as late
+            select
+                t.user_id, t.token_type, t.token_hash,
+                t.created_at + make_interval(secs => %s) < localtimestamp as late
             from auth.one_time_tokens as t
             where t.token_type = any(%s::auth.one_time_token_type[]) and t.token_hash in (%s, %s)
             order by t.created_at desc

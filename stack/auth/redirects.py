@@ -81,6 +81,7 @@ def _piece(piece: str) -> str:
         return "[^./]"
     if len(piece) > 2 and piece[0] == "[":
         negated = piece[1] == "!"
-        choice = piece[2:-1] if negated else piece[1:-1]
-        return f"[{'^' if negated else ''}{re.escape(choice).replace(r'\-', '-')}]"
+        # The hyphen of a range keeps its meaning; everything else stands for itself.
+        choice = re.escape(piece[2:-1] if negated else piece[1:-1]).replace(r"\-", "-")
+        return f"[^{choice}]" if negated else f"[{choice}]"
     return re.escape(piece[-1])

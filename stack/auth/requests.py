@@ -178,6 +178,5 @@ def read_phone(text: str) -> str:
 
 
 def redirect_of(request: Request[Any, Any, Any], body: Contact | None = None) -> str | None:
-    """Where the caller wants the link to lead: in the query, as our clients say it, or in the body."""
-    asked = request.query_params.get("redirect_to")
-    return asked if isinstance(asked, str) and asked else (body.redirect_to if body else None)
+    """Where the caller wants the link to lead: in the query, as the official clients say it, or in the body."""
+    return request.query_params.get("redirect_to") or (body.redirect_to if body else None)

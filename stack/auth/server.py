@@ -4,19 +4,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 from litestar import Request
 
+from stack.auth import pkce
 from stack.auth.background import Background
 from stack.auth.caller import Caller, require_admin, require_user
+from stack.auth.client import Client
 from stack.auth.database import Connection, open_pool
 from stack.auth.mail import Letter, Mailer, verify_link
 from stack.auth.passwords import Hasher
 from stack.auth.redirects import Redirects
+from stack.auth.requests import Contact, redirect_of
 from stack.auth.sessions import Sessions
 from stack.auth.settings import Settings
 from stack.auth.signing import Signer
 from stack.auth.throttle import Throttle
 from stack.keys import KeyFile
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request for a mail brings besides the address."""
+
+    client: Client
+    challenge: pkce.Challenge | None
+    place: str
+    """Where the link leads in the end."""
 
 
 class Auth:
@@ -59,6 +72,14 @@ class Auth:
     async def caller(self, request: Request[Any, Any, Any], connection: Connection, *, lock: bool = False) -> Caller:
         """The signed-in user. Raises AuthError where there is none."""
         return await require_user(request, self.signer, connection, issuer=self.settings.external_url, lock=lock)
+
+    def asked(self, request: Request[Any, Any, Any], body: Contact) -> Asked:
+        """What a request for a mail brings. Raises AuthError for a malformed PKCE challenge."""
+        return Asked(
+            client=Client.of(request),
+            challenge=pkce.read_challenge(body.code_challenge, body.code_challenge_method),
+            place=self.redirects.choose(redirect_of(request, body)),
+        )
 
     def link(self, *, token: str, purpose: str, redirect_to: str) -> str:
         """The address in a mail that uses up a token."""

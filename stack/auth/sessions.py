@@ -67,9 +67,9 @@ class Sessions:
     async def refresh(self, connection: Connection, token: str, *, client: Client) -> dict[str, Any] | AuthError:
         """The session that a refresh token carries on, with a new token in its place.
 
-        A used token is answered again, with the session's active token, when it is that one's parent (the client may not
-        have got our answer) or was used within the reuse interval (its tabs may have asked at once). Any other use is
-        taken for theft: the session ends for everybody.
+        A used token is answered again, with the session's active token, when it is that one's parent (the client may
+        not have got our answer) or was used within the reuse interval (its tabs may have asked at once). Any other use
+        is taken for theft: the session ends for everybody.
 
         Returns:
             The session; or the refusal of a stolen token, which must be committed, for it ends the session.
@@ -118,7 +118,8 @@ class Sessions:
             refresh_token = await _new_token(connection, user.id, session["id"], parent=token)
         await connection.execute(
             """
-            update auth.sessions set refreshed_at = now() at time zone 'utc', updated_at = now(), user_agent = %s, ip = %s
+            update auth.sessions
+            set refreshed_at = now() at time zone 'utc', updated_at = now(), user_agent = %s, ip = %s
             where id = %s
             """,
             [client.user_agent, client.ip, session["id"]],
@@ -237,7 +238,7 @@ async def _methods(connection: Connection, session_id: UUID) -> list[dict[str, A
     """The claim `amr`, the latest first."""
     rows = await connection.execute(
         """
-        select authentication_method as method, extract(epoch from updated_at)::bigint as timestamp
+        select authentication_method as method, floor(extract(epoch from updated_at))::bigint as timestamp
         from auth.mfa_amr_claims
         where session_id = %s
         order by updated_at desc, authentication_method

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import msgspec
@@ -23,7 +23,7 @@ ONE_TIME_COLUMNS = (
 )
 
 # Seeds and migrations insert users too, and leave out what the server always writes.
-SELECT = """
+SELECT = sql.SQL("""
 select
     u.id,
     coalesce(nullif(u.aud, ''), 'authenticated') as aud,
@@ -62,7 +62,7 @@ select
         '[]'
     ) as identities
 from auth.users as u
-"""
+""")
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,10 +173,9 @@ async def by_email(connection: Connection, email: str, *, lock: bool = False) ->
     return await _one(connection, "where lower(u.email) = %s and not u.is_sso_user", email, lock=lock)
 
 
-async def _one(connection: Connection, condition: str, value: UUID | str, *, lock: bool) -> User | None:
-    query = SELECT + condition + (" for no key update of u" if lock else "")
-    # The parts are our own words; the value is a parameter.
-    row = await (await connection.execute(cast("Any", query), [value])).fetchone()
+async def _one(connection: Connection, condition: LiteralString, value: UUID | str, *, lock: bool) -> User | None:
+    locking = sql.SQL(" for no key update of u" if lock else "")
+    row = await (await connection.execute(SELECT + sql.SQL(condition) + locking, [value])).fetchone()
     return None if row is None else msgspec.convert(row, User)
 
 

@@ -8,6 +8,7 @@ import aiohttp
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.typedefs import Handler
 from yarl import URL
 
@@ -103,11 +104,15 @@ class Gateway:
             return problem.response()
         except web.HTTPException as refused:  # of the router
             return GatewayError(refused.status, _token(refused.reason), refused.reason).response()
-        except Exception as error:  # noqa: BLE001 -- the last line of defence: no stack trace reaches a client
+        except ConnectionError:  # the client left in the middle of its answer
+            raise
+        except Exception as error:  # the last line of defence: no stack trace reaches a client
             # Neither does the message reach the log: it may quote a header or a URL with a key in it.
             frame = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{frame.filename}:{frame.lineno}"
             log.error("failed", error=type(error).__name__, place=place, request_id=request[REQUEST_ID])  # noqa: TRY400
+            if request.writer.output_size:
+                raise  # aiohttp closes the connection: an answer that has begun cannot become another one
             return GatewayError(500, "internal_error", "The gateway failed").response()
 
     async def index(self, _request: web.Request) -> web.Response:
@@ -202,9 +207,7 @@ class Gateway:
         except TimeoutError as error:
             _warn("upstream_timeout", request, part, error)
             raise GatewayError(504, "upstream_timeout", f"{part.name} did not answer in time") from error
-        except (*BROKEN, ValueError) as error:  # a ValueError: a control character in a header
-            if request.content.exception() is not None or isinstance(error, ValueError):
-                raise GatewayError(400, "bad_request", "The request is not valid HTTP") from error
+        except BROKEN as error:
             raise _broken(request, part, error) from error
 
 
@@ -254,7 +257,8 @@ async def _repeat_only_reads(
 async def _finish(request: web.Request, response: web.StreamResponse) -> None:
     headers.add_cors(response.headers)
     response.headers["X-Request-Id"] = request[REQUEST_ID]
-    response.headers.setdefault("Server", "guildhall")
+    if response.headers.get("Server") == SERVER_SOFTWARE:  # no part's own name, and ours tells versions
+        response.headers["Server"] = "guildhall"
 
 
 def _json(status: int, body: object) -> web.Response:

@@ -118,7 +118,7 @@ def _body(parsed: EmailMessage, kind: str) -> str:
         return payload.decode(errors="replace") if isinstance(payload, bytes) else ""
 
     # The character set may be missing, unknown or a lie.
-    return _attempt(declared, None) or _attempt(utf8, "")
+    return (_attempt(declared, None) or _attempt(utf8, "")).replace("\r\n", "\n")
 
 
 def _links(text: str, html: str) -> tuple[str, ...]:

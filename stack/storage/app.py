@@ -1,63 +1,138 @@
-"""The calls of the Storage API, and the ASGI application that answers them."""
+"""The ASGI application: its life, and the translation of every failure into one answer."""
 
 import asyncio
 import contextlib
-import time
-import uuid
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any, Literal
+import errno
 
-import msgspec
 import psycopg
 import structlog
 
+from stack.errors import StackError
 from stack.keys import KeyFile
-from stack.storage import buckets, objects
-from stack.storage.database import Call, Database, Transaction
-from stack.storage.errors import (
-    StorageError,
-    access_denied,
-    feature_not_enabled,
-    from_database,
-    internal,
-    invalid_key,
-    invalid_mime_type,
-    invalid_parameter,
-    invalid_request,
-    no_such_bucket,
-    no_such_key,
-    too_large,
-)
-from stack.storage.files import Draft, Files, Stored
-from stack.storage.http import (
-    ClientLeftError,
-    Message,
-    Receive,
-    Request,
-    Response,
-    Scope,
-    Send,
-    decode_path,
-    error_response,
-    json_response,
-)
-from stack.storage.names import check_bucket_name, check_header, check_mime_type, check_object_name, is_allowed
-from stack.storage.objects import Content, Place
-from stack.storage.serving import describe, looks_like, serve
+from stack.storage import objects
+from stack.storage.bucket_calls import BucketCalls
+from stack.storage.database import Call, Database
+from stack.storage.errors import StorageError, feature_not_enabled, from_database, internal
+from stack.storage.files import Files, Stored
+from stack.storage.http import ClientLeftError, Receive, Request, Response, Scope, Send, error_response, json_response
+from stack.storage.object_calls import ObjectCalls
+from stack.storage.routing import Route, Visit, find_route
+from stack.storage.service import Service
 from stack.storage.settings import Settings
-from stack.storage.tokens import UPLOAD_SECONDS, Caller, Tokens
-from stack.storage.types import (
-    CopyRequest,
-    CreateBucketRequest,
-    ListRequest,
-    ListRequestV2,
-    MoveRequest,
-    RemoveRequest,
-    Row,
-    Rules,
-    SignManyRequest,
-    SignRequest,
-    UpdateBucketRequest,
-)
-from stack.storage.uploads import Declared, Gate, Upload, receive
+from stack.storage.tokens import Tokens
+
+SWEEP_PAUSE_SECONDS = 1.0
+SWEEP = Call(method="", path="", operation="storage.sweep")
+# Parts of Supabase Storage that this server leaves out.
+LEFT_OUT = {
+    "/render/image/": "image transformation",
+    "/upload/resumable": "resumable upload",
+    "/s3/": "S3 protocol",
+    "/cdn/": "CDN cache purge",
+    "/vector/": "vector buckets",
+    "/iceberg/": "analytics buckets",
+}
+
+log = structlog.get_logger("storage")
+
+
+def create_app(settings: Settings) -> "Application":
+    """The storage server as an ASGI application. Nothing is opened before its lifespan starts."""
+    return Application(settings)
+
+
+class Application:
+    """One storage server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._service = Service(
+            settings=settings,
+            database=Database(settings.database_url),
+            files=Files(settings.files),
+            tokens=Tokens(KeyFile(settings.keys_file)),
+        )
+        self._routes = (
+            Route("GET", "/health", "nothing", "", _health),
+            *(Route("*", prefix, "anything", feature, _left_out) for prefix, feature in LEFT_OUT.items()),
+            *BucketCalls(self._service).routes(),
+            *ObjectCalls(self._service).routes(),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call, or live through the server's start and end."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            with contextlib.suppress(ClientLeftError):
+                request = Request(scope, receive)
+                await (await self._answer(request)).send(send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            handler, visit = find_route(self._routes, request)
+            return await handler(visit)
+        except StorageError as error:
+            refused = error
+        except psycopg.Error as error:
+            refused = from_database(error)
+            if refused.http_status >= 500:
+                log.warning("database", path=request.path, sqlstate=error.sqlstate, error=str(error))
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            refused = StorageError(507, "InsufficientStorage", "The disk is full") if full else internal()
+            log.exception("files", path=request.path)
+        except ClientLeftError:
+            raise
+        except Exception:  # the last resort: the client is told that it is our fault, the log why
+            refused = internal()
+            log.exception("failed", path=request.path)
+        response = error_response(refused)
+        if not await request.drain():
+            response.headers["connection"] = "close"
+        return response
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await asyncio.to_thread(self._service.files.open)
+        except StackError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await self._service.database.open()
+        sweeping = asyncio.create_task(self._sweep())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        sweeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeping
+        await self._service.database.close()
+        self._service.files.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _sweep(self) -> None:
+        """Remove what a crash left, as soon as the database is there."""
+        database = self._service.database
+
+        async def known(files: list[Stored]) -> set[Stored]:
+            async with database.transaction(SWEEP) as transaction:
+                return await objects.known(transaction, files)
+
+        while True:
+            try:
+                async with database.transaction(SWEEP) as transaction:
+                    await transaction.run(objects.BARRIER, {})
+                removed = await self._service.files.sweep(known)
+            except psycopg.Error:
+                await asyncio.sleep(SWEEP_PAUSE_SECONDS)
+                continue
+            if removed:
+                log.info("swept", files=removed)
+            return
+
+
+async def _health(_visit: Visit) -> Response:
+    return json_response({"status": "ok"})
+
+
+async def _left_out(visit: Visit) -> Response:
+    raise feature_not_enabled(visit.call.operation)

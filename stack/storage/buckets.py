@@ -10,27 +10,26 @@ from stack.storage.names import check_bucket_name, check_mime_rules, parse_file_
 from stack.storage.tokens import owner_uuid
 from stack.storage.types import Bucket, CreateBucketRequest, Rules, UpdateBucketRequest
 
-COLUMNS = """
+SELECT = """
+select
     id, name, coalesce(owner_id, '') as owner, coalesce(public, false) as public, type::text as type,
     file_size_limit, allowed_mime_types, created_at, updated_at
+from storage.buckets
 """
-FIND = f"select {COLUMNS} from storage.buckets where id = %(id)s"
+BY_ID = "where id = %(id)s"
+MATCHING = "where %(search)s = '' or strpos(lower(name), lower(%(search)s)) > 0"
 RULES = """
 select coalesce(public, false) as public, file_size_limit, allowed_mime_types from storage.buckets where id = %(id)s
 """
-LIST = f"""
-select {COLUMNS} from storage.buckets
-where %(search)s = '' or strpos(lower(name), lower(%(search)s)) > 0
-"""
 ORDERS: dict[tuple[str, str], LiteralString] = {
-    ("id", "asc"): "order by id",
-    ("id", "desc"): "order by id desc",
-    ("name", "asc"): "order by name",
-    ("name", "desc"): "order by name desc",
-    ("created_at", "asc"): "order by created_at, id",
-    ("created_at", "desc"): "order by created_at desc, id desc",
-    ("updated_at", "asc"): "order by updated_at, id",
-    ("updated_at", "desc"): "order by updated_at desc, id desc",
+    ("id", "asc"): " order by id",
+    ("id", "desc"): " order by id desc",
+    ("name", "asc"): " order by name",
+    ("name", "desc"): " order by name desc",
+    ("created_at", "asc"): " order by created_at, id",
+    ("created_at", "desc"): " order by created_at desc, id desc",
+    ("updated_at", "asc"): " order by updated_at, id",
+    ("updated_at", "desc"): " order by updated_at desc, id desc",
 }
 PAGE = " limit %(limit)s offset %(offset)s"
 INSERT = """
@@ -58,7 +57,7 @@ async def rules(transaction: Transaction, bucket: str) -> Rules:
 
 async def find(transaction: Transaction, bucket: str) -> Bucket:
     """The bucket. Raises NoSuchBucket where there is none that the caller may select."""
-    found = await transaction.one(Bucket, FIND, {"id": bucket})
+    found = await transaction.one(Bucket, SELECT + BY_ID, {"id": bucket})
     if found is None:
         raise no_such_bucket()
     return found
@@ -74,7 +73,7 @@ async def list_all(transaction: Transaction, query: dict[str, str]) -> list[Buck
         "limit": _number(query, "limit"),
         "offset": _number(query, "offset"),
     }
-    return await transaction.all(Bucket, LIST + order + PAGE, values)
+    return await transaction.all(Bucket, SELECT + MATCHING + order + PAGE, values)
 
 
 async def create(transaction: Transaction, wanted: CreateBucketRequest, owner_id: str | None, limit: int) -> None:

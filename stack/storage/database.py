@@ -15,7 +15,7 @@ Row = TypeVar("Row")
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 
 POOL_SIZE = 10
-POOL_TIMEOUT_SECONDS = 3.0
+POOL_TIMEOUT_SECONDS = 2.0
 POOL_WAITING = 200
 RECONNECT_SECONDS = 2.0
 """How long one attempt at a database that is away goes on; the next call begins another."""

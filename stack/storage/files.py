@@ -3,10 +3,10 @@
     <root>/incoming/<uuid>                     what is being uploaded; nobody can read it
     <root>/objects/<2 hex>/<object>.<version>  what a row names
 
-Both parts of a name are uuids of ours, so no name that a client chose ever becomes a path. A file is written once and never
-changed: an overwrite makes a new version, and the row decides which one there is. A file comes to lie under its name
-before its row is committed and is removed after its row is gone, so a crash can leave a file that no row names, and never a
-row without its file. `sweep` removes such files at the next start.
+Both parts of a name are uuids of ours, so no name that a client chose ever becomes a path. A file is written once and
+never changed: an overwrite makes a new version, and the row decides which one there is. A file comes to lie under its
+name before its row is committed and is removed after its row is gone, so a crash can leave a file that no row names,
+and never a row without its file. `sweep` removes such files at the next start.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
@@ -29,7 +28,6 @@ from stack.storage.errors import too_large
 WRITE_BYTES = 1 << 20
 READ_BYTES = 1 << 18
 SHARDS = tuple(f"{number:02x}" for number in range(256))
-LOCK_SECONDS = 5.0
 SWEEP_BATCH = 500
 
 
@@ -85,15 +83,12 @@ class Files:
             self._lock = (self._root / "lock").open("wb")
         except OSError as error:
             raise StackError(f"cannot use the folder {self._root}: {error.strerror}") from error
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise StackError(f"another storage server uses the folder {self._root}") from error
-                time.sleep(0.05)
+        try:
+            # The kernel frees it when this process ends, however that comes about.
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise StackError(f"another storage server uses the folder {self._root}") from error
         for left in self._incoming.iterdir():
             left.unlink()
         # Listed before the first call, so that a sweep never sees a file whose row is still to come.
@@ -117,7 +112,6 @@ class Files:
             StorageError: EntityTooLarge, as soon as there are more.
         """
         path = self._incoming / str(uuid.uuid4())
-        size = 0
         digest = hashlib.blake2b(digest_size=16)
 
         def write(data: bytes) -> None:
@@ -129,14 +123,13 @@ class Files:
             os.fsync(file.fileno())
             file.close()
 
+        size = 0
         file = await asyncio.to_thread(_create, path)
         try:
             buffer = bytearray()
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    raise too_large()
+            async for chunk in _limited(chunks, limit):
                 buffer += chunk
+                size += len(chunk)
                 if len(buffer) >= WRITE_BYTES:
                     await asyncio.to_thread(write, bytes(buffer))
                     buffer.clear()
@@ -191,6 +184,16 @@ class Files:
 
         return await asyncio.to_thread(opened)
 
+    async def head(self, stored: Stored, size: int) -> bytes:
+        """The first bytes of a file; none where it is not there."""
+
+        def read() -> bytes:
+            with contextlib.suppress(FileNotFoundError), self._path(stored).open("rb") as file:
+                return file.read(size)
+            return b""
+
+        return await asyncio.to_thread(read)
+
     async def remove(self, gone: Iterable[Stored]) -> None:
         """Remove files whose rows are gone. What cannot be removed now is swept at the next start."""
 
@@ -234,6 +237,15 @@ class Files:
     def _path(self, stored: Stored) -> Path:
         name = stored.file_name
         return self._objects / name[:2] / name
+
+
+async def _limited(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    left = limit
+    async for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise too_large()
+        yield chunk
 
 
 def _create(path: Path) -> BinaryIO:

@@ -18,7 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 Body = TypeVar("Body")
 
 JSON_BYTES = 1 << 20
-DRAIN_BYTES = 16 << 20
+DRAIN_BYTES = 256 << 20
 DRAIN_SECONDS = 2.0
 
 
@@ -88,6 +88,8 @@ class Request:
         """
         if not self._begun and "expect" in self.headers:
             return False  # it waits to be asked for the body
+        if (self.content_length or 0) > DRAIN_BYTES:
+            return False
         taken = 0
         with contextlib.suppress(TimeoutError, ClientLeftError):
             async with asyncio.timeout(DRAIN_SECONDS):

@@ -8,7 +8,9 @@ from stack.storage.errors import invalid_bucket_name, invalid_key, invalid_mime_
 BUCKET_NAME = re.compile(r"[\w!\-.*'() &$@=;:+,?]{1,100}", re.ASCII)
 OBJECT_NAME = re.compile(r"[\w/!\-.*'() &$@=;:+,?]{1,1024}", re.ASCII)
 MIME_TYPE = re.compile(r"[\w!#$&^.+\-]{1,127}/[\w!#$&^.+\-]{1,127}(\s*;[\x20-\x7e]{0,500})?", re.ASCII)
-MIME_RULE = re.compile(r"\*|[a-z0-9\-+.]{1,127}/([a-z0-9\-+.]{1,127}|\*)(\s*;\s*charset=[a-z0-9\-]{1,40})?", re.IGNORECASE)
+MIME_RULE = re.compile(
+    r"\*|[a-z0-9\-+.]{1,127}/([a-z0-9\-+.]{1,127}|\*)(\s*;\s*charset=[a-z0-9\-]{1,40})?", re.IGNORECASE
+)
 HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,256}")
 FILE_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,3})?)(gb|mb|kb|b)?", re.IGNORECASE)
 FILE_SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -25,8 +27,8 @@ def check_bucket_name(name: str) -> str:
 def check_object_name(name: str) -> str:
     """The name, where an object may have it. Raises InvalidKey.
 
-    Beyond hosted Supabase's rules no part of the path may be empty, `.` or `..`: proxies and clients rewrite such paths, so
-    the object that is reached would not be the object that was meant.
+    Beyond hosted Supabase's rules no part of the path may be empty, `.` or `..`: proxies and clients rewrite such
+    paths, so the object that is reached would not be the object that was meant.
     """
     if not OBJECT_NAME.fullmatch(name) or any(part in ("", ".", "..") for part in name.split("/")):
         raise invalid_key(name)

@@ -1,6 +1,6 @@
 """The calls on objects."""
 
-import msgspec
+from collections.abc import Awaitable, Callable
 
 from stack.storage import buckets, objects
 from stack.storage.errors import (
@@ -12,11 +12,11 @@ from stack.storage.errors import (
 )
 from stack.storage.files import Stored
 from stack.storage.http import Response, json_response
-from stack.storage.names import check_bucket_name, check_header, check_mime_type, check_object_name
+from stack.storage.names import check_bucket_name, check_encoding, check_header, check_mime_type, check_object_name
 from stack.storage.objects import Content, Place
 from stack.storage.routing import Route, Visit
+from stack.storage.service import Placing, Service, Storing, Write, new_stored, now
 from stack.storage.serving import describe, serve
-from stack.storage.service import Placing, Service, Write, new_stored, now
 from stack.storage.tokens import UPLOAD_SECONDS, Caller
 from stack.storage.types import (
     CopyRequest,
@@ -36,6 +36,9 @@ MANY = 1000
 """The most objects that one call may name."""
 READ_ATTEMPTS = 3
 HIDDEN = "Either the object does not exist or you do not have access to it"
+
+
+Find = Callable[[Visit], Awaitable[Row]]
 
 
 class ObjectCalls:
@@ -59,9 +62,7 @@ class ObjectCalls:
             Route("GET", "/object/public/", "object", "storage.object.get_public", self.get_public),
             Route("HEAD", "/object/public/", "object", "storage.object.info_public", self.get_public),
             Route("GET", "/object/info/public/", "object", "storage.object.info_public", self.info_public),
-            Route(
-                "GET", "/object/info/authenticated/", "object", "storage.object.get_authenticated_info", self.info
-            ),
+            Route("GET", "/object/info/authenticated/", "object", "storage.object.get_authenticated_info", self.info),
             Route("GET", "/object/info/", "object", "storage.object.get_authenticated_info", self.info),
             Route("GET", "/object/authenticated/", "object", "storage.object.get_authenticated", self.get),
             Route("HEAD", "/object/authenticated/", "object", "storage.object.head_authenticated_info", self.get),
@@ -90,9 +91,7 @@ class ObjectCalls:
         caller = self._caller(visit)
         upsert = _upserts(visit)
         write = objects.upsert if upsert else objects.insert
-        content = Content(stored=new_stored(), owner_id=caller.owner_id, metadata={}, user_metadata=None)
-        async with self._database.transaction(visit.call, caller, rehearsal=True) as transaction:
-            await write(transaction, visit.place, content)
+        await _storing(visit, write, caller, caller.owner_id).rehearse(self._database, {})
         path = visit.place.path
         token = self._tokens.sign(path, "upload", UPLOAD_SECONDS, owner=caller.owner_id, upsert=upsert)
         return json_response({"url": f"/object/upload/sign/{path}?token={token}", "token": token})
@@ -101,7 +100,7 @@ class ObjectCalls:
         """Upload by such a URL; who signed it owns the object."""
         signed = self._tokens.verify(_token(visit), visit.place.path, "upload")
         write: Write = objects.upsert if signed.upsert else objects.insert
-        await self._service.upload(visit.request, visit.call, visit.place, write, None, signed.owner)
+        await self._service.upload(visit.request, _storing(visit, write, None, signed.owner))
         return json_response({"Key": visit.place.path})
 
     async def sign(self, visit: Visit) -> Response:
@@ -188,8 +187,8 @@ class ObjectCalls:
             row = await objects.find(transaction, source)
             if row is None:
                 raise no_such_key()
-            if source.bucket != target.bucket:
-                self._service.check_rules(rules, row.metadata or {})
+            if source.bucket != target.bucket and row.stored is not None:
+                await self._service.check_rules(rules, row.metadata or {}, row.stored)
             if await objects.move(transaction, source, target, caller.owner_id) is None:
                 raise no_such_key()
         return json_response({"message": "Successfully moved", "Id": row.id, "Key": target.path})
@@ -203,29 +202,28 @@ class ObjectCalls:
         write = objects.upsert if _upserts(visit) else objects.insert
         new = new_stored()
         placing = Placing(self._files, None)
-        async with placing:
-            async with self._database.transaction(visit.call) as transaction:
-                rules = await buckets.rules(transaction, target.bucket)
-                replaced: dict[Place, Stored | None] = {}
-                for place in sorted({source, target}, key=lambda place: place.path):
-                    replaced[place] = await objects.lock(transaction, place)
-                await transaction.act_as(caller)
-                row = await objects.find(transaction, source)
-                if row is None or row.stored is None:
-                    raise no_such_key()
-                metadata = {**(row.metadata or {}), **_overrides(wanted), "lastModified": now()}
-                self._service.check_rules(rules, metadata)
-                content = Content(
-                    stored=new,
-                    owner_id=caller.owner_id,
-                    metadata=metadata,
-                    user_metadata=row.user_metadata if wanted.copy_metadata else user_metadata,
-                )
-                object_id = await write(transaction, target, content)
-                copied = Stored(object_id=object_id, version=new.version)
-                if not await placing.duplicate(row.stored, copied):
-                    raise no_such_key()
-                placing.committing = True
+        async with placing, self._database.transaction(visit.call) as transaction:
+            rules = await buckets.rules(transaction, target.bucket)
+            replaced: dict[Place, Stored | None] = {}
+            for place in sorted({source, target}, key=lambda place: place.path):
+                replaced[place] = await objects.lock(transaction, place)
+            await transaction.act_as(caller)
+            row = await objects.find(transaction, source)
+            if row is None or row.stored is None:
+                raise no_such_key()
+            metadata = {**(row.metadata or {}), **_overrides(wanted), "lastModified": now()}
+            await self._service.check_rules(rules, metadata, row.stored)
+            content = Content(
+                stored=new,
+                owner_id=caller.owner_id,
+                metadata=metadata,
+                user_metadata=row.user_metadata if wanted.copy_metadata else user_metadata,
+            )
+            object_id = await write(transaction, target, content)
+            copied = Stored(object_id=object_id, version=new.version)
+            if not await placing.duplicate(row.stored, copied):
+                raise no_such_key()
+            placing.committing = True
         if (old := replaced[target]) is not None:
             await self._files.remove([old])
         return json_response(
@@ -245,9 +243,7 @@ class ObjectCalls:
 
     async def _upload(self, visit: Visit, write: Write) -> Response:
         caller = self._caller(visit)
-        object_id = await self._service.upload(
-            visit.request, visit.call, visit.place, write, caller, caller.owner_id
-        )
+        object_id = await self._service.upload(visit.request, _storing(visit, write, caller, caller.owner_id))
         return json_response({"Id": object_id, "Key": visit.place.path})
 
     async def _delete(self, visit: Visit, names: list[str]) -> list[Row]:
@@ -259,7 +255,7 @@ class ObjectCalls:
     def _signed_url(self, place: Place, seconds: int) -> str:
         return f"/object/sign/{place.path}?token={self._tokens.sign(place.path, 'download', seconds)}"
 
-    async def _serve(self, visit: Visit, find: "Find", *, expires: int | None = None) -> Response:
+    async def _serve(self, visit: Visit, find: Find, *, expires: int | None = None) -> Response:
         # An overwrite can take the file away between the look at the row and the opening: then the row has a newer one.
         for _ in range(READ_ATTEMPTS):
             response = await serve(visit.request, self._files, await find(visit), expires=expires)
@@ -297,6 +293,10 @@ class ObjectCalls:
         raise no_such_bucket()  # a stranger does not even learn which buckets there are
 
 
+def _storing(visit: Visit, write: Write, caller: Caller | None, owner_id: str | None) -> Storing:
+    return Storing(call=visit.call, place=visit.place, write=write, caller=caller, owner_id=owner_id)
+
+
 def _upserts(visit: Visit) -> bool:
     return visit.request.headers.get("x-upsert", "").lower() == "true"
 
@@ -323,16 +323,18 @@ def _places(wanted: MoveRequest) -> tuple[Place, Place]:
     return source, target
 
 
-def _overrides(wanted: CopyRequest) -> dict[str, str]:
+def _overrides(wanted: CopyRequest) -> dict[str, str | None]:
     if wanted.copy_metadata or wanted.metadata is None:
         return {}
-    overrides = {}
+    overrides: dict[str, str | None] = {}
     if wanted.metadata.mimetype is not None:
         overrides["mimetype"] = check_mime_type(wanted.metadata.mimetype)
     if wanted.metadata.cache_control is not None:
         overrides["cacheControl"] = check_header(wanted.metadata.cache_control, "cacheControl")
+    if wanted.metadata.content_encoding is not None:
+        overrides["contentEncoding"] = check_encoding(wanted.metadata.content_encoding)
     return overrides
 
 
 def _info(row: Row) -> Response:
-    return json_response(msgspec.to_builtins(describe(row)), headers={"cache-control": "no-cache"})
+    return json_response(describe(row), headers={"cache-control": "no-cache"})

@@ -15,10 +15,7 @@ from stack.storage.types import Id, Listed, ListedV2, ListRequest, ListRequestV2
 
 LIST_LIMIT = 1000
 
-COLUMNS = (
-    "id, bucket_id, name, owner, owner_id, version, metadata, user_metadata, created_at, updated_at, last_accessed_at"
-)
-FIND = f"select {COLUMNS} from storage.objects where bucket_id = %(bucket)s and name = %(name)s"
+FIND = "select * from storage.objects where bucket_id = %(bucket)s and name = %(name)s"
 NAMES = "select name from storage.objects where bucket_id = %(bucket)s and name = any (%(names)s)"
 # Writers of one path wait for each other, so that each knows which file it replaces.
 LOCK_PATH = "select pg_advisory_xact_lock(hashtextextended(%(bucket)s || '/' || %(name)s, 0))"
@@ -58,7 +55,7 @@ set bucket_id = %(to_bucket)s, name = %(to_name)s, owner = %(owner)s, owner_id =
 where bucket_id = %(bucket)s and name = %(name)s
 returning id
 """
-DELETE = f"delete from storage.objects where bucket_id = %(bucket)s and name = any (%(names)s) returning {COLUMNS}"
+DELETE = "delete from storage.objects where bucket_id = %(bucket)s and name = any (%(names)s) returning *"
 DELETE_ALL = "delete from storage.objects where bucket_id = %(bucket)s returning id, version"
 VISIBLE = "select id from storage.objects where bucket_id = %(bucket)s"
 SEARCH = """

@@ -20,9 +20,28 @@ from stack.storage.serving import looks_like
 from stack.storage.settings import Settings
 from stack.storage.tokens import Caller, Tokens
 from stack.storage.types import Rules
-from stack.storage.uploads import Declared, Gate, Upload, receive
+from stack.storage.uploads import HEAD_BYTES, Declared, Gate, Upload, receive
 
 Write = Callable[[Transaction, Place, Content], Awaitable[uuid.UUID]]
+
+
+class Storing(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that somebody wants to be somewhere."""
+
+    call: Call
+    place: Place
+    write: Write
+    """The statement that writes its row."""
+    caller: Caller | None
+    """Whose policies decide; None where a signed URL has decided already."""
+    owner_id: str | None
+    """Whose it becomes."""
+
+    async def rehearse(self, database: Database, metadata: dict[str, Any]) -> None:
+        """Ask the policies and constraints, changing nothing. Raises psycopg.Error where they refuse."""
+        content = Content(stored=new_stored(), owner_id=self.owner_id, metadata=metadata, user_metadata=None)
+        async with database.transaction(self.call, self.caller, rehearsal=True) as transaction:
+            await self.write(transaction, self.place, content)
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,26 +57,18 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         own = self.settings.file_size_limit
         return own if rules.file_size_limit is None else min(own, rules.file_size_limit)
 
-    def check_rules(self, rules: Rules, metadata: dict[str, Any]) -> None:
+    async def check_rules(self, rules: Rules, metadata: dict[str, Any], stored: Stored) -> None:
         """Refuse an object that its new bucket would not have taken in. Raises InvalidMimeType, EntityTooLarge."""
         mime_type, size = str(metadata.get("mimetype")), metadata.get("size")
-        if not is_allowed(mime_type, rules.allowed_mime_types):
-            raise invalid_mime_type(mime_type)
         if isinstance(size, int) and size > self.limit(rules):
             raise too_large()
+        if rules.allowed_mime_types:
+            head = await self.files.head(stored, HEAD_BYTES)
+            if not is_allowed(mime_type, rules.allowed_mime_types) or not looks_like(mime_type, head):
+                raise invalid_mime_type(mime_type)
 
-    async def upload(
-        self, request: Request, call: Call, place: Place, write: Write, caller: Caller | None, owner_id: str | None
-    ) -> uuid.UUID:
+    async def upload(self, request: Request, storing: Storing) -> uuid.UUID:
         """Take in an object: all of it, or nothing.
-
-        Args:
-            request: holds the bytes and what the client says of them.
-            call: what policies may know of it.
-            place: where the object comes to be.
-            write: the statement that writes its row.
-            caller: whose policies decide; None where a signed URL has decided already.
-            owner_id: whose it becomes.
 
         Returns:
             The object's id.
@@ -67,25 +78,19 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             psycopg.Error: a policy or a constraint refuses it.
             ClientLeftError: the client went away; nothing is left of it.
         """
-        async with self.database.transaction(call) as transaction:
-            rules = await buckets.rules(transaction, place.bucket)
-        gate = self._gate(call, place, write, caller, owner_id, rules)
-        upload = await receive(request, self.files, gate)
-        return await self._store(call, place, write, caller, owner_id, upload)
+        async with self.database.transaction(storing.call) as transaction:
+            rules = await buckets.rules(transaction, storing.place.bucket)
+        return await self._store(storing, await receive(request, self.files, self._gate(storing, rules)))
 
-    def _gate(
-        self, call: Call, place: Place, write: Write, caller: Caller | None, owner_id: str | None, rules: Rules
-    ) -> Gate:
+    def _gate(self, storing: Storing, rules: Rules) -> Gate:
         async def admit(declared: Declared) -> None:
             if not is_allowed(declared.mime_type, rules.allowed_mime_types):
                 raise invalid_mime_type(declared.mime_type)
             metadata: dict[str, Any] = {"mimetype": declared.mime_type}
             if declared.size is not None:
                 metadata |= {"size": declared.size, "contentLength": declared.size}
-            content = Content(stored=new_stored(), owner_id=owner_id, metadata=metadata, user_metadata=None)
-            # Ask the policies before any byte is stored; they are asked again with all that is known of the file.
-            async with self.database.transaction(call, caller, rehearsal=True) as transaction:
-                await write(transaction, place, content)
+            # The policies are asked before any byte is stored, and again with all that is known of the file.
+            await storing.rehearse(self.database, metadata)
 
         def inspect(mime_type: str, head: bytes) -> None:
             # A bucket that limits its types is not to be filled with others under a false name.
@@ -94,25 +99,22 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
         return Gate(limit=self.limit(rules), admit=admit, inspect=inspect)
 
-    async def _store(
-        self, call: Call, place: Place, write: Write, caller: Caller | None, owner_id: str | None, upload: Upload
-    ) -> uuid.UUID:
+    async def _store(self, storing: Storing, upload: Upload) -> uuid.UUID:
         new = new_stored()
         content = Content(
             stored=new,
-            owner_id=owner_id,
+            owner_id=storing.owner_id,
             metadata=upload.metadata(now()),
             user_metadata=upload.user_metadata,
         )
         placing = Placing(self.files, upload.draft)
-        async with placing:
-            async with self.database.transaction(call) as transaction:
-                old = await objects.lock(transaction, place)
-                if caller is not None:
-                    await transaction.act_as(caller)
-                object_id = await write(transaction, place, content)
-                await placing.place(Stored(object_id=object_id, version=new.version))
-                placing.committing = True
+        async with placing, self.database.transaction(storing.call) as transaction:
+            old = await objects.lock(transaction, storing.place)
+            if storing.caller is not None:
+                await transaction.act_as(storing.caller)
+            object_id = await storing.write(transaction, storing.place, content)
+            await placing.place(Stored(object_id=object_id, version=new.version))
+            placing.committing = True
         if old is not None:
             await self.files.remove([old])
         return object_id

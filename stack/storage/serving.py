@@ -10,7 +10,7 @@ from urllib.parse import quote
 from stack.storage.errors import StorageError, no_such_key
 from stack.storage.files import Files
 from stack.storage.http import FileResponse, Request, Response
-from stack.storage.names import HEADER_VALUE, MIME_TYPE, essence
+from stack.storage.names import ENCODINGS, HEADER_VALUE, MIME_TYPE, essence
 from stack.storage.types import Row
 from stack.storage.uploads import DEFAULT_CACHING, DEFAULT_TYPE
 
@@ -36,9 +36,7 @@ def looks_like(mime_type: str, head: bytes) -> bool:
     alternatives = SIGNATURES.get(essence(mime_type))
     if alternatives is None:
         return True
-    return any(
-        all(head[at : at + len(piece)] == piece for at, piece in alternative) for alternative in alternatives
-    )
+    return any(all(head[at : at + len(piece)] == piece for at, piece in alternative) for alternative in alternatives)
 
 
 def describe(row: Row) -> dict[str, Any]:
@@ -111,8 +109,8 @@ def _headers(request: Request, row: Row, expires: int | None) -> dict[str, str]:
         "x-content-type-options": "nosniff",
         **_content_type(metadata.get("mimetype")),
     }
-    if metadata.get("contentEncoding"):
-        headers["content-encoding"] = str(metadata["contentEncoding"])
+    if metadata.get("contentEncoding") in ENCODINGS:
+        headers["content-encoding"] = metadata["contentEncoding"]
     if expires is not None:
         headers["expires"] = format_datetime(datetime.fromtimestamp(expires, UTC), usegmt=True)
     else:
@@ -152,7 +150,11 @@ def _range(request: Request, size: int, headers: dict[str, str]) -> tuple[int, i
     """First byte and length of the part that is asked for; None for the whole. Raises InvalidRange."""
     asked = RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     condition = request.headers.get("if-range")
-    if asked is None or asked.groups() == ("", "") or condition not in (None, headers["etag"], headers["last-modified"]):
+    if (
+        asked is None
+        or asked.groups() == ("", "")
+        or condition not in (None, headers["etag"], headers["last-modified"])
+    ):
         return None  # several ranges at once are answered whole, as HTTP allows
     first, last = asked.groups()
     if first == "":

@@ -1,7 +1,7 @@
 """Who calls, and what a signed URL permits.
 
-Two kinds of token that never stand for one another: a user's JWT, signed by auth with ES256, carries a role; a signed URL's
-token, signed here with HS256 and a key of its own, carries a path and a scope and no role.
+Two kinds of token that never stand for one another: a user's JWT, signed by auth with ES256, carries a role; a signed
+URL's token, signed here with HS256 and a key of its own, carries a path and a scope and no role.
 """
 
 import re
@@ -87,9 +87,7 @@ class Tokens:
             raise access_denied("The token's role is not one that may call Storage")
         return Caller(role=role, claims=claims)
 
-    def sign(
-        self, path: str, scope: Scope, seconds: int, *, owner: str | None = None, upsert: bool = False
-    ) -> str:
+    def sign(self, path: str, scope: Scope, seconds: int, *, owner: str | None = None, upsert: bool = False) -> str:
         """The token of a URL that permits one thing on one path for some seconds."""
         now = int(time.time())
         signed = SignedUrl(url=path, scope=scope, iat=now, exp=now + seconds, owner=owner, upsert=upsert)

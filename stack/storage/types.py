@@ -167,6 +167,8 @@ class CopiedMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
     mimetype: str | None = None
     cache_control: str | None = msgspec.field(name="cacheControl", default=None)
+    content_encoding: str | None = msgspec.field(name="contentEncoding", default=None)
+    """Empty clears it."""
 
 
 class CopyRequest(MoveRequest, frozen=True, kw_only=True):
@@ -191,8 +193,8 @@ class UpdateBucketRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The body of changing a bucket; what it leaves out stays."""
 
     public: bool | None = None
-    file_size_limit: int | str | None | msgspec.UnsetType = msgspec.UNSET
-    allowed_mime_types: list[str] | None | msgspec.UnsetType = msgspec.UNSET
+    file_size_limit: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    allowed_mime_types: list[str] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def stored(object_id: uuid.UUID, version: str | None) -> Stored | None:

@@ -87,7 +87,7 @@ async def _receive_raw(request: Request, files: Files, gate: Gate) -> Upload:
     mime_type = check_mime_type(request.headers.get("content-type", DEFAULT_TYPE))
     cache_control = check_header(request.headers.get("cache-control", DEFAULT_CACHING), "Cache-Control")
     encoding = check_encoding(request.headers.get("content-encoding", ""))
-    user_metadata = _header_metadata(request.headers.get("x-metadata"))
+    user_metadata = read_user_metadata(request)
     await gate.admit(Declared(mime_type=mime_type, size=size))
     draft = await files.receive(_inspected(request.chunks(), gate, mime_type), gate.limit)
     return Upload(
@@ -101,36 +101,18 @@ async def _receive_raw(request: Request, files: Files, gate: Gate) -> Upload:
 
 async def _receive_form(request: Request, files: Files, gate: Gate, boundary: str) -> Upload:
     form = _Form(request, boundary)
-    draft: Draft | None = None
-    mime_type = DEFAULT_TYPE
     try:
         async for segment in form.segments():
-            if not _is_file(segment):
+            if _is_file(segment):
+                await form.read_file(segment, files, gate)
+            else:
                 await form.read_field(segment)
-                continue
-            if draft is not None:
-                raise invalid_request("The form has more than one file")
-            declared = form.fields.get("contentType") or segment.header("Content-Type") or DEFAULT_TYPE
-            mime_type = check_mime_type(declared)
-            await gate.admit(Declared(mime_type=mime_type, size=None))
-            draft = await files.receive(_inspected(form.body(), gate, mime_type), gate.limit)
-        if draft is None:
-            raise invalid_request("The form has no file")
-        cache_control = form.fields.get("cacheControl", "")
-        return Upload(
-            draft=draft,
-            mime_type=mime_type,
-            cache_control=check_header(f"max-age={cache_control}", "cacheControl") if cache_control else DEFAULT_CACHING,
-            encoding=check_encoding(form.fields.get("contentEncoding", "")),
-            user_metadata=_metadata(form.fields.get("metadata") or form.fields.get("userMetadata")),
-        )
-    except multipart.MultipartError as error:
-        if draft is not None:
-            await files.discard(draft)
-        raise _malformed(error) from error
-    except BaseException:
-        if draft is not None:
-            await files.discard(draft)
+        return form.upload()
+    except BaseException as error:
+        if form.draft is not None:
+            await files.discard(form.draft)
+        if isinstance(error, multipart.MultipartError):
+            raise _malformed(error) from error
         raise
 
 
@@ -140,7 +122,9 @@ class _Form:
     def __init__(self, request: Request, boundary: str) -> None:
         if not boundary:
             raise invalid_request("The form has no boundary")
-        self.fields: dict[str, str] = {}
+        self.draft: Draft | None = None
+        self._mime_type = DEFAULT_TYPE
+        self._fields: dict[str, str] = {}
         self._events = self._parse(request, boundary)
 
     async def segments(self) -> AsyncIterator[multipart.MultipartSegment]:
@@ -149,7 +133,29 @@ class _Form:
             if isinstance(event, multipart.MultipartSegment):
                 yield event
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def read_file(self, segment: multipart.MultipartSegment, files: Files, gate: Gate) -> None:
+        """Take a part in as the file."""
+        if self.draft is not None:
+            raise invalid_request("The form has more than one file")
+        declared = self._fields.get("contentType") or segment.header("Content-Type") or DEFAULT_TYPE
+        self._mime_type = check_mime_type(declared)
+        await gate.admit(Declared(mime_type=self._mime_type, size=None))
+        self.draft = await files.receive(_inspected(self._body(), gate, self._mime_type), gate.limit)
+
+    def upload(self) -> Upload:
+        """What the whole form says."""
+        if self.draft is None:
+            raise invalid_request("The form has no file")
+        seconds = self._fields.get("cacheControl")
+        return Upload(
+            draft=self.draft,
+            mime_type=self._mime_type,
+            cache_control=check_header(f"max-age={seconds}", "cacheControl") if seconds else DEFAULT_CACHING,
+            encoding=check_encoding(self._fields.get("contentEncoding", "")),
+            user_metadata=_metadata(self._fields.get("metadata") or self._fields.get("userMetadata")),
+        )
+
+    async def _body(self) -> AsyncIterator[bytes]:
         """The bytes of the part whose head came last."""
         async for event in self._events:
             if not isinstance(event, bytes | bytearray):
@@ -159,12 +165,12 @@ class _Form:
     async def read_field(self, segment: multipart.MultipartSegment) -> None:
         """Take a part in as a text field."""
         value = bytearray()
-        async for chunk in self.body():
+        async for chunk in self._body():
             value += chunk
             if len(value) > FORM_FIELD_BYTES:
                 raise too_large("form field")
         try:
-            self.fields.setdefault(segment.name, value.decode())
+            self._fields.setdefault(segment.name, value.decode())
         except UnicodeDecodeError as error:
             raise invalid_request("A field of the form is not UTF-8") from error
 
@@ -200,7 +206,9 @@ async def _inspected(chunks: AsyncIterator[bytes], gate: Gate, mime_type: str) -
             yield head
 
 
-def _header_metadata(encoded: str | None) -> dict[str, Any] | None:
+def read_user_metadata(request: Request) -> dict[str, Any] | None:
+    """What the client attached in `x-metadata`: a JSON object in base64. Raises InvalidParameter."""
+    encoded = request.headers.get("x-metadata")
     if not encoded:
         return None
     try:

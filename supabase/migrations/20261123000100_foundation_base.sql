@@ -13,6 +13,15 @@ comment on schema private is
 'What no client reaches: policy helpers, SECURITY DEFINER functions, answer keys, account standing, the mail outbox.';
 revoke all on schema private from public;
 
+-- Only the owner makes temporary objects here. Whatever search_path a function sets, Postgres looks a type up in
+-- pg_temp first: somebody's temporary domain named `uuid` would have its check run by our SECURITY DEFINER functions,
+-- as their owner.
+do $$
+begin
+    execute format('revoke temporary on database %I from public', current_database());
+end
+$$;
+
 alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 alter default privileges in schema public revoke execute on functions from anon, authenticated, service_role;
@@ -53,7 +62,7 @@ begin
     for v_policy in select p.polname from pg_catalog.pg_policy as p where p.polrelid = p_table loop
         execute format('drop policy %I on %s', v_policy, p_table);
     end loop;
-    execute format('revoke all on table %s from public, anon, authenticated, service_role, edge', p_table);
+    execute format('revoke all on table %s from public, anon, authenticated, service_role, supabase_auth_admin, edge', p_table);
 end
 $$;
 comment on function private.close_table(regclass) is

@@ -2,9 +2,13 @@
 
 -- policies/foundation/schemas.sql
 -- Compiled first: everything of ours is closed, and opened again file by file below.
-revoke all on all tables in schema public, private from public, anon, authenticated, service_role, edge;
-revoke all on all sequences in schema public, private from public, anon, authenticated, service_role, edge;
-revoke all on all functions in schema public, private from public, anon, authenticated, service_role, edge;
+revoke all on schema public, private from public, anon, authenticated, service_role, supabase_auth_admin, edge;
+revoke all on all tables in schema public, private
+from public, anon, authenticated, service_role, supabase_auth_admin, edge;
+revoke all on all sequences in schema public, private
+from public, anon, authenticated, service_role, supabase_auth_admin, edge;
+revoke all on all routines in schema public, private
+from public, anon, authenticated, service_role, supabase_auth_admin, edge;
 
 grant usage on schema public to anon, authenticated, service_role;
 -- USAGE on private lets policies and public functions reach the helpers granted to the same role, and nothing more:
@@ -23,8 +27,30 @@ grant select on public.audit_log to authenticated, service_role;
 -- policies/foundation/functions.sql
 grant execute on function private.check_request() to anon, authenticated, service_role;
 grant execute on function private.schema_version() to edge;
--- Triggers that run as the writer call these.
-grant execute on function private.slugify(text) to authenticated, service_role;
+
+-- policies/foundation/mail_outbox.sql
+select private.close_table('private.mail_outbox');
+
+create policy mail_outbox_all_nobody on private.mail_outbox for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: enqueue_mail writes it
+
+-- policies/foundation/status_transitions.sql
+select private.close_table('private.status_transitions');
+
+create policy status_transitions_all_nobody on private.status_transitions for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: migrations write it and definer functions read it
+
+-- policies/identity/accounts.sql
+select private.close_table('private.accounts');
+
+create policy accounts_all_nobody on private.accounts for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions and the triggers of auth.users write it
 
 -- policies/identity/functions.sql
 grant execute on function private.is_active() to authenticated, service_role;
@@ -302,6 +328,14 @@ using (
 
 grant select on public.lesson_progress to authenticated, service_role;
 -- no insert, update or delete: record_progress writes it
+
+-- policies/learning/quiz_answer_keys.sql
+select private.close_table('private.quiz_answer_keys');
+
+create policy quiz_answer_keys_all_nobody on private.quiz_answer_keys for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: save_quiz_question writes it, grading and the creator's function read it
 
 -- policies/learning/quiz_attempts.sql
 select private.close_table('public.quiz_attempts');

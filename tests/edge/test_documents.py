@@ -200,6 +200,7 @@ def test_long_words_stay_inside_the_frame(user: httpx.Client, upstream: Upstream
 def test_marks_that_turn_the_text_around_are_left_out() -> None:
     assert printable("a\u202eb\u2066c\u0000d\r\ne\u200ff  g ") == "abc d ef g"
     assert printable("e\u0301") == "\u00e9"
+    assert printable("a" * 10_000) == "a" * 499 + "…"
     assert printable("👩‍🎓") == "👩‍🎓"
 
 

@@ -54,7 +54,15 @@ def probe(_upstream: Upstream) -> Iterator[httpx.Client]:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/nothing", "/certificates", "/certificates/7/pdf", "/certificates/%00/pdf", "/certificates/%ff/pdf"],
+    [
+        "/",
+        "/nothing",
+        "/certificates",
+        "/certificates/7/pdf",
+        "/certificates/%00/pdf",
+        "/certificates/%ff/pdf",
+        "/schema/nothing",
+    ],
 )
 def test_unknown_addresses_are_404(path: str, edge: httpx.Client, refused: Refused) -> None:
     answer = edge.get(httpx.URL(str(edge.base_url)).copy_with(raw_path=path.encode()))

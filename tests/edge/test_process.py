@@ -90,9 +90,8 @@ def process(_upstream: Upstream) -> Iterator[Process]:
     process.kill()
 
 
-@pytest.fixture
-def client(process: Process, upstream: Upstream) -> Iterator[httpx.Client]:
-    assert upstream.asked == []
+@pytest.fixture(scope="module")
+def client(process: Process) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=process.url, trust_env=False) as client:
         process.wait_until_it_answers(client)
         yield client

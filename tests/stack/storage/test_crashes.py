@@ -1,0 +1,193 @@
+"""Interrupted uploads: no row without its file, no file that anyone can reach without its row."""
+
+import asyncio
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from stack.ports import LOOPBACK
+from stack.storage.app import create_app
+from stack.storage.http import Message
+from stack.storage.settings import Settings
+from tests.stack.storage.support import NO_KEY, Person, Server, refusal, running, wait_until
+
+TEXT = {"content-type": "text/plain"}
+
+
+def begin(server: Server, who: Person, path: str, *, form: bool = False, chunked: bool = False) -> socket.socket:
+    """Send the head and half of an upload, and wait until the server writes it."""
+    body = b"x" * 100_000
+    kind = "text/plain"
+    if form:
+        kind = "multipart/form-data; boundary=cut"
+        body = b'--cut\r\nContent-Disposition: form-data; name=""; filename="blob"\r\n\r\n' + body
+    length = "Transfer-Encoding: chunked" if chunked else "Content-Length: 200000"
+    head = (
+        f"POST /object/private/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: {who.headers['Authorization']}\r\n"
+        f"x-upsert: true\r\nContent-Type: {kind}\r\n{length}\r\n\r\n"
+    )
+    connection = socket.create_connection((LOOPBACK, server.port), timeout=5)
+    connection.sendall(head.encode() + (b"%x\r\n%s\r\n" % (len(body), body) if chunked else body))
+    wait_until(lambda: len(server.incoming()) == 1)
+    return connection
+
+
+def in_step(server: Server, admin_url: str) -> set[str]:
+    """The objects of this server's private bucket, each with its file, and no file without one."""
+    with psycopg.connect(admin_url) as connection:
+        named = connection.execute("select id || '.' || version, name from storage.objects").fetchall()
+    files = server.stored()
+    ours = {name for file, name in named if file in files}
+    assert len(ours) == len(files)
+    return ours
+
+
+def test_a_client_that_leaves(server: Server, http: httpx.Client, alice: Person) -> None:
+    path = alice.path("cut")
+    stored = server.stored()
+    for form, chunked in ((False, False), (False, True), (True, False), (True, True)):
+        begin(server, alice, path, form=form, chunked=chunked).close()
+        wait_until(lambda: server.incoming() == [])
+        assert server.rows("private", path) == []
+        assert server.stored() == stored
+    http.post(f"/object/private/{path}", content=b"whole", headers={**alice.headers, **TEXT})
+    begin(server, alice, path).close()
+    wait_until(lambda: server.incoming() == [])
+    assert http.get(f"/object/private/{path}", headers=alice.headers).content == b"whole"
+
+
+def test_a_server_that_is_killed_while_it_receives(own_server: Server, alice: Person) -> None:
+    with httpx.Client(base_url=own_server.url) as http:
+        http.post(f"/object/private/{alice.path('kept')}", content=b"kept", headers={**alice.headers, **TEXT})
+        kept = own_server.stored()
+        connection = begin(own_server, alice, alice.path("cut"))
+        own_server.kill()
+        connection.close()
+        # What it leaves when it dies between the file and the row, and after an overwrite.
+        for name in (f"{uuid.uuid4()}.{uuid.uuid4()}", f"{next(iter(kept)).split('.')[0]}.{uuid.uuid4()}"):
+            (own_server.files / "objects" / name[:2] / name).write_bytes(b"orphan")
+        own_server.start()
+        assert own_server.incoming() == []
+        assert own_server.rows("private", alice.path("cut")) == []
+        wait_until(lambda: own_server.stored() == kept)
+        assert http.get(f"/object/private/{alice.path('kept')}", headers=alice.headers).content == b"kept"
+        assert refusal(http.get(f"/object/private/{alice.path('cut')}", headers=alice.headers)) == NO_KEY
+    assert own_server.stop() == 0
+
+
+def test_a_server_that_is_killed_again_and_again(own_server: Server, alice: Person, admin_url: str) -> None:
+    acknowledged: dict[str, bytes] = {}
+    stop = threading.Event()
+
+    def work(number: int) -> None:
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            name, content = alice.path(f"{number}-{turn % 7}"), f"{number} {turn} ".encode() * 3000
+            try:
+                with httpx.Client(base_url=own_server.url, timeout=5) as http:
+                    headers = {**alice.headers, **TEXT, "x-upsert": "true"}
+                    answer = http.post(f"/object/private/{name}", content=content, headers=headers)
+                    if answer.status_code == 200:
+                        acknowledged[name] = content
+                    if (
+                        turn % 5 == 0
+                        and http.delete(f"/object/private/{name}", headers=alice.headers).status_code == 200
+                    ):
+                        acknowledged.pop(name, None)
+            except httpx.TransportError:
+                acknowledged.pop(name, None)  # it may have happened or not
+                time.sleep(0.02)
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for pause in (0.31, 0.17, 0.43):
+        time.sleep(pause)
+        own_server.kill()
+        own_server.start()
+    time.sleep(0.2)
+    own_server.kill()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    own_server.start()
+    assert len(acknowledged) > 5
+    wait_until(lambda: own_server.incoming() == [])
+    wait_until(lambda: len(own_server.stored()) == len(owned(admin_url, alice)))
+    assert in_step(own_server, admin_url) == owned(admin_url, alice)
+    with httpx.Client(base_url=own_server.url) as http:
+        for name, content in acknowledged.items():
+            assert http.get(f"/object/private/{name}", headers=alice.headers).content == content
+
+
+def owned(admin_url: str, who: Person) -> set[str]:
+    """The names of somebody's objects."""
+    with psycopg.connect(admin_url) as connection:
+        return {
+            row[0]
+            for row in connection.execute("select name from storage.objects where owner_id = %s", [who.id]).fetchall()
+        }
+
+
+def test_a_row_that_cannot_be_committed_takes_its_file_along(
+    http: httpx.Client, server: Server, alice: Person, admin_url: str
+) -> None:
+    stored = server.stored()
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute(f"""
+            create function public.tg_late() returns trigger language plpgsql set search_path = '' as $$
+            begin
+                raise sqlstate 'PT422' using message = 'too_late';
+            end $$;
+            create constraint trigger late after insert or update on storage.objects deferrable initially deferred
+            for each row when (new.name like '%late-{alice.id}') execute function public.tg_late();
+        """)
+        try:
+            path = alice.path(f"late-{alice.id}")
+            headers = {**alice.headers, **TEXT}
+            answer = http.post(f"/object/private/{path}", content=b"x", headers=headers)
+            assert refusal(answer) == (400, "422", "too_late")
+            http.post(f"/object/private/{alice.path('source')}", content=b"x", headers=headers)
+            copy = {"bucketId": "private", "sourceKey": alice.path("source"), "destinationKey": path}
+            assert refusal(http.post("/object/copy", headers=alice.headers, json=copy)) == (400, "422", "too_late")
+            http.delete(f"/object/private/{alice.path('source')}", headers=alice.headers)
+        finally:
+            connection.execute("drop trigger late on storage.objects; drop function public.tg_late()")
+    assert server.stored() == stored
+    assert server.incoming() == []
+    assert server.rows("private", path) == []
+
+
+def test_a_database_that_is_away(keys_file: Path, tmp_path: Path, alice: Person) -> None:
+    nowhere = f"postgresql://supabase_storage_admin:x@{LOOPBACK}:1/postgres"
+    with running(nowhere, nowhere, keys_file, tmp_path / "files") as server, httpx.Client(base_url=server.url) as http:
+        answer = http.get("/bucket", headers=alice.headers, timeout=10)
+        assert refusal(answer) == (503, "503", "DatabaseUnavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert server.stop() == 0
+
+
+def test_backends_that_are_terminated(http: httpx.Client, alice: Person, admin_url: str) -> None:
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'storage'")
+    assert http.get("/bucket", headers=alice.headers).status_code == 200
+
+
+def test_two_servers_do_not_share_a_folder(server: Server, storage_url: str, keys_file: Path) -> None:
+    settings = Settings(port=0, database_url=storage_url, keys_file=keys_file, files=server.files, file_size_limit=1)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(create_app(settings)({"type": "lifespan"}, receive, send))
+    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]

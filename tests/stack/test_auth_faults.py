@@ -1,0 +1,130 @@
+"""What the server does when mail or database fail, and when it is killed."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+import httpx
+
+from stack.ports import LOOPBACK, free_block
+from tests.stack.auth_server import (
+    PASSWORD,
+    AuthServer,
+    Database,
+    Rig,
+    auth_fixture,  # noqa: F401
+    auto_fixture,  # noqa: F401
+    bearer,
+    database_fixture,  # noqa: F401
+    new_address,
+    refused,
+    rig_fixture,  # noqa: F401
+    session,
+)
+
+
+def test_without_a_mail_server_nothing_is_half_done(rig: Rig) -> None:
+    server = rig.server(AUTH_SMTP_PORT=str(free_block().base), AUTH_MAX_FREQUENCY="60")
+    email, database = new_address(), rig.database
+    for _ in range(2):  # nothing was sent, so the rate does not count it
+        refused(server.post("/signup", email=email, password=PASSWORD), 500, "unexpected_failure")
+    refused(server.post_as_admin("/invite", email=email), 500, "unexpected_failure")
+    assert database.query("select count(*) from auth.users where email = %s", email) == [(0,)]
+    # A stranger who asks for a mail cannot tell by the failure who has an account.
+    user = server.create_user()
+    for address in (user["email"], new_address()):
+        assert server.post("/recover", email=address).status_code == 200
+    headers = bearer(server.sign_in(user["email"])["access_token"])
+    change = server.http.put("/user", json={"email": new_address(), "data": {"a": 1}}, headers=headers)
+    refused(change, 500, "unexpected_failure")
+    after = server.http.get("/user", headers=headers).json()
+    assert "new_email" not in after
+    assert "a" not in after["user_metadata"]
+    assert server.stop() == 0
+    assert "mail_failed" in server.log.read_text()
+
+
+def test_it_starts_before_its_database_and_says_so(rig: Rig) -> None:
+    with socket.socket() as nobody:
+        nobody.bind((LOOPBACK, 0))
+        port = nobody.getsockname()[1]
+        server = rig.server(AUTH_DB_URL=f"postgresql://supabase_auth_admin:x@{LOOPBACK}:{port}/postgres")
+        answer = server.post("/token?grant_type=password", email=new_address(), password=PASSWORD)
+        refused(answer, 503, "database_unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert server.stop() == 0
+
+
+def test_a_database_that_comes_back_is_used_again(auth: AuthServer, database: Database) -> None:
+    email = auth.create_user()["email"]
+    database.stop()
+    began = time.monotonic()
+    refused(auth.post("/token?grant_type=password", email=email, password=PASSWORD), 503, "database_unavailable")
+    assert time.monotonic() - began < 10
+    database.start()
+    end = time.monotonic() + 10
+    while auth.post("/token?grant_type=password", email=email, password=PASSWORD).status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_killed_at_any_moment_it_leaves_whole_rows(auto: AuthServer, database: Database) -> None:
+    made: list[str] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        with httpx.Client(base_url=auto.url, timeout=5) as http:
+            while not stop.is_set():
+                email = new_address()
+                try:
+                    answer = http.post("/signup", json={"email": email, "password": PASSWORD})
+                    if answer.status_code == 200:
+                        made.append(email)
+                        token = {"refresh_token": answer.json()["refresh_token"]}
+                        http.post("/token?grant_type=refresh_token", json=token)
+                except httpx.TransportError:
+                    time.sleep(0.05)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for _ in range(2):
+        time.sleep(0.25)
+        os.kill(auto.process.pid, signal.SIGKILL)
+        auto.process.wait()
+        auto.start()
+    stop.set()
+    for worker in workers:
+        worker.join()
+
+    assert len(made) > 10
+    for email in made[-3:]:
+        session(auto.post("/token?grant_type=password", email=email, password=PASSWORD))
+    halves: dict[str, Any] = {
+        "a user without an identity": """
+            select count(*) from auth.users as u
+            where u.email is not null and u.deleted_at is null
+                and not exists (select from auth.identities as i where i.user_id = u.id)
+                and not exists (select from auth.one_time_tokens as t where t.user_id = u.id)
+                and u.raw_app_meta_data is not null
+        """,
+        "a session without a way of signing in": """
+            select count(*) from auth.sessions as s
+            where not exists (select from auth.mfa_amr_claims as c where c.session_id = s.id)
+        """,
+        "a session without exactly one active token": """
+            select count(*) from auth.sessions as s
+            where s.not_after is null
+                and 1 <> (select count(*) from auth.refresh_tokens as t where t.session_id = s.id and not t.revoked)
+        """,
+        "a signed-up user without a session": """
+            select count(*) from auth.users as u
+            where u.email = any(%s) and not exists (select from auth.sessions as s where s.user_id = u.id)
+        """,
+    }
+    for what, query in halves.items():
+        values = [made] if "%s" in query else []
+        assert (what, database.query(query, *values)) == (what, [(0,)])

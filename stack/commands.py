@@ -213,10 +213,11 @@ def rotate_keys(args: argparse.Namespace) -> int:
     """Make a new signing key, and refuse the earlier ones at once where that is asked."""
     folder = Folder(args.data)
     folder.check()
+    state = folder.state()
     with folder.locked("keys.lock") as ours:
         if not ours:
             raise StackError("another rotation of these keys is at work: wait for it")
-        state, keys = folder.state(), folder.keys().rotated()
+        keys = folder.keys().rotated()
         running = folder.running()
         rest = running.parts.get("postgrest") if running else None
         # PostgREST first knows the new key, then auth signs with it: no token is refused in between.

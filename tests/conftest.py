@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,13 +105,10 @@ def academy(stack: Stack, stack_data: Path, admin_db_url: str) -> Iterator[Acade
         yield Academy(Keys.load(stack_data / "keys.json"), admin_db_url, http)
 
 
-def wait_for_mail(stack: Stack, address: str, *, seconds: float = 10) -> dict[str, object]:
-    """The newest mail to an address, as the mailbox's JSON tells of it."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = httpx.get(f"{stack.mail_url}/api/messages", params={"to": address, "limit": 1}).json()
-        if found:
-            message: dict[str, object] = httpx.get(f"{stack.mail_url}/api/messages/{found[0]['id']}").json()
-            return message
-        time.sleep(0.1)
-    raise AssertionError(f"no mail to {address} within {seconds} s")
+def wait_for_mail(stack: Stack, address: str, subject: str = "", *, seconds: int = 10) -> dict[str, object]:
+    """The newest mail to an address with this in its subject, as the mailbox's JSON tells of it."""
+    query: dict[str, str | int] = {"to": address, "subject": subject, "limit": 1, "wait": seconds}
+    found = httpx.get(f"{stack.mail_url}/api/messages", params=query, timeout=seconds + 5).json()
+    assert found, f"no mail to {address} within {seconds} s"
+    message: dict[str, object] = httpx.get(f"{stack.mail_url}/api/messages/{found[0]['id']}").json()
+    return message

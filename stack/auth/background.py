@@ -31,7 +31,8 @@ class Background:
         """
         if len(self._tasks) >= LARGEST:
             work.close()
-            raise AuthError(429, "over_request_rate_limit", "Too many requests are under way, try again in a moment")
+            message = "Too many requests are under way, try again in a moment"
+            raise AuthError(429, "over_request_rate_limit", message, retry_after=1)
         task = asyncio.create_task(self._watch(name, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -28,13 +28,30 @@ log = structlog.get_logger("auth")
 class AuthError(Exception):
     """A refusal: its HTTP status, its stable token, and a sentence for people."""
 
-    def __init__(self, status: int, code: str, message: str, extra: dict[str, Any] | None = None) -> None:
-        """Make a refusal; `extra` are further fields of the answer."""
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        extra: dict[str, Any] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        """Make a refusal.
+
+        Args:
+            status: of HTTP.
+            code: the token.
+            message: the sentence.
+            extra: further fields of the answer.
+            retry_after: seconds after which the caller may try again.
+        """
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.extra = extra or {}
+        self.retry_after = retry_after
 
 
 def invalid(message: str) -> AuthError:
@@ -44,7 +61,7 @@ def invalid(message: str) -> AuthError:
 
 def weak_password(message: str, reasons: list[str]) -> AuthError:
     """The password would be too easy to guess."""
-    return AuthError(422, "weak_password", message, {"weak_password": {"reasons": reasons}})
+    return AuthError(422, "weak_password", message, extra={"weak_password": {"reasons": reasons}})
 
 
 def invalid_credentials() -> AuthError:
@@ -91,7 +108,8 @@ def from_database(error: psycopg.Error) -> AuthError:  # noqa: PLR0911 (a table)
         case pg.QueryCanceled() | pg.LockNotAvailable():
             return AuthError(504, "request_timeout", "The database did not answer in time")
         case PoolTimeout() | PoolClosed() | TooManyRequests() | psycopg.OperationalError() | psycopg.InterfaceError():
-            return AuthError(503, "database_unavailable", "The database is not available, try again in a moment")
+            message = "The database is not available, try again in a moment"
+            return AuthError(503, "database_unavailable", message, retry_after=1)
         case _ if is_taken_email(error):
             return email_exists()
         case psycopg.DataError():
@@ -138,6 +156,6 @@ def respond(request: Request[Any, Any, Any], error: AuthError) -> Response[dict[
         body = {"code": error.code, "message": error.message}
     else:
         body = {"code": error.status, "error_code": error.code, "msg": error.message}
-    if error.status == 503:
-        headers["Retry-After"] = "1"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     return Response({**body, **error.extra}, status_code=error.status, headers=headers)

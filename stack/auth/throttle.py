@@ -35,10 +35,12 @@ class Throttle:
         key = kind, address
         left = self._asked.get(key, -math.inf) + self._interval - now
         if left > 0:
+            seconds = math.ceil(left)
             raise AuthError(
                 429,
                 "over_email_send_rate_limit",
-                f"For security purposes, you can only request this after {math.ceil(left)} seconds.",
+                f"For security purposes, you can only request this after {seconds} seconds.",
+                retry_after=seconds,
             )
         self._forget(now)
         self._asked.pop(key, None)

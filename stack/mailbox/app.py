@@ -1,5 +1,7 @@
 """The mailbox over HTTP: pages for people, JSON for tests and scripts."""
 
+import asyncio
+import contextlib
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,6 +17,9 @@ SHOWN = 200
 """Mails on the first page."""
 LISTED = 50
 """Mails that the API lists where the caller names no limit."""
+
+LONGEST_WAIT = 30
+"""Seconds that the API waits for a mail at the most."""
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; frame-src 'self'; "
@@ -84,6 +89,11 @@ def page(html: str) -> web.Response:
     return web.Response(text=html, content_type="text/html")
 
 
+def _number(text: str) -> int | None:
+    """A short decimal number; None where it is not one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else None
+
+
 class Mailbox:
     """The handlers."""
 
@@ -111,11 +121,23 @@ class Mailbox:
         return response
 
     async def list(self, request: web.Request) -> web.Response:
-        """GET /api/messages?to=&limit=: summaries, newest first."""
-        limit = request.query.get("limit", str(LISTED))
-        if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= KEPT):
+        """GET /api/messages?to=&subject=&limit=&wait=: summaries, newest first.
+
+        `subject` is a part of the subject. With `wait` the answer comes when there is such a mail, or after so many
+        seconds without: what sends the mail may still be at it.
+        """
+        limit = _number(request.query.get("limit", str(LISTED)))
+        if limit is None or not 1 <= limit <= KEPT:
             return refusal(400, "bad_limit", f"limit is a number from 1 to {KEPT}")
-        return json_answer(self._store.newest(int(limit), request.query.get("to")))
+        wait = _number(request.query.get("wait", "0"))
+        if wait is None or wait > LONGEST_WAIT:
+            return refusal(400, "bad_wait", f"wait is a number of seconds up to {LONGEST_WAIT}")
+        to, subject = request.query.get("to"), request.query.get("subject", "")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                while not self._store.newest(1, to, subject):
+                    await self._store.next_mail()
+        return json_answer(self._store.newest(limit, to, subject))
 
     async def get(self, request: web.Request) -> web.Response:
         """GET /api/messages/{id}: one mail with text, HTML and links."""

@@ -1,5 +1,6 @@
 """The folder of .eml files. A mail is acknowledged when it is on disk, and the newest thousand are kept."""
 
+import asyncio
 import os
 import re
 import secrets
@@ -27,6 +28,7 @@ class Store:
         names = sorted(file.stem for file in folder.glob("*.eml") if ID.fullmatch(file.stem))
         self._summaries = {name: self._read(name).summary() for name in names}
         self._forget_oldest()
+        self._arrival = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._summaries)
@@ -49,16 +51,24 @@ class Store:
         self._sync_folder()
         self._summaries[name] = self._read(name).summary()
         self._forget_oldest()
+        self._arrival.set()
+        self._arrival = asyncio.Event()
         return name
 
-    def newest(self, limit: int, to: str | None = None) -> list[Summary]:
-        """The newest mails first, optionally only those to one address, whatever its case."""
+    async def next_mail(self) -> None:
+        """Wait until a mail arrives."""
+        await self._arrival.wait()
+
+    def newest(self, limit: int, to: str | None = None, subject: str = "") -> list[Summary]:
+        """The newest mails first: to one address, with this in the subject, or all. Case does not matter."""
         wanted = to.casefold() if to is not None else None
+        words = subject.casefold()
         found: list[Summary] = []
         for summary in reversed(self._summaries.values()):
             if len(found) == limit:
                 break
-            if wanted is None or wanted in (address.casefold() for address in summary.to):
+            is_theirs = wanted is None or wanted in (address.casefold() for address in summary.to)
+            if is_theirs and words in summary.subject.casefold():
                 found.append(summary)
         return found
 

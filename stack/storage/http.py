@@ -20,6 +20,8 @@ Body = TypeVar("Body")
 JSON_BYTES = 1 << 20
 DRAIN_BYTES = 256 << 20
 DRAIN_SECONDS = 2.0
+SILENCE_SECONDS = 60.0
+"""How long a client may pause in the middle of its body."""
 
 
 class ClientLeftError(Exception):
@@ -53,10 +55,19 @@ class Request:
         return int(declared) if declared.isascii() and declared.isdecimal() else None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises ClientLeftError where it ends before it is whole."""
+        """The body as it arrives.
+
+        Raises:
+            ClientLeftError: it ended before it was whole.
+            StorageError: RequestTimeout, where the client fell silent.
+        """
         while not self._ended:
             self._begun = True
-            message = await self._receive()
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    message = await self._receive()
+            except TimeoutError as error:
+                raise StorageError(408, "RequestTimeout", "The rest of the body did not come") from error
             if message["type"] == "http.disconnect":
                 self._ended = True
                 raise ClientLeftError

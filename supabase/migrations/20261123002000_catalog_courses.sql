@@ -124,6 +124,8 @@ as $$
 declare
     v_base text := coalesce(nullif(private.slugify(new.title), ''), 'course');
 begin
+    -- Courses with the same title take turns, or two at once would both find the slug free.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('courses.slug:' || v_base));
     new.slug := v_base;
     while exists (select from public.courses as c where c.slug = new.slug) loop
         new.slug := v_base || '-' || encode(extensions.gen_random_bytes(3), 'hex');

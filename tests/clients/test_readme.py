@@ -37,7 +37,7 @@ def test_curl_tour(environment: dict[str, str], tmp_path: Path) -> None:
         ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "\n303\n" in done.stdout
+    assert "303\n" in done.stdout
     assert '"is_valid": true' in done.stdout
     assert '"Nadia Rahman"' in done.stdout
     assert '"slug":"pinch-pots"' in done.stdout

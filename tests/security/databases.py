@@ -44,7 +44,7 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
             if not self._exists(TEMPLATE):
                 self._make_template()
         with self._made(TEMPLATE) as name:
-            with psycopg.connect(self.url(name, "postgres"), autocommit=True) as connection:
+            with psycopg.connect(self.url(name), autocommit=True) as connection:
                 # What belongs to a database and not to what is in it, a clone does not get.
                 database = sql.Identifier(name)
                 connection.execute(sql.SQL("alter database {} set pgrst.db_schemas = 'public'").format(database))
@@ -54,21 +54,21 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
     def _make_template(self) -> None:
         draft = f"{TEMPLATE}_draft"
         with self._maintenance() as connection:
-            connection.execute(f"create database {draft} template template0")
+            connection.execute(f"create database {draft} template template0".encode())
         bootstrap(self.url(draft), {})
         migrate(self.url(draft, "postgres"))
         with self._maintenance() as connection:
-            connection.execute(f"alter database {draft} rename to {TEMPLATE}")
+            connection.execute(f"alter database {draft} rename to {TEMPLATE}".encode())
 
     @contextmanager
     def _made(self, template: str) -> Iterator[str]:
         name = f"security_{uuid.uuid4().hex}"
         with self._maintenance() as connection:
-            connection.execute(f"create database {name} template {template} owner postgres")
+            connection.execute(f"create database {name} template {template} owner postgres".encode())
             try:
                 yield name
             finally:
-                connection.execute(f"drop database {name} with (force)")
+                connection.execute(f"drop database {name} with (force)".encode())
 
     def _exists(self, name: str) -> bool:
         with self._maintenance() as connection:

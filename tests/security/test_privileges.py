@@ -61,8 +61,14 @@ def test_change_is_seen(plot: psycopg.Connection, change: str, line: str | None)
         ("create table public.planted (id int generated always as identity)", "table public.planted: nobody"),
         ("create view public.planted as select 1 as one", "view public.planted: nobody"),
         ("create sequence public.planted", "sequence public.planted: nobody"),
-        ("create function public.planted() returns int language sql as 'select 1'", "function public.planted(): nobody"),
-        ("create function private.planted() returns int language sql as 'select 1'", "function private.planted(): nobody"),
+        (
+            "create function public.planted() returns int language sql as 'select 1'",
+            "function public.planted(): nobody",
+        ),
+        (
+            "create function private.planted() returns int language sql as 'select 1'",
+            "function private.planted(): nobody",
+        ),
     ],
 )
 def test_what_a_migration_makes_starts_closed(plot: psycopg.Connection, statement: str, line: str) -> None:

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -144,6 +145,19 @@ def test_listing_by_address_and_limit(mailbox: Mailbox) -> None:
         assert mailbox.list(to=stranger) == []
     for limit in ("0", "-1", "x", "1001", "", "\u0661", "9" * 5000, "1.5"):
         refused(mailbox.http.get("/api/messages", params={"limit": limit}), 400, "bad_limit")
+
+
+def test_waiting_for_a_mail_about_something(mailbox: Mailbox) -> None:
+    address = "waiting@example.com"
+    assert mailbox.list(to=address, subject="RESET", wait=0) == []
+    later = threading.Timer(0.3, lambda: mailbox.send(mail("Reset your password"), address))
+    mailbox.send(mail("Something else"), address)
+    later.start()
+    assert [found["subject"] for found in mailbox.list(to=address, subject="RESET", wait=10)] == ["Reset your password"]
+    later.join()
+    assert mailbox.list(to=address, subject="nothing of the kind", wait=1) == []
+    for wrong in ("-1", "31", "x", ""):
+        refused(mailbox.http.get("/api/messages", params={"wait": wrong}), 400, "bad_wait")
 
 
 def test_the_envelope_is_smtps_word_not_the_senders(mailbox: Mailbox) -> None:

@@ -2,7 +2,7 @@
 
 from stack.auth import mail, onetime, pkce, users
 from stack.auth.database import Connection
-from stack.auth.errors import email_exists
+from stack.auth.errors import email_exists, otp_expired
 from stack.auth.onetime import Kind
 from stack.auth.server import Asked, Auth
 from stack.auth.users import User
@@ -42,7 +42,12 @@ async def confirm_one(auth: Auth, connection: Connection, user: User, kind: Kind
 
     Returns:
         Whether it was changed; otherwise the other address must confirm too.
+
+    Raises:
+        AuthError: `otp_expired`, where no change is under way.
     """
+    if user.new_email is None:
+        raise otp_expired()
     if user.email and not auth.settings.autoconfirm and user.email_change_confirm_status == 0:
         await connection.execute(
             "delete from auth.one_time_tokens where user_id = %s and token_type = %s::auth.one_time_token_type",
@@ -50,7 +55,7 @@ async def confirm_one(auth: Auth, connection: Connection, user: User, kind: Kind
         )
         await users.change(connection, user.id, {kind.value: "", "email_change_confirm_status": 1})
         return False
-    await apply(connection, user, user.new_email or "")
+    await apply(connection, user, user.new_email)
     return True
 
 

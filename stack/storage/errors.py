@@ -4,6 +4,7 @@ import re
 
 import psycopg
 
+BUCKET_OF_OBJECT = "objects_bucketId_fkey"
 RAISED_STATUS = re.compile(r"PT(\d{3})")
 
 
@@ -131,12 +132,14 @@ def from_database(error: psycopg.Error) -> StorageError:  # noqa: PLR0911 (one a
         case "23505":
             return duplicate()
         case "23503":
+            if error.diag.constraint_name != BUCKET_OF_OBJECT:
+                return StorageError(409, "ResourceReferenced", "The object is referenced elsewhere")
             return bucket_not_empty() if "still referenced" in detail else no_such_bucket()
         case "57014" | "55P03" | "40P01" | "40001":
             return StorageError(503, "DatabaseTimeout", "The database took too long", headers={"retry-after": "1"})
         case "P0001":
             return invalid_request(primary)
-    if state[:2] in ("22", "23") or isinstance(error, psycopg.DataError):
+    if state[:2] in ("22", "23", "54") or isinstance(error, psycopg.DataError):
         return invalid_parameter("A value cannot be stored")
     if not state or state[:2] in ("08", "53", "57") or isinstance(error, psycopg.OperationalError):
         return database_unavailable()

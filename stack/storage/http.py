@@ -88,7 +88,7 @@ class Request:
                 raise too_large("request")
         try:
             return msgspec.json.decode(bytes(body) or b"{}", type=shape, strict=False)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise invalid_request(f"The body is not as it must be: {error}") from error
 
     async def drain(self) -> bool:

@@ -91,7 +91,7 @@ class ObjectCalls:
         caller = self._caller(visit)
         upsert = _upserts(visit)
         write = objects.upsert if upsert else objects.insert
-        await _storing(visit, write, caller, caller.owner_id).rehearse(self._database, {})
+        await _storing(visit, write, caller, caller.owner_id).rehearse(self._database, {}, None)
         path = visit.place.path
         token = self._tokens.sign(path, "upload", UPLOAD_SECONDS, owner=caller.owner_id, upsert=upsert)
         return json_response({"url": f"/object/upload/sign/{path}?token={token}", "token": token})

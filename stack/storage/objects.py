@@ -289,5 +289,5 @@ def _read_cursor(cursor: str | None) -> tuple[str | None, str | None]:
         return None, None
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[str | None, str])
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise invalid_parameter("cursor is not one of this list's") from error

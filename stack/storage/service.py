@@ -1,6 +1,5 @@
 """What every call needs, and the writing of objects: a row and its file, both or neither."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -37,9 +36,11 @@ class Storing(msgspec.Struct, frozen=True, kw_only=True):
     owner_id: str | None
     """Whose it becomes."""
 
-    async def rehearse(self, database: Database, metadata: dict[str, Any]) -> None:
+    async def rehearse(
+        self, database: Database, metadata: dict[str, Any], user_metadata: dict[str, Any] | None
+    ) -> None:
         """Ask the policies and constraints, changing nothing. Raises psycopg.Error where they refuse."""
-        content = Content(stored=new_stored(), owner_id=self.owner_id, metadata=metadata, user_metadata=None)
+        content = Content(stored=new_stored(), owner_id=self.owner_id, metadata=metadata, user_metadata=user_metadata)
         async with database.transaction(self.call, self.caller, rehearsal=True) as transaction:
             await self.write(transaction, self.place, content)
 
@@ -90,7 +91,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             if declared.size is not None:
                 metadata |= {"size": declared.size, "contentLength": declared.size}
             # The policies are asked before any byte is stored, and again with all that is known of the file.
-            await storing.rehearse(self.database, metadata)
+            await storing.rehearse(self.database, metadata, declared.user_metadata)
 
         def inspect(mime_type: str, head: bytes) -> None:
             # A bucket that limits its types is not to be filled with others under a false name.
@@ -150,10 +151,10 @@ class Placing:
             return
         if self._draft is not None:
             await self._files.discard(self._draft)
-        # A connection lost while it commits leaves open whether the row is there: then the file stays, and the sweep
-        # at the next start knows.
-        in_doubt = self.committing and isinstance(error, psycopg.OperationalError | asyncio.CancelledError)
-        if self._placed is not None and not in_doubt:
+        # Only the database's own refusal says that a commit failed. Where the connection was lost meanwhile nobody
+        # knows whether the row is there: then the file stays, and the sweep at the next start finds out.
+        refused = isinstance(error, psycopg.DatabaseError) and not isinstance(error, psycopg.OperationalError)
+        if self._placed is not None and (refused or not self.committing):
             await self._files.remove([self._placed])
 
 

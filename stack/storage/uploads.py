@@ -27,6 +27,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     mime_type: str
     size: int | None
     """Where it is known exactly."""
+    user_metadata: dict[str, Any] | None
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +89,7 @@ async def _receive_raw(request: Request, files: Files, gate: Gate) -> Upload:
     cache_control = check_header(request.headers.get("cache-control", DEFAULT_CACHING), "Cache-Control")
     encoding = check_encoding(request.headers.get("content-encoding", ""))
     user_metadata = read_user_metadata(request)
-    await gate.admit(Declared(mime_type=mime_type, size=size))
+    await gate.admit(Declared(mime_type=mime_type, size=size, user_metadata=user_metadata))
     draft = await files.receive(_inspected(request.chunks(), gate, mime_type), gate.limit)
     return Upload(
         draft=draft,
@@ -139,7 +140,7 @@ class _Form:
             raise invalid_request("The form has more than one file")
         declared = self._fields.get("contentType") or segment.header("Content-Type") or DEFAULT_TYPE
         self._mime_type = check_mime_type(declared)
-        await gate.admit(Declared(mime_type=self._mime_type, size=None))
+        await gate.admit(Declared(mime_type=self._mime_type, size=None, user_metadata=self._user_metadata()))
         self.draft = await files.receive(_inspected(self._body(), gate, self._mime_type), gate.limit)
 
     def upload(self) -> Upload:
@@ -152,8 +153,11 @@ class _Form:
             mime_type=self._mime_type,
             cache_control=check_header(f"max-age={seconds}", "cacheControl") if seconds else DEFAULT_CACHING,
             encoding=check_encoding(self._fields.get("contentEncoding", "")),
-            user_metadata=_metadata(self._fields.get("metadata") or self._fields.get("userMetadata")),
+            user_metadata=self._user_metadata(),
         )
+
+    def _user_metadata(self) -> dict[str, Any] | None:
+        return _metadata(self._fields.get("metadata") or self._fields.get("userMetadata"))
 
     async def _body(self) -> AsyncIterator[bytes]:
         """The bytes of the part whose head came last."""
@@ -224,7 +228,7 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
         raise too_large("user_metadata")
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise invalid_parameter("metadata is not a JSON object") from error
 
 

@@ -179,7 +179,7 @@ begin
             hint = 'Read quiz_questions again: the quiz may have changed.';
     end if;
     v_attempts := (
-        select count(*) from public.quiz_attempts as a
+        select count(*)::integer from public.quiz_attempts as a
         where a.enrolment_id = v_enrolment.id and a.quiz_id = p_quiz_id
     );
     if v_attempts >= v_quiz.attempt_limit then

@@ -39,6 +39,18 @@ def test_admins_keep_the_shelves(academy: Academy, admin: Person, teacher: Perso
     assert rows(academy.call(None, "GET", f"{course}&select=category_id")) == [{"category_id": None}]
 
 
+@pytest.mark.route("PL-182", call="GET /rest/v1/categories?select=*,courses(count)", public=True)
+def test_a_shelf_counts_the_courses_that_one_may_see(academy: Academy, admin: Person, teacher: Person) -> None:
+    shelf = academy.insert(admin, "categories", slug=slug(), name="Counted")
+    for course in (academy.course(teacher), academy.course(teacher, published=False)):
+        change = {"category_id": shelf["id"]}
+        assert academy.call(teacher, "PATCH", f"/rest/v1/courses?id=eq.{course.id}", change).status_code == 204
+    path = f"/rest/v1/categories?id=eq.{shelf['id']}&select=*,courses(count)"
+    for who, expected in ((admin, 2), (None, 1)):
+        (listed,) = rows(academy.call(who, "GET", path))
+        assert listed["courses"] == [{"count": expected}]
+
+
 @pytest.mark.route("PL-186", call="POST /rest/v1/categories?on_conflict=slug")
 def test_admins_reorder_them_in_one_request(academy: Academy, admin: Person, student: Person) -> None:
     shelves = [academy.insert(admin, "categories", slug=slug(), name=name, position=1) for name in ("A", "B", "C")]

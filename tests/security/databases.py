@@ -1,4 +1,4 @@
-"""Databases of a test's own, in the cluster of the run's stack: to plant violations in, and to replay migrations into."""
+"""Databases of a test's own, in the cluster of the run's stack: to plant violations in, to replay migrations into."""
 
 import uuid
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
 
     @contextmanager
     def bootstrapped(self) -> Iterator[str]:
-        """A plain database with what Supabase brings and none of our migrations. Yields its name; dropped afterwards."""
+        """A database with what Supabase brings and none of our migrations. Yields its name; dropped afterwards."""
         with self._made("template0") as name:
             with FileLock(self.lock):
                 bootstrap(self.url(name), {})

@@ -2,20 +2,19 @@
 
 import os
 import signal
-import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 
-from stack.ports import LOOPBACK, free_block
+from stack.ports import free_block
 from tests.stack.auth_server import (
     PASSWORD,
     AuthServer,
     Database,
     Rig,
-    auth_fixture,  # noqa: F401
     auto_fixture,  # noqa: F401
     bearer,
     database_fixture,  # noqa: F401
@@ -47,28 +46,30 @@ def test_without_a_mail_server_nothing_is_half_done(rig: Rig) -> None:
     assert "mail_failed" in server.log.read_text()
 
 
-def test_it_starts_before_its_database_and_says_so(rig: Rig) -> None:
-    with socket.socket() as nobody:
-        nobody.bind((LOOPBACK, 0))
-        port = nobody.getsockname()[1]
-        server = rig.server(AUTH_DB_URL=f"postgresql://supabase_auth_admin:x@{LOOPBACK}:{port}/postgres")
-        answer = server.post("/token?grant_type=password", email=new_address(), password=PASSWORD)
-        refused(answer, 503, "database_unavailable")
-        assert answer.headers["retry-after"] == "1"
-        assert server.stop() == 0
+def test_it_outlives_its_database_and_starts_before_it(rig: Rig, database: Database) -> None:
+    running, email = rig.auth, rig.auth.create_user()["email"]
 
+    def sign_in(server: AuthServer) -> httpx.Response:
+        return server.post("/token?grant_type=password", email=email, password=PASSWORD)
 
-def test_a_database_that_comes_back_is_used_again(auth: AuthServer, database: Database) -> None:
-    email = auth.create_user()["email"]
     database.stop()
-    began = time.monotonic()
-    refused(auth.post("/token?grant_type=password", email=email, password=PASSWORD), 503, "database_unavailable")
-    assert time.monotonic() - began < 10
-    database.start()
+    try:
+        starting = rig.server()
+        servers = (running, starting)
+        began = time.monotonic()
+        with ThreadPoolExecutor() as threads:
+            for answer in threads.map(sign_in, servers):
+                refused(answer, 503, "database_unavailable")
+                assert answer.headers["retry-after"] == "1"
+        assert time.monotonic() - began < 10
+        assert [server.http.get("/health").status_code for server in servers] == [200, 200]
+    finally:
+        database.start()
     end = time.monotonic() + 10
-    while auth.post("/token?grant_type=password", email=email, password=PASSWORD).status_code != 200:
+    while {sign_in(server).status_code for server in servers} != {200}:
         assert time.monotonic() < end
         time.sleep(0.1)
+    assert starting.stop() == 0
 
 
 def test_killed_at_any_moment_it_leaves_whole_rows(auto: AuthServer, database: Database) -> None:

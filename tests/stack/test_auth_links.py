@@ -37,6 +37,7 @@ OUTSIDE = [
     f"{SITE}:pw@evil.example/",
     f"{SITE}\\@evil.example",
     "http:\\\\evil.example",
+    "http://user:pw@127.0.0.1:3000/",
     "http://127.0.0.1:3001/",
     "https://127.0.0.1:3000/",
     "http://2130706433:3000/",

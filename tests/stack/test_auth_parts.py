@@ -81,6 +81,7 @@ def test_a_wrong_setting_is_named(name: str, value: str | None) -> None:
         ("https://example.com/\\*", "https://example.com/*", True),
         ("https://example.com/\\*", "https://example.com/a", False),
         ("https://example.com", "https://examplexcom", False),
+        ("https://*.example.com/**", "https://evil\\.example.com/", False),
         ("**", "javascript:alert(1)", False),
     ],
 )

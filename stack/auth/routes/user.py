@@ -40,10 +40,9 @@ async def update_user(request: Request[Any, Any, Any], auth: Auth) -> dict[str, 
     hashed = await _new_password(auth, body, seen) if body.password else None
     async with auth.transaction() as connection:
         caller = await auth.caller(request, connection, lock=True)
-        if caller.user.encrypted_password != seen.encrypted_password:
-            # Somebody else changed it while we compared.
-            raise invalid_credentials()
         if hashed is not None:
+            if caller.user.encrypted_password != seen.encrypted_password:
+                raise AuthError(409, "conflict", "The password was changed meanwhile")
             if body.nonce:
                 await _check_nonce(auth, connection, caller.user, body.nonce)
             await users.set_password(connection, caller.user.id, hashed, keep_session=caller.session_id)

@@ -360,6 +360,24 @@ def test_concurrent_upserts_give_one_object_and_readers_see_whole_ones(
     assert read_last.headers["etag"] == metadata["eTag"]
 
 
+def test_concurrent_first_upserts_leave_one_file(server: Server, alice: Person) -> None:
+    before = len(server.stored())
+    start = threading.Barrier(6)
+
+    def write(number: int) -> None:
+        with httpx.Client(base_url=server.url, timeout=20) as client:
+            for turn in range(5):
+                start.wait()
+                upload(client, alice, alice.path(f"first-{turn}"), bytes([number]) * 1000, x_upsert="true")
+
+    threads = [threading.Thread(target=write, args=[number]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.stored()) == before + 5
+
+
 def test_concurrent_plain_uploads_have_one_winner(http: httpx.Client, server: Server, alice: Person) -> None:
     path = alice.path("raced")
     outcomes: list[int] = []

@@ -60,6 +60,7 @@ def forged(keys: Keys, alice: Person) -> dict[str, str]:
         "alg none": f"{part({'alg': 'none', 'kid': kid})}.{part(claims)}.",
         "HS256 with the public key": f"{hmac_head}.{part(claims)}.{forged_signature}",
         "HS256 with the URL key": jwt.encode(claims, keys.storage, algorithm="HS256", headers={"kid": kid}),
+        "a kid that is a list": f"{part({'alg': 'ES256', 'kid': [kid]})}.{part(claims)}.{signature}",
         "another stack's key": other.sign(claims),
         "another's key under our kid": jwt.encode(claims, other.current.private(), "ES256", headers={"kid": kid}),
         "no kid": jwt.encode(claims, keys.current.private(), "ES256"),

@@ -1,0 +1,36 @@
+"""People and a course whom the tests of this folder only read or let act within what is their own."""
+
+import pytest
+
+from tests.people import Academy, Course, Person
+
+
+@pytest.fixture(scope="module")
+def teacher(academy: Academy) -> Person:
+    """Somebody who teaches."""
+    return academy.member("teacher", name="Ines")
+
+
+@pytest.fixture(scope="module")
+def stranger(academy: Academy) -> Person:
+    """Another teacher, who neither takes nor gives the course."""
+    return academy.member("teacher")
+
+
+@pytest.fixture(scope="module")
+def course(academy: Academy, teacher: Person) -> Course:
+    """A published free course; not to be changed."""
+    return academy.course(teacher)
+
+
+@pytest.fixture
+def student(academy: Academy) -> Person:
+    """Somebody who begins."""
+    return academy.member(name="Amara")
+
+
+@pytest.fixture
+def enrolled(academy: Academy, student: Person, course: Course) -> Person:
+    """The student, enrolled in the course."""
+    academy.enrol(student, course)
+    return student

@@ -1,0 +1,176 @@
+"""Certificates: earned once, verified by anyone with the code, and outliving the account."""
+
+import re
+import uuid
+
+import pytest
+
+from tests.people import Academy, Course, Person, refused, rows
+
+
+@pytest.fixture
+def certificate(academy: Academy, enrolled: Person, course: Course) -> dict[str, str]:
+    """The certificate of the enrolled student."""
+    answer = academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)
+    assert answer.status_code == 200, answer.text
+    issued: dict[str, str] = answer.json()["certificate"]
+    return issued
+
+
+@pytest.mark.route("PL-087", call="GET /rest/v1/certificates?student_id=eq.{user_id}")
+@pytest.mark.route("PL-175", call="GET /rest/v1/certificates?id=eq.{certificate_id}")
+def test_the_holder_the_creator_and_admins_read_it(
+    academy: Academy, enrolled: Person, stranger: Person, course: Course, certificate: dict[str, str]
+) -> None:
+    columns = "&select=code,status,holder_name,course_title,creator_name,score_percent,course:courses(slug)"
+    path = f"/rest/v1/certificates?student_id=eq.{enrolled.id}{columns}"
+    (read,) = rows(academy.call(enrolled, "GET", path))
+    assert read == {
+        "code": certificate["code"],
+        "status": "issued",
+        "holder_name": "Amara",
+        "course_title": read["course_title"],
+        "creator_name": "Ines",
+        "score_percent": 100,
+        "course": {"slug": course.slug},
+    }
+    assert re.fullmatch(r"([0-9A-F]{4}-){4}[0-9A-F]{4}", certificate["code"])
+    for who in (course.teacher, academy.member("admin")):
+        assert rows(academy.call(who, "GET", path)) == [read]
+    for who in (stranger, academy.member()):
+        assert rows(academy.call(who, "GET", path)) == []
+    assert academy.call(None, "GET", path).status_code == 401
+
+    detail = f"/rest/v1/certificates?id=eq.{certificate['id']}&select=*,student:profiles(handle),course:courses(slug)"
+    (seen,) = rows(academy.call(academy.member("admin"), "GET", detail))
+    assert seen["student"]["handle"].startswith("member-")
+    assert rows(academy.call(stranger, "GET", detail)) == []
+
+
+def test_it_is_issued_once_however_often_one_passes(
+    academy: Academy, enrolled: Person, course: Course, certificate: dict[str, str]
+) -> None:
+    again = academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)
+    assert (again.json()["attempt_number"], again.json()["certificate"]) == (2, certificate)
+    counted = "select count(*) from public.certificates where student_id = %s"
+    assert academy.sql(counted, enrolled.id) == [(1,)]
+    mails = academy.sql(
+        "select template, params ->> 'certificate_id', sent_at from private.mail_outbox where user_id = %s", enrolled.id
+    )
+    assert mails == [("certificate_issued", certificate["id"], None)]
+
+
+def test_it_is_not_issued_to_those_who_fail(academy: Academy, enrolled: Person, course: Course) -> None:
+    wrong = dict.fromkeys(course.right_answers, "c")
+    attempt = academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers=wrong).json()
+    assert (attempt["points"], attempt["is_passed"], attempt["certificate"]) == (0, False, None)
+    assert academy.sql("select count(*) from private.mail_outbox where user_id = %s", enrolled.id) == [(0,)]
+
+
+def test_the_score_is_rounded_down(academy: Academy, enrolled: Person, course: Course) -> None:
+    multiple = list(course.right_answers)[1]  # two points of three
+    answers = {multiple: course.right_answers[multiple]}
+    attempt = academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers=answers).json()
+    assert attempt["is_passed"]
+    assert academy.sql("select score_percent from public.certificates where student_id = %s", enrolled.id) == [(66,)]
+
+
+def test_anyone_with_the_code_verifies_it(academy: Academy, stranger: Person, certificate: dict[str, str]) -> None:
+    code = certificate["code"]
+    for who in (None, stranger):
+        for written in (code, code.lower(), f"  {code.title()}\n".replace("\n", " ")):
+            found = academy.rpc(who, "verify_certificate", code=written)
+            assert found.status_code == 200, found.text
+            assert found.json() == {
+                "code": code,
+                "is_valid": True,
+                "status": "issued",
+                "holder_name": "Amara",
+                "course_title": found.json()["course_title"],
+                "creator_name": "Ines",
+                "issued_at": found.json()["issued_at"],
+                "revoked_at": None,
+            }
+    get = academy.call(None, "GET", f"/rest/v1/rpc/verify_certificate?code={code}")
+    assert (get.status_code, get.json()["is_valid"]) == (200, True)
+
+
+@pytest.mark.parametrize("code", ["0000-0000-0000-0000-0000", "", "%", "____-____-____-____-____", None])
+def test_an_unknown_code_verifies_nothing(academy: Academy, code: str | None) -> None:
+    refused(academy.rpc(None, "verify_certificate", code=code), 404, "certificate_not_found")
+
+
+def test_a_revoked_one_is_known_but_not_valid(
+    academy: Academy, enrolled: Person, course: Course, certificate: dict[str, str]
+) -> None:
+    academy.sql(
+        "update public.certificates set status = 'revoked', revoked_at = now() where id = %s", certificate["id"]
+    )
+    found = academy.rpc(None, "verify_certificate", code=certificate["code"]).json()
+    assert (found["is_valid"], found["status"]) == (False, "revoked")
+    # People decided that: passing again does not bring it back.
+    again = academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers).json()
+    assert (again["is_passed"], again["certificate"]["status"]) == (True, "revoked")
+
+
+def test_a_pending_one_is_issued_by_passing_and_not_verified_before(
+    academy: Academy, enrolled: Person, course: Course
+) -> None:
+    [(code,)] = academy.sql(
+        "insert into public.certificates (course_id, student_id, enrolment_id, holder_name, course_title, creator_name)"
+        " select course_id, student_id, id, 'A', 'B', 'C' from public.enrolments where student_id = %s returning code",
+        enrolled.id,
+    )
+    refused(academy.rpc(None, "verify_certificate", code=code), 404, "certificate_not_found")
+    passed = academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers).json()
+    assert (passed["certificate"]["code"], passed["certificate"]["status"]) == (code, "issued")
+    assert academy.rpc(None, "verify_certificate", code=code).json()["holder_name"] == "Amara"
+
+
+def test_it_says_what_was_true_when_it_was_issued(academy: Academy, student: Person) -> None:
+    teacher = academy.member("teacher", name="Before")
+    course = academy.course(teacher)
+    academy.enrol(student, course)
+    issued = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers).json()
+    before = academy.rpc(None, "verify_certificate", code=issued["certificate"]["code"]).json()
+    for who, path, change in (
+        (teacher, f"courses?id=eq.{course.id}", {"title": "Renamed"}),
+        (teacher, f"profiles?id=eq.{teacher.id}", {"display_name": "After"}),
+        (student, f"profiles?id=eq.{student.id}", {"display_name": "After"}),
+    ):
+        assert academy.call(who, "PATCH", f"/rest/v1/{path}", change).status_code == 204
+    assert academy.rpc(None, "verify_certificate", code=before["code"]).json() == before
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_deleted_user_becomes_a_tombstone_and_keeps_what_was_earned(
+    academy: Academy, student: Person, course: Course, soft: bool
+) -> None:
+    academy.sql("insert into public.user_roles (user_id, role) values (%s, 'teacher')", student.id)
+    own = f"/rest/v1/profiles?id=eq.{student.id}"
+    handle = f"gone_{uuid.uuid4().hex[:8]}"
+    assert academy.call(student, "PATCH", own, {"handle": handle, "bio": "Me"}).status_code == 204
+    academy.enrol(student, course)
+    issued = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers).json()
+
+    deleted = academy.http.request(
+        "DELETE",
+        f"/auth/v1/admin/users/{student.id}",
+        json={"should_soft_delete": soft},
+        headers={"apikey": academy.secret_key},
+    )
+    assert deleted.status_code == 200, deleted.text
+
+    (tombstone,) = rows(academy.call(academy.member("moderator"), "GET", own))
+    kept = {"display_name": "Deleted member", "bio": None, "is_public": False}
+    assert {name: tombstone[name] for name in kept} == kept
+    assert handle not in tombstone["handle"]
+    assert rows(academy.call(None, "GET", own)) == []
+    assert academy.sql("select count(*) from public.user_roles where user_id = %s", student.id) == [(0,)]
+
+    found = academy.rpc(None, "verify_certificate", code=issued["certificate"]["code"]).json()
+    assert (found["is_valid"], found["holder_name"]) == (True, "Amara")
+    assert len(rows(academy.call(course.teacher, "GET", f"/rest/v1/certificates?student_id=eq.{student.id}"))) == 1
+    # The token still lives; it is worth nothing.
+    refused(academy.rpc(student, "enrol", course_id=course.id), 403, "account_inactive")
+    assert rows(academy.call(student, "PATCH", own, {"bio": "back"}, prefer="return=representation")) == []

@@ -1,0 +1,141 @@
+"""A small world in which every table holds rows of several people, for attacking each from everybody's place.
+
+It lies in a database of its own, so that all rows are known. A row is called by those whose it is: `free.student` is what
+the student has in the course `free`.
+"""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+PEOPLE = {
+    "creator": ("teacher",),
+    "rival": ("teacher",),
+    "student": (),
+    "stranger": (),
+    "suspended": (),
+    "moderator": ("moderator",),
+    "admin": ("admin",),
+    "superadmin": ("superadmin",),
+}
+"""Everybody, with the roles. `student` and `suspended` take the course `free`; the latter's account is suspended. The
+stranger's profile is not public."""
+
+COURSES = {
+    "draft": ("creator", 0, "draft"),
+    "free": ("creator", 0, "published"),
+    "paid": ("creator", 4900, "published"),
+    "other": ("rival", 0, "draft"),
+}
+"""Every course, with its creator, price and status."""
+
+
+class World:
+    """The people, the courses and the name of everything."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, str] = {
+            name: str(UUID(int=(place << 64) | 0x4000_8000_0000_0000_0000, version=4))
+            for place, name in enumerate([*PEOPLE, *COURSES], 1)
+        }
+        self.names = {uuid: name for name, uuid in self.ids.items()}
+
+    def label(self, row: dict[str, Any]) -> str:
+        """Whose a row is, from the ids that it holds."""
+        named = (self.names[value] for value in map(str, row.values()) if value in self.names)
+        return ".".join(dict.fromkeys(named)) or "row"
+
+    def build(self, connection: psycopg.Connection) -> None:
+        """Fill a migrated database, as the superuser; what functions conclude is concluded by them."""
+        run = connection.execute
+        for name, roles in PEOPLE.items():
+            run(
+                "insert into auth.users (id, aud, role, email, raw_user_meta_data)"
+                " values (%s, 'authenticated', 'authenticated', %s, %s)",
+                [self.ids[name], f"{name}@secret.example", Jsonb({"display_name": f"Name of {name}"})],
+            )
+            run(
+                "insert into public.user_roles (user_id, role) select %s, unnest(%s::public.app_role[])",
+                [self.ids[name], list(roles)],
+            )
+        run("insert into public.user_roles (user_id, role) values (%s, 'teacher')", [self.ids["suspended"]])
+        run("update public.profiles set is_public = false where id = %s", [self.ids["stranger"]])
+        run("insert into public.categories (slug, name) values ('one', 'One'), ('two', 'Two')")
+        for name in COURSES:
+            self._build_course(connection, name)
+        for student in ("student", "suspended"):
+            self._take_course(connection, self.ids[student], self.ids["free"])
+        self.act(connection, "admin", "select public.grant_role(%s, 'teacher')", self.ids["rival"])
+        self.act(connection, "admin", "select public.grant_role(%s, 'moderator')", self.ids["stranger"])
+        self.act(connection, "admin", "select public.revoke_role(%s, 'moderator')", self.ids["stranger"])
+        self.act(connection, "moderator", "select public.set_account_status(%s, 'suspended')", self.ids["suspended"])
+
+    def act(self, connection: psycopg.Connection, person: str, statement: str, *parameters: Any) -> Any:
+        """Run a statement as PostgREST would for a person; returns its first value."""
+        with connection.transaction():
+            connection.execute("set local role authenticated")
+            connection.execute(
+                "select set_config('request.jwt.claims', %s, true)",
+                [json.dumps({"sub": self.ids[person], "role": "authenticated"})],
+            )
+            row = connection.execute(statement.encode(), parameters).fetchone()
+            connection.execute("reset role")
+        return row[0] if row else None
+
+    def _build_course(self, connection: psycopg.Connection, name: str) -> None:
+        owner, price, status = COURSES[name]
+        course = self.ids[name]
+        connection.execute(
+            "insert into public.courses (id, creator_id, slug, title, description, price_amount, category_id)"
+            " select %s, %s, %s, %s, 'About it', %s, c.id from public.categories as c where c.slug = 'one'",
+            [course, self.ids[owner], name, f"Title of {name}", price],
+        )
+        module = self._id(
+            connection, "insert into public.modules (course_id, title) values (%s, 'Module') returning id", course
+        )
+        for is_intro in (True, False):
+            lesson = self._id(
+                connection,
+                "insert into public.lessons (module_id, title, is_intro) values (%s, 'Lesson', %s) returning id",
+                module,
+                is_intro,
+            )
+            connection.execute(
+                "insert into public.lesson_contents (lesson_id, body) values (%s, %s)", [lesson, f"Body of {name}"]
+            )
+        quiz = self._id(
+            connection, "insert into public.quizzes (course_id, title) values (%s, 'Quiz') returning id", course
+        )
+        self.act(
+            connection,
+            owner,
+            "select public.save_quiz_question(%s, 'true_false', 'True?', 'true')",
+            quiz,
+        )
+        if status == "published":
+            self.act(connection, owner, "select public.publish_course(%s)", course)
+        # One without content, to which content could be moved.
+        connection.execute("insert into public.lessons (module_id, title) values (%s, 'Bare')", [module])
+
+    def _take_course(self, connection: psycopg.Connection, student: str, course: str) -> None:
+        name = self.names[student]
+        self.act(connection, name, "select public.enrol(%s)", course)
+        lessons = connection.execute("select id from public.lessons where course_id = %s", [course]).fetchall()
+        for (lesson,) in lessons:
+            self.act(connection, name, "select public.record_progress(%s, 10, true)", lesson)
+        self.act(
+            connection,
+            name,
+            "select public.submit_quiz(q.quiz_id, jsonb_build_object(q.id, true)) from public.quiz_questions as q"
+            " where q.course_id = %s",
+            course,
+        )
+
+    @staticmethod
+    def _id(connection: psycopg.Connection, statement: str, *parameters: Any) -> Any:
+        row = connection.execute(statement.encode(), parameters).fetchone()
+        assert row is not None
+        return row[0]

@@ -15,11 +15,11 @@ create policy courses_insert_teacher on public.courses for insert to authenticat
 with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
 
 create policy courses_update_creator on public.courses for update to authenticated
-using (creator_id = (select auth.uid()) and (select private.is_active()))
-with check (creator_id = (select auth.uid()) and (select private.is_active()));
+using (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
+with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
 
 create policy courses_delete_creator on public.courses for delete to authenticated
-using (creator_id = (select auth.uid()) and status = 'draft' and (select private.is_active()));
+using (creator_id = (select auth.uid()) and status = 'draft' and (select private.has_role('teacher')));
 
 grant select on public.courses to anon, authenticated;
 -- creator_id is the caller by default; status, is_featured and published_at are for functions

@@ -12,14 +12,14 @@ using (
 );
 
 create policy lesson_contents_insert_creator on public.lesson_contents for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy lesson_contents_update_creator on public.lesson_contents for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy lesson_contents_delete_creator on public.lesson_contents for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select on public.lesson_contents to anon, authenticated;
 -- lesson_id is updatable because an upsert sets it; course_id is the database's

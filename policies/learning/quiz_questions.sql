@@ -8,7 +8,7 @@ using (
 );
 
 create policy quiz_questions_delete_creator on public.quiz_questions for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select, delete on public.quiz_questions to authenticated;
 grant select on public.quiz_questions to service_role;

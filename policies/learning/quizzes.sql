@@ -4,14 +4,14 @@ create policy quizzes_select_all on public.quizzes for select to anon, authentic
 using (exists (select from public.courses as c where c.id = quizzes.course_id));
 
 create policy quizzes_insert_creator on public.quizzes for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy quizzes_update_creator on public.quizzes for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy quizzes_delete_creator on public.quizzes for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select on public.quizzes to anon, authenticated;
 -- a quiz stays in its course

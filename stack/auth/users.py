@@ -151,11 +151,12 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
             email=email,
             encrypted_password=hashed,
             app_metadata={"provider": "email", "providers": ["email"]},
-            user_metadata={**(data or {}), **_claims(new_id, email=email)},
+            user_metadata={**(data or {}), **identity_claims(new_id, email=email)},
         )
 
 
-def _claims(user_id: UUID, **contact: str) -> dict[str, Any]:
+def identity_claims(user_id: UUID, **contact: str) -> dict[str, Any]:
+    """What a new identity says of its user; nothing of it is confirmed yet."""
     return {"sub": str(user_id), **contact, "email_verified": False, "phone_verified": False}
 
 
@@ -233,7 +234,7 @@ async def add_identity(connection: Connection, user_id: UUID, provider: str, **c
         )
         values (%s, %s, %s, %s, %s, now(), now(), now())
         """,
-        [uuid4(), str(user_id), user_id, jsonb(_claims(user_id, **contact)), provider],
+        [uuid4(), str(user_id), user_id, jsonb(identity_claims(user_id, **contact)), provider],
     )
 
 

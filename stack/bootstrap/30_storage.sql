@@ -278,8 +278,12 @@ reset role;
 
 -- `create policy` needs the owner of the table. Hosted Supabase lets `postgres` do it with an extension; here it
 -- inherits from the owner, and the guard below takes back what hosted refuses. `set false`: it cannot become the owner
--- and pass by the guard.
-grant supabase_storage_admin to postgres with inherit true, set false;
+-- and pass by the guard. (In a block, like the event triggers below, because sqlfluff cannot parse it outside.)
+do $$
+begin
+    grant supabase_storage_admin to postgres with inherit true, set false;
+end
+$$;
 
 -- A schema that `postgres` does not own, so that a migration cannot drop the guard either.
 create schema if not exists stack_guard authorization supabase_admin;
@@ -351,7 +355,11 @@ $$;
 comment on function stack_guard.keep_storage_schema()
 is 'Keeps migrations from changing Supabase''s own objects in schema storage, as hosted Supabase does.';
 
-drop event trigger if exists keep_storage_ddl;
-create event trigger keep_storage_ddl on ddl_command_end execute function stack_guard.keep_storage_schema();
-drop event trigger if exists keep_storage_drop;
-create event trigger keep_storage_drop on sql_drop execute function stack_guard.keep_storage_schema();
+do $$
+begin
+    drop event trigger if exists keep_storage_ddl;
+    create event trigger keep_storage_ddl on ddl_command_end execute function stack_guard.keep_storage_schema();
+    drop event trigger if exists keep_storage_drop;
+    create event trigger keep_storage_drop on sql_drop execute function stack_guard.keep_storage_schema();
+end
+$$;

@@ -139,10 +139,19 @@ security definer -- roles are closed to clients; the check below decides
 set search_path = ''
 as $$
 declare
-    v_caller uuid := private.require_role('admin');
+    v_caller uuid;
 begin
+    -- One change of roles or standing at a time, and before anything is looked up: two superadmins who revoke or suspend
+    -- each other at once must not both succeed.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('user_roles'));
+    v_caller := private.require_role('admin');
     if p_role >= 'admin' then
         perform private.require_role('superadmin'); -- an admin makes no admins
+    elsif p_role is null or p_role = 'student' then
+        raise sqlstate 'PT422' using
+            message = 'role_invalid',
+            detail = 'Everybody is a student; a role to grant or revoke is one beyond that.',
+            hint = 'Use teacher, moderator, admin or superadmin.';
     end if;
     if not exists (select from private.accounts as a where a.user_id = p_user_id and a.status <> 'deleted') then
         raise sqlstate 'PT404' using
@@ -150,8 +159,6 @@ begin
             detail = 'There is no such user.',
             hint = 'Check the id.';
     end if;
-    -- One change of roles at a time: two superadmins who revoke each other at once must not both succeed.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('user_roles'));
     if p_granted then
         insert into public.user_roles (user_id, role, granted_by) values (p_user_id, p_role, v_caller)
         on conflict do nothing;
@@ -179,7 +186,7 @@ end
 $$;
 comment on function private.change_role(uuid, public.app_role, boolean) is
 'Grants or revokes a role, and records it; nothing where it is so already. Admins only, and superadmins alone for admin
-and superadmin. Raises PT403 role_required, PT404 user_not_found, PT409 last_superadmin, 23514 for the role student.';
+and superadmin. Raises PT403 role_required, PT404 user_not_found, PT409 last_superadmin, PT422 role_invalid.';
 
 create function public.grant_role(user_id uuid, role public.app_role) returns void
 language sql
@@ -189,7 +196,7 @@ as $$
 $$;
 comment on function public.grant_role(uuid, public.app_role) is
 'Gives a user a role; it holds from the user''s next request. For admins; admin and superadmin for superadmins only.
-Raises role_required (403), user_not_found (404).';
+Raises role_required (403), user_not_found (404), role_invalid (422).';
 
 create function public.revoke_role(user_id uuid, role public.app_role) returns void
 language sql
@@ -200,7 +207,7 @@ $$;
 comment on function public.revoke_role(uuid, public.app_role) is
 'Takes a role from a user; it holds from the user''s next request. For admins; admin and superadmin for superadmins
 only.
-Raises role_required (403), user_not_found (404), last_superadmin (409).';
+Raises role_required (403), user_not_found (404), last_superadmin (409), role_invalid (422).';
 
 create function private.set_account_status(
     p_user_id uuid, p_status public.account_status, p_reason text, p_until timestamptz
@@ -211,9 +218,12 @@ security definer -- accounts is closed to clients; the check below decides
 set search_path = ''
 as $$
 declare
-    v_caller uuid := private.require_role('moderator');
+    v_caller uuid;
     v_before private.accounts;
 begin
+    -- As in change_role, and with the same lock: two superadmins who suspend each other at once must not both succeed.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('user_roles'));
+    v_caller := private.require_role('moderator');
     select a.* into v_before from private.accounts as a
     where a.user_id = p_user_id and a.status <> 'deleted' for update;
     if not found then
@@ -231,7 +241,7 @@ begin
             detail = 'Nobody changes his own standing, and only a superadmin that of moderators and admins.',
             hint = 'Ask a superadmin.';
     end if;
-    if p_status = 'deleted' then
+    if p_status is null or p_status = 'deleted' then
         raise sqlstate 'PT422' using
             message = 'status_invalid',
             detail = 'An account is deleted through auth, not by its status.',

@@ -160,7 +160,9 @@ declare
 begin
     if not exists (
         select from public.courses as c
-        where c.id = p_course_id and (c.creator_id = v_caller or (select private.has_role('admin')))
+        where c.id = p_course_id and (
+                (c.creator_id = v_caller and (select private.has_role('teacher'))) or (select private.has_role('admin'))
+            )
     ) then
         raise sqlstate 'PT404' using
             message = 'course_not_found',
@@ -171,5 +173,5 @@ begin
 end
 $$;
 comment on function private.require_course_owner(uuid) is
-'The caller''s id, if the caller created the course or is an admin. Raises what require_active raises, or PT404
-course_not_found.';
+'The caller''s id, if the caller created the course and is a teacher still, or is an admin. Raises what require_active
+raises, or PT404 course_not_found.';

@@ -60,7 +60,9 @@ create table public.lesson_contents (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint lesson_contents_lesson_id_fkey foreign key (lesson_id, course_id)
-    references public.lessons (id, course_id) on delete cascade
+    references public.lessons (id, course_id) on delete cascade,
+    -- What lesson_id alone guarantees, said of the foreign key's columns: PostgREST embeds one content, not a list.
+    constraint lesson_contents_lesson_id_course_id_key unique (lesson_id, course_id)
 );
 comment on table public.lesson_contents is
 'What a lesson teaches. For its creator, for those who have the course, and for everybody where the lesson is an
@@ -71,8 +73,6 @@ alter table public.lesson_contents enable row level security;
 revoke all on public.lesson_contents from anon, authenticated, service_role;
 create index lesson_contents_course_id_idx on public.lesson_contents (course_id);
 comment on index public.lesson_contents_course_id_idx is 'The policies, and the foreign key';
-create index lesson_contents_lesson_id_course_id_idx on public.lesson_contents (lesson_id, course_id);
-comment on index public.lesson_contents_lesson_id_course_id_idx is 'The foreign key to lessons';
 create trigger _200_set_updated_at before update on public.lesson_contents
 for each row execute function private.tg__set_updated_at();
 

@@ -151,7 +151,9 @@ begin
     end if;
     select e.* into v_enrolment from public.enrolments as e
     where e.student_id = v_caller and e.course_id = p_course_id;
-    if found and v_enrolment.status <> 'cancelled' then
+    if found and v_enrolment.status <> 'cancelled'
+        and (v_enrolment.access_until is null or v_enrolment.access_until > now())
+    then
         return v_enrolment;
     elsif v_course.price_amount > 0 then
         raise sqlstate 'PT402' using
@@ -161,7 +163,10 @@ begin
     end if;
     insert into public.enrolments as e (course_id, student_id, source) values (p_course_id, v_caller, 'free')
     on conflict (student_id, course_id) do update
-    set status = case e.status when 'cancelled' then 'active' else e.status end, source = excluded.source
+    set
+        status = case e.status when 'cancelled' then 'active' else e.status end,
+        source = excluded.source,
+        access_until = null
     returning e.* into v_enrolment;
     return v_enrolment;
 end

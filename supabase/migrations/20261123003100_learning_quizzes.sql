@@ -85,7 +85,8 @@ create table public.quiz_attempts (
     student_id uuid not null,
     submission_key uuid not null,
     attempt_number integer not null constraint quiz_attempts_attempt_number_check check (attempt_number > 0),
-    answers jsonb not null constraint quiz_attempts_answers_check check (jsonb_typeof(answers) = 'object'),
+    answers jsonb not null constraint quiz_attempts_answers_check
+    check (jsonb_typeof(answers) = 'object' and octet_length(answers::text) <= 1000000),
     points integer not null,
     max_points integer not null constraint quiz_attempts_max_points_check check (max_points > 0),
     pass_percent smallint not null,

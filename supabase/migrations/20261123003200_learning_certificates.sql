@@ -24,6 +24,8 @@ create table public.certificates (
     constraint certificates_student_id_course_id_key unique (student_id, course_id),
     constraint certificates_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
     references public.enrolments (id, course_id, student_id) on delete restrict,
+    -- PostgREST embeds one certificate in an enrolment, not a list.
+    constraint certificates_enrolment_id_course_id_student_id_key unique (enrolment_id, course_id, student_id),
     constraint certificates_issued_at_check check (status not in ('issued', 'revoked') or issued_at is not null),
     constraint certificates_revoked_at_check check ((status = 'revoked') = (revoked_at is not null))
 );
@@ -43,9 +45,6 @@ revoke all on public.certificates from anon, authenticated, service_role;
 create index certificates_course_id_idx on public.certificates (course_id, created_at desc);
 comment on index public.certificates_course_id_idx is
 'A course''s certificates: course_id=eq.&order=created_at.desc, and the policies';
-create index certificates_enrolment_id_course_id_student_id_idx
-on public.certificates (enrolment_id, course_id, student_id);
-comment on index public.certificates_enrolment_id_course_id_student_id_idx is 'The foreign key to enrolments';
 
 insert into private.status_transitions (table_name, from_status, to_status)
 values

@@ -163,11 +163,11 @@ create policy courses_insert_teacher on public.courses for insert to authenticat
 with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
 
 create policy courses_update_creator on public.courses for update to authenticated
-using (creator_id = (select auth.uid()) and (select private.is_active()))
-with check (creator_id = (select auth.uid()) and (select private.is_active()));
+using (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
+with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
 
 create policy courses_delete_creator on public.courses for delete to authenticated
-using (creator_id = (select auth.uid()) and status = 'draft' and (select private.is_active()));
+using (creator_id = (select auth.uid()) and status = 'draft' and (select private.has_role('teacher')));
 
 grant select on public.courses to anon, authenticated;
 -- creator_id is the caller by default; status, is_featured and published_at are for functions
@@ -208,14 +208,14 @@ using (
 );
 
 create policy lesson_contents_insert_creator on public.lesson_contents for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy lesson_contents_update_creator on public.lesson_contents for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy lesson_contents_delete_creator on public.lesson_contents for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select on public.lesson_contents to anon, authenticated;
 -- lesson_id is updatable because an upsert sets it; course_id is the database's
@@ -229,14 +229,14 @@ create policy lessons_select_all on public.lessons for select to anon, authentic
 using (exists (select from public.courses as c where c.id = lessons.course_id));
 
 create policy lessons_insert_creator on public.lessons for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy lessons_update_creator on public.lessons for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy lessons_delete_creator on public.lessons for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select on public.lessons to anon, authenticated;
 -- course_id and position are the database's
@@ -254,14 +254,14 @@ create policy modules_select_all on public.modules for select to anon, authentic
 using (exists (select from public.courses as c where c.id = modules.course_id));
 
 create policy modules_insert_creator on public.modules for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy modules_update_creator on public.modules for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy modules_delete_creator on public.modules for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select on public.modules to anon, authenticated;
 -- position is the database's; a module stays in its course
@@ -361,7 +361,7 @@ using (
 );
 
 create policy quiz_questions_delete_creator on public.quiz_questions for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select, delete on public.quiz_questions to authenticated;
 grant select on public.quiz_questions to service_role;
@@ -374,14 +374,14 @@ create policy quizzes_select_all on public.quizzes for select to anon, authentic
 using (exists (select from public.courses as c where c.id = quizzes.course_id));
 
 create policy quizzes_insert_creator on public.quizzes for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy quizzes_update_creator on public.quizzes for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 create policy quizzes_delete_creator on public.quizzes for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.is_active()));
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select on public.quizzes to anon, authenticated;
 -- a quiz stays in its course

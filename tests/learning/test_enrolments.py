@@ -89,6 +89,10 @@ def test_access_ends_when_it_ends(academy: Academy, enrolled: Person, course: Co
     academy.sql("update public.enrolments set access_until = now() where student_id = %s", enrolled.id)
     assert len(rows(academy.call(enrolled, "GET", f"/rest/v1/lesson_contents?course_id=eq.{course.id}"))) == 1
     refused(academy.rpc(enrolled, "record_progress", lesson_id=course.lesson_ids[0]), 403, "not_enrolled")
+    # The course is free, so it can be taken anew, without an end.
+    again = academy.rpc(enrolled, "enrol", course_id=course.id).json()
+    assert (again["status"], again["access_until"]) == ("active", None)
+    assert academy.rpc(enrolled, "record_progress", lesson_id=course.lesson_ids[0]).status_code == 200
 
 
 @pytest.mark.route("PL-043", call="GET /rest/v1/enrolments?student_id=eq.{user_id}")

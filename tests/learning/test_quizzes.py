@@ -287,6 +287,13 @@ def test_a_quiz_that_is_not_there(academy: Academy, enrolled: Person, quiz_id: s
     refused(academy.rpc(enrolled, "submit_quiz", quiz_id=quiz_id, answers={}), 403, "not_enrolled")
 
 
+def test_answers_that_are_too_long_are_refused(academy: Academy, enrolled: Person, course: Course) -> None:
+    answers = {next(iter(course.right_answers)): "x" * 1_000_000}
+    answer = academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers=answers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "23514"), answer.text
+    assert "quiz_attempts_answers_check" in answer.json()["message"]
+
+
 def test_a_quiz_without_questions_cannot_be_handed_in(academy: Academy, enrolled: Person, course: Course) -> None:
     quiz_id = new_quiz(academy, course)
     refused(academy.rpc(enrolled, "submit_quiz", quiz_id=quiz_id, answers={}), 409, "quiz_empty")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import msgspec
 import psycopg
 import pytest
 
@@ -17,7 +16,7 @@ from stack.state import Folder
 from tests.conftest import Stack
 from tests.security import schema
 from tests.security.databases import Databases
-from tests.security.schema import Function, Table
+from tests.security.siege import Field
 from tests.security.world import PEOPLE, World
 
 
@@ -50,18 +49,6 @@ def plot(databases: Databases, clone: str) -> Iterator[psycopg.Connection]:
         connection.rollback()
 
 
-class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the siege takes place: the world, and a PostgREST before it that commits nothing."""
-
-    world: World
-    tables: list[Table]
-    functions: list[Function]
-    labels: dict[str, list[str]]
-    tokens: dict[str, str | None]
-    """By person; `anon` has none."""
-    http: httpx.Client
-
-
 @pytest.fixture(scope="session")
 def field(databases: Databases, stack_data: Path) -> Iterator[Field]:
     """The world in a database of its own, with the stack's own PostgREST settings but for the end of transactions."""
@@ -70,8 +57,7 @@ def field(databases: Databases, stack_data: Path) -> Iterator[Field]:
     with databases.cloned() as name:
         with psycopg.connect(databases.url(name), autocommit=True) as connection:
             world.build(connection)
-            tables = schema.tables(connection)
-            functions = schema.functions(connection)
+            tables, functions = schema.tables(connection), schema.functions(connection)
             labels = schema.labels(connection)
         environment = {
             "PGRST_DB_URI": databases.url(name, "authenticator"),
@@ -85,12 +71,13 @@ def field(databases: Databases, stack_data: Path) -> Iterator[Field]:
                 wait_until_ready(f"http://127.0.0.1:{port + 1}/ready", server)
                 with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
                     yield Field(
+                        database=name,
+                        http=http,
+                        tokens={"anon": None} | {name: access_token(stack_data, world.ids[name]) for name in PEOPLE},
                         world=world,
                         tables=tables,
                         functions=functions,
                         labels=labels,
-                        tokens={"anon": None} | {name: access_token(stack_data, world.ids[name]) for name in PEOPLE},
-                        http=http,
                     )
             finally:
                 server.terminate()

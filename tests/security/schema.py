@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
 
 TABLES = """
 select
@@ -55,17 +57,23 @@ order by c.relname
 """
 
 FUNCTIONS = """
-select
-    p.proname as name,
-    (
-        select coalesce(jsonb_object_agg(p.proargnames[a.place], t.typname), '{}')
-        from unnest(p.proargtypes) with ordinality as a (type, place)
-        join pg_catalog.pg_type as t on t.oid = a.type
-        where a.place <= p.pronargs - p.pronargdefaults
-    ) as required
+select p.proname, p.proargnames[:p.pronargs], (
+    select coalesce(jsonb_object_agg(p.proargnames[a.place], t.typname), '{}')
+    from unnest(p.proargtypes) with ordinality as a (type, place)
+    join pg_catalog.pg_type as t on t.oid = a.type
+    where a.place <= p.pronargs - p.pronargdefaults
+)
 from pg_catalog.pg_proc as p
 where p.pronamespace = 'public'::regnamespace and p.prorettype <> 'trigger'::regtype
 order by p.proname
+"""
+
+LABELS = """
+select t.typname, array_agg(e.enumlabel::text order by e.enumsortorder)
+from pg_catalog.pg_enum as e
+join pg_catalog.pg_type as t on t.oid = e.enumtypid
+where t.typnamespace = 'public'::regnamespace
+group by t.typname
 """
 
 
@@ -106,32 +114,31 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     """A function of the API."""
 
     name: str
+    arguments: list[str]
     required: dict[str, str]
     """The types of the arguments that have no default, by their names."""
 
 
-def tables(connection: psycopg.Connection) -> list[Table]:
-    """Every table and view of the API, with all rows."""
-    found = []
-    cursor = connection.execute(TABLES.encode())
-    names = [column.name for column in cursor.description or ()]
-    for values in cursor.fetchall():
-        fields = dict(zip(names, values, strict=True))
-        rows = connection.execute(f"select to_jsonb(t) from public.{fields['name']} as t".encode()).fetchall()
-        found.append(msgspec.convert({**fields, "rows": [row for (row,) in rows]}, Table))
-    return found
+def tables(connection: psycopg.Connection) -> dict[str, Table]:
+    """Every table and view of the API, with all rows, by name."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(TABLES.encode()).fetchall()
+    query = sql.SQL("select to_jsonb(t) from public.{} as t")
+    rows = {table["name"]: connection.execute(query.format(sql.Identifier(table["name"]))) for table in found}
+    return {
+        table["name"]: msgspec.convert({**table, "rows": [row for (row,) in rows[table["name"]]]}, Table)
+        for table in found
+    }
 
 
-def functions(connection: psycopg.Connection) -> list[Function]:
-    """Every function of the API."""
-    return [Function(name=name, required=required) for name, required in connection.execute(FUNCTIONS.encode())]
+def functions(connection: psycopg.Connection) -> dict[str, Function]:
+    """Every function of the API, by name."""
+    return {
+        name: Function(name=name, arguments=arguments or [], required=required)
+        for name, arguments, required in connection.execute(FUNCTIONS.encode())
+    }
 
 
 def labels(connection: psycopg.Connection) -> dict[str, list[str]]:
     """The labels of every enumeration of the API, by its bare name."""
-    return dict(
-        connection.execute(
-            "select t.typname, array_agg(e.enumlabel::text order by e.enumsortorder) from pg_catalog.pg_enum as e"
-            " join pg_catalog.pg_type as t on t.oid = e.enumtypid where t.typnamespace = 'public'::regnamespace group by 1"
-        ).fetchall()
-    )
+    return dict(connection.execute(LABELS.encode()).fetchall())

@@ -1,7 +1,7 @@
 """A small world in which every table holds rows of several people, for attacking each from everybody's place.
 
-It lies in a database of its own, so that all rows are known. A row is called by those whose it is: `free.student` is what
-the student has in the course `free`.
+It lies in a database of its own, so that all rows are known. A row is called by those whose it is: `free.student` is
+what the student has in the course `free`.
 """
 
 import json

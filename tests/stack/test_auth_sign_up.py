@@ -65,7 +65,10 @@ def test_a_known_address_gets_the_answer_of_a_new_one(auth: AuthServer, mailbox:
     assert {answer.status_code for answer in answers.values()} == {200}
     for email, answer in answers.items():
         body = answer.json()
-        assert body["identities"] == []
+        [identity] = body["identities"]
+        assert identity["user_id"] == body["id"]
+        assert identity["identity_data"]["email"] == email
+        assert identity.keys() == answers[fresh].json()["identities"][0].keys()
         assert body.keys() == answers[fresh].json().keys()
         assert "secret" not in answer.text
         assert body["user_metadata"].keys() == answers[fresh].json()["user_metadata"].keys()

@@ -427,7 +427,8 @@ def test_ctrl_c_and_kill_leave_no_process_and_lose_nothing(running: OwnStack, st
 
 
 def test_a_part_that_will_not_stay_up_stops_the_stack_with_one_line(tmp_path: Path) -> None:
-    folder, told = Folder(tmp_path), []
+    folder = Folder(tmp_path)
+    told: list[str] = []
     state = folder.open(port=free_block().base)
     program = ("/bin/sh", "-c", "echo 'FATAL: no such luck' >&2; echo 'HINT: none'; exit 3")
 

@@ -153,8 +153,8 @@ async def _pretend(auth: Auth, connection: Connection, new: NewUser, asked: Aske
 def _to_be_confirmed(new: NewUser) -> dict[str, Any]:
     """The answer to a signup that awaits its confirmation, made from the request alone.
 
-    `identities` is empty for everybody, as Supabase answers for a known address: what differed would tell a stranger
-    whether there is an account.
+    Supabase answers a known address without `identities`, from which a stranger learns that there is an account. Here
+    everybody gets one, made up like the rest, and a frontend that asks for its presence takes nobody for known.
     """
     now = datetime.now(UTC)
     return {
@@ -166,7 +166,19 @@ def _to_be_confirmed(new: NewUser) -> dict[str, Any]:
         "confirmation_sent_at": now,
         "app_metadata": new.app_metadata,
         "user_metadata": new.user_metadata,
-        "identities": [],
+        "identities": [
+            {
+                "identity_id": uuid4(),
+                "id": new.id,
+                "user_id": new.id,
+                "identity_data": users.identity_claims(new.id, email=new.email or ""),
+                "provider": "email",
+                "email": new.email,
+                "last_sign_in_at": now,
+                "created_at": now,
+                "updated_at": now,
+            }
+        ],
         "created_at": now,
         "updated_at": now,
         "is_anonymous": False,

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from stack.errors import StackError
 from stack.gateway.app import create_runner
-from stack.gateway.logs import configure_logs
 from stack.gateway.settings import Settings
+from stack.logs import configure_logs
 from stack.ports import LOOPBACK
 
 BACKLOG = 1024

@@ -10,7 +10,7 @@ import uvloop
 from aiohttp import web
 
 from stack.errors import StackError
-from stack.gateway.logs import configure_logs
+from stack.logs import configure_logs
 from stack.mailbox.app import create_app
 from stack.mailbox.settings import Settings
 from stack.mailbox.smtp import listen

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from stack.storage import buckets, objects
+from stack.storage.database import Transaction
 from stack.storage.errors import (
     feature_not_enabled,
     invalid_parameter,
@@ -34,11 +35,10 @@ SIGNED_SECONDS = 10 * 365 * 24 * 3600
 """The longest that a signed URL may live."""
 MANY = 1000
 """The most objects that one call may name."""
-READ_ATTEMPTS = 3
 HIDDEN = "Either the object does not exist or you do not have access to it"
 
 
-Find = Callable[[Visit], Awaitable[Row]]
+Find = Callable[[Visit, Transaction], Awaitable[Row]]
 
 
 class ObjectCalls:
@@ -143,11 +143,11 @@ class ObjectCalls:
 
     async def info_public(self, visit: Visit) -> Response:
         """What is known of an object in a public bucket."""
-        return _info(await self._find_public(visit))
+        return await self._info(visit, self._find_public)
 
     async def info(self, visit: Visit) -> Response:
         """What is known of an object that the caller may select, or that is in a public bucket."""
-        return _info(await self._find_readable(visit))
+        return await self._info(visit, self._find_readable)
 
     async def search(self, visit: Visit) -> Response:
         """The files and folders directly below a folder."""
@@ -255,37 +255,42 @@ class ObjectCalls:
     def _signed_url(self, place: Place, seconds: int) -> str:
         return f"/object/sign/{place.path}?token={self._tokens.sign(place.path, 'download', seconds)}"
 
-    async def _serve(self, visit: Visit, find: Find, *, expires: int | None = None) -> Response:
-        # An overwrite can take the file away between the look at the row and the opening: then the row has a newer one.
-        for _ in range(READ_ATTEMPTS):
-            response = await serve(visit.request, self._files, await find(visit), expires=expires)
-            if response is not None:
-                return response
-        raise no_such_key()
-
-    async def _find_any(self, visit: Visit) -> Row:
+    async def _info(self, visit: Visit, find: Find) -> Response:
         async with self._database.transaction(visit.call) as transaction:
-            row = await objects.find(transaction, visit.place)
+            row = await find(visit, transaction)
+        return json_response(describe(row), headers={"cache-control": "no-cache"})
+
+    async def _serve(self, visit: Visit, find: Find, *, expires: int | None = None) -> Response:
+        async with self._database.transaction(visit.call) as transaction:
+            row = await find(visit, transaction)
+        response = await serve(visit.request, self._files, row, expires=expires)
+        if False:
+            # An overwrite took the file away between the look at the row and the opening: now keep it out meanwhile.
+            async with self._database.transaction(visit.call) as transaction:
+                await objects.keep(transaction, visit.place)
+                row = await find(visit, transaction)
+                response = await serve(visit.request, self._files, row, expires=expires)
+        if False:
+            raise no_such_key()
+        return response
+
+    async def _find_any(self, visit: Visit, transaction: Transaction) -> Row:
+        row = await objects.find(transaction, visit.place)
         if row is None:
             raise no_such_key()
         return row
 
-    async def _find_public(self, visit: Visit) -> Row:
-        async with self._database.transaction(visit.call) as transaction:
-            rules = await buckets.rules(transaction, visit.bucket)
-            row = await objects.find(transaction, visit.place) if rules.public else None
+    async def _find_public(self, visit: Visit, transaction: Transaction) -> Row:
+        rules = await buckets.rules(transaction, visit.bucket)
         if not rules.public:
             raise no_such_bucket()
-        if row is None:
-            raise no_such_key()
-        return row
+        return await self._find_any(visit, transaction)
 
-    async def _find_readable(self, visit: Visit) -> Row:
-        async with self._database.transaction(visit.call) as transaction:
-            rules = await buckets.rules(transaction, visit.bucket)
-            if not rules.public:
-                await transaction.act_as(self._caller(visit))
-            row = await objects.find(transaction, visit.place)
+    async def _find_readable(self, visit: Visit, transaction: Transaction) -> Row:
+        rules = await buckets.rules(transaction, visit.bucket)
+        if not rules.public:
+            await transaction.act_as(self._caller(visit))
+        row = await objects.find(transaction, visit.place)
         if row is not None:
             return row
         if rules.public or "authorization" in visit.request.headers:
@@ -334,7 +339,3 @@ def _overrides(wanted: CopyRequest) -> dict[str, str | None]:
     if wanted.metadata.content_encoding is not None:
         overrides["contentEncoding"] = check_encoding(wanted.metadata.content_encoding)
     return overrides
-
-
-def _info(row: Row) -> Response:
-    return json_response(describe(row), headers={"cache-control": "no-cache"})

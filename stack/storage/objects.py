@@ -19,6 +19,7 @@ FIND = "select * from storage.objects where bucket_id = %(bucket)s and name = %(
 NAMES = "select name from storage.objects where bucket_id = %(bucket)s and name = any (%(names)s)"
 # Writers of one path wait for each other, so that each knows which file it replaces.
 LOCK_PATH = "select pg_advisory_xact_lock(hashtextextended(%(bucket)s || '/' || %(name)s, 0))"
+KEEP_PATH = "select pg_advisory_xact_lock_shared(hashtextextended(%(bucket)s || '/' || %(name)s, 0))"
 CURRENT = "select id, version from storage.objects where bucket_id = %(bucket)s and name = %(name)s for update"
 # No `returning`: an upload needs no select policy.
 INSERT = """
@@ -178,6 +179,11 @@ async def lock(transaction: Transaction, place: Place) -> Stored | None:
     await transaction.run(LOCK_PATH, values)
     current = await transaction.one(Version, CURRENT, values)
     return None if current is None else current.stored
+
+
+async def keep(transaction: Transaction, place: Place) -> None:
+    """Wait for writers of this path, and let none in until the transaction ends. Only for the owner of the tables."""
+    await transaction.run(KEEP_PATH, {"bucket": place.bucket, "name": place.name})
 
 
 async def insert(transaction: Transaction, place: Place, content: Content) -> uuid.UUID:

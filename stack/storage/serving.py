@@ -68,7 +68,7 @@ async def serve(request: Request, files: Files, row: Row, *, expires: int | None
         expires: when a signed URL ends, in Unix seconds.
 
     Returns:
-        None where the row's file is not there (any more): the caller looks the row up again.
+        None where the row's file is not there (any more).
 
     Raises:
         StorageError: NoSuchKey where the row never had a file; InvalidRange.

@@ -1,8 +1,8 @@
 """Attacks on every table and function of the API, generated from the catalog, from everybody's place.
 
 Every request is real HTTP to a real PostgREST whose transactions are rolled back at their end: each attack meets the
-same world. What comes out is a list of lines that people have reviewed (behaviour.txt), and what must hold whatever that
-list says: no way of reading shows a row that a plain select does not.
+same world. What comes out is a list of lines that people have reviewed (behaviour.txt), and what must hold whatever
+that list says: no way of reading shows a row that a plain select does not.
 """
 
 import uuid
@@ -22,6 +22,10 @@ SAMPLES: dict[str, Any] = {"answer": True, "text": "x", "jsonb": {}, "int4": 1, 
 """What a function is given, by the name of the argument or its type, where it asks for no row and no enumeration."""
 STRANGE: tuple[Any, ...] = (None, "", "\0", [], {}, [None], [[1]], -(10**30), "9" * 300, "infinity", "\U0001f600")
 """What nobody expects as an argument."""
+
+
+UNSEEN = "unseen"
+"""What is written and may not be read by who wrote it."""
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +50,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     refused: set[str] = msgspec.field(default_factory=set)
 
     def __str__(self) -> str:
-        done = [label if count == 1 else f"{label}*{count}" for label, count in sorted(self.worked.items())]
+        done = [label if count == 1 else f"{label}*{count}" for label, count in sorted(self.worked.items()) if count]
         parts = [" ".join(done), f"refused {' '.join(sorted(self.refused))}" if self.refused else ""]
         return "; ".join(part for part in parts if part) or "nothing"
 
@@ -126,11 +130,12 @@ class Siege:
         outcome = Outcome()
         for column in (column for column in table.updatable if column in table.references):
             name, key = table.references[column]
-            for row in self._samples(table):
-                for target in self._samples(self.field.tables[name]):
+            for target in self._samples(self.field.tables[name]):
+                body, goal = {column: target[key]}, f"->{self.label(target)}"
+                self._write(outcome, table, "PATCH", body, label=f"all{goal}")
+                for row in self._samples(table):
                     if target[key] != row[column]:
-                        moved = f"{self.label(row)}->{self.label(target)}"
-                        self._write(outcome, table, "PATCH", {column: target[key]}, table.same(row), label=moved)
+                        self._write(outcome, table, "PATCH", body, table.same(row), label=f"{self.label(row)}{goal}")
         return outcome
 
     def delete(self, table: Table) -> Outcome:
@@ -138,6 +143,12 @@ class Siege:
         outcome = Outcome()
         for row in self._samples(table):
             self._write(outcome, table, "DELETE", None, table.same(row))
+        return outcome
+
+    def wipe(self, table: Table) -> Outcome:
+        """All rows at once, without a filter."""
+        outcome = Outcome()
+        self._write(outcome, table, "DELETE", None)
         return outcome
 
     def upsert(self, table: Table) -> Outcome:
@@ -217,16 +228,21 @@ class Siege:
         label: str = "",
         prefer: str = "",
     ) -> None:
-        """Write, and see what the answer shows of it."""
-        headers = {**self.headers, "Prefer": f"return=representation,count=exact{prefer}"}
-        answer = self.field.http.request(method, f"/{table.name}", params=query, json=body, headers=headers)
+        """Write in silence, which asks for the least, and where that works again, for what is shown of it.
+
+        A statement that reads nothing, not even to answer, is not held to what its caller may select.
+        """
+        request = self.field.http.build_request(method, f"/{table.name}", params=query, json=body, headers=self.headers)
+        request.headers["Prefer"] = f"return=minimal,count=exact{prefer}"
+        answer = self.field.http.send(request)
         if not self._judge(answer, outcome):
             return
-        rows = answer.json()
-        self._expect(table, f"{method} count", _total(answer), len(rows))
+        request.headers["Prefer"] = f"return=representation,count=exact{prefer}"
+        shown = self._rows(self.field.http.send(request))
         if method != "POST" and not set(body or ()) & set(table.primary_key):
-            self._compare(table, method, rows)
-        outcome.worked.update(label or self.label(row) for row in rows)
+            self._compare(table, method, shown)
+        outcome.worked.update(label or self.label(row) for row in shown)
+        outcome.worked[UNSEEN] += _total(answer) - len(shown)
 
     def _judge(self, answer: httpx.Response, outcome: Outcome) -> bool:
         """Whether a request succeeded; notes the refusal. A fault of the server is a leak of its own kind."""
@@ -258,6 +274,7 @@ ATTACKS: tuple[Callable[[Siege, Table], Outcome], ...] = (
     Siege.update,
     Siege.move,
     Siege.delete,
+    Siege.wipe,
     Siege.upsert,
 )
 

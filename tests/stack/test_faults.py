@@ -1,4 +1,4 @@
-"""A kill -9 of any part while people write loses nothing acknowledged, and the stack mends itself or the next `up` does."""
+"""A kill -9 of any part while people write loses nothing acknowledged; the stack mends itself, or the next `up` does."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ class Stream:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(0.01):
+        while not self._stop.wait(0.03):
             self.sent += 1
             with contextlib.suppress(httpx.HTTPError, psycopg.Error):
                 if self._write(self.sent):

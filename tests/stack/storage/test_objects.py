@@ -7,6 +7,7 @@ import time
 import uuid
 
 import httpx
+import psycopg
 import pytest
 
 from tests.stack.storage.support import (
@@ -17,6 +18,7 @@ from tests.stack.storage.support import (
     Person,
     Server,
     refusal,
+    wait_until,
 )
 
 
@@ -358,6 +360,30 @@ def test_concurrent_upserts_give_one_object_and_readers_see_whole_ones(
     read_last = http.get(f"/object/private/{path}", headers=alice.headers)
     assert read_last.content in contents
     assert read_last.headers["etag"] == metadata["eTag"]
+
+
+def test_a_reader_that_misses_the_file_waits_for_the_writer(server: Server, alice: Person, admin_url: str) -> None:
+    path = alice.path("awaited")
+    upload(server.http, alice, path)
+    [(_, version, _)] = server.rows("private", path)
+    set_version = "update storage.objects set version = %s where name = %s"
+    answers: list[httpx.Response] = []
+
+    def read() -> None:
+        answers.append(server.http.get(f"/object/private/{path}", headers=alice.headers))
+
+    with psycopg.connect(admin_url, autocommit=True) as watcher, psycopg.connect(admin_url) as writer:
+        # As the reader sees it just before an overwrite commits: the row names a file that is no longer there.
+        watcher.execute(set_version, [str(uuid.uuid4()), path])
+        writer.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"private/{path}"])
+        writer.execute(set_version, [version, path])
+        reading = threading.Thread(target=read)
+        reading.start()
+        waiting = "select from pg_locks where locktype = 'advisory' and not granted"
+        wait_until(lambda: watcher.execute(waiting).fetchone() is not None)
+        writer.commit()
+        reading.join()
+    assert answers[0].content == b"hello"
 
 
 def test_concurrent_first_upserts_leave_one_file(server: Server, alice: Person) -> None:

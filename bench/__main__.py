@@ -1,6 +1,6 @@
 """`./guildhall bench`: everything that is measured, in one run."""
 
-from bench import profile_read
+from bench import gateway, profile_read
 from bench.stack import running
 
 
@@ -8,6 +8,7 @@ def main() -> None:
     """Start a stack, measure, print."""
     with running() as stack:
         profile_read.measure(stack)
+    gateway.main()
 
 
 if __name__ == "__main__":

@@ -264,13 +264,13 @@ class ObjectCalls:
         async with self._database.transaction(visit.call) as transaction:
             row = await find(visit, transaction)
         response = await serve(visit.request, self._files, row, expires=expires)
-        if False:
+        if response is None:
             # An overwrite took the file away between the look at the row and the opening: now keep it out meanwhile.
             async with self._database.transaction(visit.call) as transaction:
                 await objects.keep(transaction, visit.place)
                 row = await find(visit, transaction)
                 response = await serve(visit.request, self._files, row, expires=expires)
-        if False:
+        if response is None:
             raise no_such_key()
         return response
 

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 PEOPLE = {
     "creator": ("teacher",),
     "rival": ("teacher",),
+    "retired": ("teacher",),
     "student": (),
     "stranger": (),
     "suspended": (),
@@ -21,14 +22,15 @@ PEOPLE = {
     "admin": ("admin",),
     "superadmin": ("superadmin",),
 }
-"""Everybody, with the roles. `student` and `suspended` take the course `free`; the latter's account is suspended. The
-stranger's profile is not public."""
+"""Everybody, with the roles. `student` and `suspended` take the course `free`; the latter's account is suspended.
+`retired` is a teacher no more. The stranger's profile is not public."""
 
 COURSES = {
     "draft": ("creator", 0, "draft"),
     "free": ("creator", 0, "published"),
     "paid": ("creator", 4900, "published"),
     "other": ("rival", 0, "draft"),
+    "old": ("retired", 0, "draft"),
 }
 """Every course, with its creator, price and status."""
 
@@ -71,6 +73,7 @@ class World:
         self.act(connection, "admin", "select public.grant_role(%s, 'teacher')", self.ids["rival"])
         self.act(connection, "admin", "select public.grant_role(%s, 'moderator')", self.ids["stranger"])
         self.act(connection, "admin", "select public.revoke_role(%s, 'moderator')", self.ids["stranger"])
+        self.act(connection, "admin", "select public.revoke_role(%s, 'teacher')", self.ids["retired"])
         self.act(connection, "moderator", "select public.set_account_status(%s, 'suspended')", self.ids["suspended"])
 
     def act(self, connection: psycopg.Connection, person: str, statement: str, *parameters: Any) -> Any:

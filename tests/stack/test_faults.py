@@ -1,4 +1,4 @@
-"""A kill -9 of any part while people write loses nothing acknowledged; the stack mends itself, or the next `up` does."""
+"""A kill -9 of any part while people write loses nothing acknowledged: the stack or the next `up` mends it."""
 
 import contextlib
 import os

@@ -7,6 +7,8 @@ from pathlib import Path
 
 CALLED_FROM = "GUILDHALL_CALLED_FROM"
 """The environment's name for the folder from which a person called: relative paths start there."""
+DATA = "GUILDHALL_DATA"
+"""The environment's name for the data folder, where a command names none."""
 HIGHEST_FIRST_PORT = 65_525
 
 ABOUT = "Guildhall on this machine: Postgres, PostgREST, auth, storage, the edge and a mailbox, on loopback."
@@ -55,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument(
                 "--data",
                 type=_folder,
-                default=Path(__file__).resolve().parent.parent / ".guildhall",
+                default=os.environ.get(DATA) or Path(__file__).resolve().parent.parent / ".guildhall",
                 metavar="DIR",
-                help="the stack's data folder (.guildhall in the checkout)",
+                help=f"the stack's data folder (${DATA}, or .guildhall in the checkout)",
             )
         return added
 
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the first of ten ports; the API's (54321, or what this data folder used last)",
     )
     status = word("status", "print addresses and keys", "Exits with 1 when nothing runs.")
+    status.add_argument("--env", action="store_true", help='for shells: eval "$(./guildhall status --env)"')
     status.add_argument("--json", action="store_true", help='for programs; only {"running": false} when nothing runs')
     word("down", "stop everything that `up` started")
     token = word(

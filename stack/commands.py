@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,6 +35,8 @@ DEMO_PASSWORD = "guildhall-demo"  # noqa: S105 - the seed's, on loopback, printe
 STARTED_WITHIN = 420
 """Seconds that another command's start may take, at worst."""
 STOPPED_WITHIN = 90
+ALL_TESTS = ("--numprocesses=2", "--dist=loadfile")
+"""Two workers, for two cores; each file's tests stay together, for they share what they set up."""
 CHECKS: dict[str, list[list[str]]] = {
     "style": [["ruff", "check", ".", "guildhall"], ["ruff", "format", "--check", ".", "guildhall"]],
     "types": [["mypy"]],
@@ -131,7 +134,7 @@ def _start_detached(args: argparse.Namespace) -> None:
         background.wait()
         raise
     last_words = background.stderr.read().decode(errors="replace").strip().splitlines() if background.stderr else []
-    raise StackError(f"the supervisor ended: {last_words[-1] if last_words else 'it was killed'}")
+    raise StackError(f"the supervisor ended: {last_words[-1] if last_words else 'it was told to stop, or killed'}")
 
 
 def _wait_for_start(folder: Folder) -> Run | None:
@@ -153,11 +156,15 @@ def status(args: argparse.Namespace) -> int:
     if running is None or not running.ready:
         if args.json:
             say(json.dumps({"running": False}))
+        elif args.env:
+            raise StackError(f"nothing runs in {folder.path}: ./guildhall up starts it")
         else:
             say(f"Nothing runs in {folder.path}: ./guildhall up starts it." if running is None else "It is starting.")
         return 1
     if args.json:
         say(json.dumps({"running": True, **_facts(folder)}, indent=2))
+    elif args.env:
+        say("\n".join(f"export {name}={shlex.quote(value)}" for name, value in _facts(folder).items()))
     else:
         say(_table(folder))
     return 0
@@ -197,11 +204,13 @@ def reset(args: argparse.Namespace) -> int:
         with folder.locked("reset.lock") as ours:
             if not ours:
                 raise StackError("another reset of this stack is at work: wait for it")
+            older = folder.contents()  # listed now: what is stored from the change on belongs to the new database
             try:
                 database.make(state, _progress)
             except psycopg.Error as error:
                 raise StackError(f"the database could not be made anew: {str(error).splitlines()[0]}") from error
-            folder.empty()
+            for file in older:
+                file.unlink(missing_ok=True)
             with suppress(httpx.HTTPError):  # it knows its mail by heart
                 httpx.delete(f"{base_url(state.ports.mail)}/api/messages")
             _wait_until_healthy(folder)
@@ -307,8 +316,15 @@ def routes(args: argparse.Namespace) -> int:
 
 
 def test(args: argparse.Namespace) -> int:
-    """Run the tests."""
-    return _python("pytest", *args.pytest)
+    """Run the tests: all of them side by side, and then whether docs/routes.md tells what they found; or some."""
+    if args.pytest:
+        return _python("pytest", *args.pytest)
+    failed = subprocess.run([sys.executable, "-m", "pytest", *ALL_TESTS], cwd=ROOT, check=False).returncode
+    if failed:
+        return failed
+    if not stack.routes.is_current():
+        raise StackError("docs/routes.md is not what this run found: ./guildhall routes writes it anew")
+    return 0
 
 
 def bench(_args: argparse.Namespace) -> int:
@@ -319,7 +335,11 @@ def bench(_args: argparse.Namespace) -> int:
 def check(_args: argparse.Namespace) -> int:
     """Run every check, and print what the failing ones said."""
     failed = not policies.is_sealed()
-    say("problem  policies/ was edited: ./guildhall policies compiles it" if failed else "ok       policies are compiled")
+    say(
+        "problem  policies/ was edited: ./guildhall policies compiles it"
+        if failed
+        else "ok       policies are compiled"
+    )
     for name, commands in CHECKS.items():
         started = time.monotonic()
         done = [

@@ -1,4 +1,4 @@
-"""policies/ is the only hand-edited source of authorization; this compiles it, byte for byte, into the last migration."""
+"""policies/ is the only hand-edited source of authorization; here it becomes the last migration, byte for byte."""
 
 from pathlib import Path
 

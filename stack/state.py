@@ -3,7 +3,6 @@
 import fcntl
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -208,11 +207,11 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def empty(self) -> None:
-        """Remove the stored files and the caught mail."""
-        for folder in (self.storage, self.mailbox):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
+    def contents(self) -> list[Path]:
+        """The files in storage and the caught mail; not the folders, which a running stack needs."""
+        return [
+            file for place in ("storage/objects/**/*", "mailbox/*") for file in self.path.glob(place) if file.is_file()
+        ]
 
     def _make(self) -> None:
         try:

@@ -60,7 +60,8 @@ class _Kept(msgspec.Struct, kw_only=True):
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: float = 8
     """Seconds that it gets to end by itself."""
-    parent_death_signal: signal.Signals = signal.SIGKILL
+    end_now: signal.Signals = signal.SIGKILL
+    """What ends it at once: sent when it did not end by itself, and by Linux when the supervisor dies."""
     process: asyncio.subprocess.Process | None = None
     known_as: Process | None = None
     keeper: asyncio.Task[None] | None = None
@@ -104,18 +105,24 @@ class Supervisor:
         await self._supervise(work())
 
     async def reset(self) -> None:
-        """Start only Postgres, make the database anew, empty the folders of files and mail, and stop.
+        """Start only Postgres, make the database anew, remove stored files and mail, and stop.
 
         Raises:
-            StackError: the database could not be made; the old one is as it was.
+            StackError: the database could not be made, and the old one is as it was; or a signal came before the end.
         """
+        done = False
 
         async def work() -> None:
+            nonlocal done
             await self._start_postgres()
             await self._database(lambda: database.make(self._state, self._tell))
-            self._folder.empty()
+            for file in self._folder.contents():
+                file.unlink()
+            done = True
 
         await self._supervise(work())
+        if not done:
+            raise StackError("the reset was interrupted: run it again")
 
     async def _supervise(self, work: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
@@ -176,7 +183,7 @@ class Supervisor:
                 excuse="pre-existing shared memory block",
                 stop_signal=signal.SIGINT,  # ends sessions and writes a checkpoint; SIGTERM would wait for the sessions
                 stop_within=30,
-                parent_death_signal=signal.SIGQUIT,  # it ends its children and itself at once, without a checkpoint
+                end_now=signal.SIGQUIT,  # it ends its children too, without a checkpoint
             )
         )
         until = time.monotonic() + RECOVERED_WITHIN
@@ -234,6 +241,8 @@ class Supervisor:
             started = time.monotonic()
             process = await self._spawn(kept)
             code = await process.wait()
+            kept.process = None
+            processes.send_group(process.pid, signal.SIGKILL)  # whatever it left
             if self._stop.is_set():
                 return
             deaths = deaths + 1 if time.monotonic() - started < QUICK_DEATH else 1
@@ -256,7 +265,7 @@ class Supervisor:
                     cwd=kept.working_folder,
                     env=kept.part.environment,
                     start_new_session=True,  # Ctrl-C is for the supervisor, which stops the parts in order
-                    preexec_fn=processes.ends_with_parent(kept.parent_death_signal),
+                    preexec_fn=processes.ends_with_parent(kept.end_now),
                     **kept.run_as,
                 )
             except OSError as error:
@@ -293,17 +302,15 @@ class Supervisor:
 
 
 async def _end(kept: _Kept) -> None:
-    """End a part gracefully, then by force, and whatever it left in its process group."""
+    """End a part: gracefully, at once, or by force."""
     if kept.keeper is None:
         return
-    for number, patience in ((kept.stop_signal, kept.stop_within), (signal.SIGQUIT, 2.0), (signal.SIGKILL, None)):
-        if kept.process is not None and kept.process.returncode is None:
+    for number, patience in ((kept.stop_signal, kept.stop_within), (kept.end_now, 10.0), (signal.SIGKILL, None)):
+        if kept.process is not None:
             processes.send(kept.process.pid, number)
         ended, _ = await asyncio.wait({kept.keeper}, timeout=patience)
         if ended:
-            break
-    if kept.process is not None:
-        processes.send_group(kept.process.pid, signal.SIGKILL)
+            return
 
 
 def _ending(code: int) -> str:
@@ -427,12 +434,16 @@ def main() -> int:
         with contextlib.suppress(BrokenPipeError, ValueError):  # nobody listens any more
             pipe.write(msgspec.json.encode(told) + b"\n")
 
+    folder = Folder(args.data)
+
     def ready() -> None:
         report(Told("ready"))
         pipe.close()
+        with folder.log("supervisor").open("ab") as log:  # nobody reads the other end any more
+            os.dup2(log.fileno(), sys.stderr.fileno())
 
     try:
-        supervise(Folder(args.data), port=args.port, tell=lambda line: report(Told("progress", line)), on_ready=ready)
+        supervise(folder, port=args.port, tell=lambda line: report(Told("progress", line)), on_ready=ready)
     except StackError as error:
         report(Told("error", str(error)))
         return 1

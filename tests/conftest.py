@@ -18,6 +18,8 @@ from filelock import FileLock
 from stack.keys import Keys
 from stack.ports import free_block
 from stack.project import ROOT
+from stack.state import Folder
+from tests.databases import Databases
 from tests.people import Academy
 
 RUN_FOLDER = "GUILDHALL_TEST_RUN"
@@ -96,6 +98,20 @@ def db(admin_db_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(admin_db_url) as connection:
         yield connection
         connection.rollback()
+
+
+@pytest.fixture(scope="session")
+def databases(stack: Stack, stack_data: Path) -> Databases:  # noqa: ARG001  it must run
+    """Makes databases of a test's own in the cluster of the run's stack."""
+    return Databases(state=Folder(stack_data).state(), lock=stack_data.with_suffix(".databases.lock"))
+
+
+@pytest.fixture(scope="session")
+def live(admin_db_url: str) -> Iterator[psycopg.Connection]:
+    """The running stack's database, for reading its catalog."""
+    with psycopg.connect(admin_db_url, autocommit=True) as connection:
+        connection.execute("set default_transaction_read_only = on")
+        yield connection
 
 
 @pytest.fixture(scope="session")

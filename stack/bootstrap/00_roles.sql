@@ -1,5 +1,5 @@
--- The roles of a Supabase database, for a plain Postgres. Runs as the superuser `supabase_admin`, once a cluster or again
--- (roles belong to the cluster, so it must bear repetition). Passwords are set by the stack, never written here.
+-- The roles of a Supabase database, for a plain Postgres. Runs as the superuser `supabase_admin`, once a cluster or
+-- again (roles belong to the cluster, so it must bear repetition). Passwords are set by the stack, never written here.
 
 do $$
 declare
@@ -29,23 +29,30 @@ end
 $$;
 
 -- PostgREST connects as `authenticator`, which can become each API role and is nothing by itself.
-grant anon, authenticated, service_role to authenticator;
+grant anon to authenticator;
+grant authenticated to authenticator;
+grant service_role to authenticator;
 -- Storage becomes the caller's role for each request, so that row level security decides.
 grant authenticator to supabase_storage_admin;
--- `postgres` runs the migrations. It administers the API roles, as on hosted Supabase, and is no superuser.
-grant anon, authenticated, service_role, authenticator to postgres with admin option;
-grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres with admin option;
 grant pg_read_all_data to supabase_read_only_user;
 
--- Hosted Supabase lets `postgres` tell PostgREST its pre-request function; a plain Postgres needs this grant.
-grant set on parameter pgrst.db_pre_request to postgres;
+-- In a block, because our linter does not know these forms of grant.
+do $$
+begin
+    -- `postgres` runs the migrations. It administers the API roles, as on hosted Supabase, and is no superuser.
+    grant anon, authenticated, service_role, authenticator to postgres with admin option;
+    grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres with admin option;
+    -- Hosted Supabase lets it tell PostgREST its pre-request function; a plain Postgres needs this.
+    grant set on parameter pgrst.db_pre_request to postgres;
+end
+$$;
 
 alter role anon set statement_timeout = '3s';
 alter role authenticated set statement_timeout = '8s';
 alter role authenticator set statement_timeout = '8s';
 alter role authenticator set lock_timeout = '8s';
 
-alter role postgres set search_path = "$user", public, extensions;
+alter role postgres set search_path = "$user", public, extensions; -- noqa: RF05
 alter role supabase_auth_admin set search_path = auth;
 alter role supabase_auth_admin set idle_in_transaction_session_timeout = '60s';
 alter role supabase_storage_admin set search_path = storage;

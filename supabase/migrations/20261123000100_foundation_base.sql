@@ -92,20 +92,20 @@ declare
     v_audience jsonb := v_claims -> 'aud';
 begin
     if current_user = 'authenticated' and (
-        v_claims -> 'exp' is null
-        or v_claims ->> 'sub' is null
+        v_claims ->> 'exp' is null
+        or not coalesce(pg_input_is_valid(v_claims ->> 'sub', 'uuid'), false)
         or coalesce(v_audience not in ('"authenticated"', '["authenticated"]'), true)
     ) then
         raise sqlstate 'PT401' using
             message = 'token_invalid',
-            detail = 'The token lacks exp or sub, or is not meant for this audience.',
+            detail = 'The token lacks exp, or a user''s id in sub, or is not meant for this audience.',
             hint = 'Sign in again and send the access token that auth answers.';
     end if;
 end
 $$;
 comment on function private.check_request() is
 'PostgREST calls this before each request (db-pre-request). Refuses user tokens that PostgREST itself would let pass:
-without exp or sub, or whose aud is not `authenticated`. Raises PT401 token_invalid.';
+without exp, without a user''s id in sub, or whose aud is not `authenticated`. Raises PT401 token_invalid.';
 
 alter role authenticator set pgrst.db_pre_request = 'private.check_request'; -- noqa: PRS
 

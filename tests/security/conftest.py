@@ -4,34 +4,21 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import msgspec
 import psycopg
 import pytest
 
 from stack import postgrest
 from stack.keys import Keys
 from stack.ports import free_block
-from stack.state import Folder
-from tests.conftest import Stack
+from tests.databases import Databases
+from tests.people import Academy, Course, Person
 from tests.security import schema
-from tests.security.databases import Databases
 from tests.security.siege import Field
 from tests.security.world import PEOPLE, World
-
-
-@pytest.fixture(scope="session")
-def databases(stack: Stack, stack_data: Path) -> Databases:  # noqa: ARG001  the stack must run
-    """Makes databases in the cluster of the run's stack."""
-    return Databases(state=Folder(stack_data).state(), lock=stack_data.with_suffix(".databases.lock"))
-
-
-@pytest.fixture(scope="session")
-def live(admin_db_url: str) -> Iterator[psycopg.Connection]:
-    """The running stack's database, for reading its catalog."""
-    with psycopg.connect(admin_db_url, autocommit=True) as connection:
-        connection.execute("set default_transaction_read_only = on")
-        yield connection
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +34,54 @@ def plot(databases: Databases, clone: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(databases.url(clone)) as connection:
         yield connection
         connection.rollback()
+
+
+class School(msgspec.Struct, frozen=True, kw_only=True):
+    """People and courses in the running stack, which no test changes."""
+
+    teacher: Person
+    rival: Person
+    student: Person
+    """Has passed the quiz of `free` and holds its certificate."""
+    stranger: Person
+    moderator: Person
+    free: Course
+    paid: Course
+    draft: Course
+    """All three are the teacher's."""
+    enrolment_id: str
+    attempt_id: str
+    certificate: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def school(academy: Academy) -> School:
+    """Somebody of each kind, and something to steal."""
+    teacher, rival = academy.member("teacher"), academy.member("teacher")
+    student = academy.member()
+    free, paid = academy.course(teacher), academy.course(teacher, price_amount=4900)
+    draft = academy.course(teacher, published=False)
+    academy.sql(
+        "update public.courses as c set category_id = (select k.id from public.categories as k limit 1)"
+        " where c.creator_id = %s",
+        teacher.id,
+    )
+    enrolment_id = academy.enrol(student, free)
+    passed = academy.rpc(student, "submit_quiz", quiz_id=free.quiz_id, answers=free.right_answers)
+    assert passed.status_code == 200, passed.text
+    return School(
+        teacher=teacher,
+        rival=rival,
+        student=student,
+        stranger=academy.member(),
+        moderator=academy.member("moderator"),
+        free=free,
+        paid=paid,
+        draft=draft,
+        enrolment_id=enrolment_id,
+        attempt_id=passed.json()["id"],
+        certificate=passed.json()["certificate"],
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from stack import policies
+from tests.databases import Databases
 from tests.security import reviewed, schema, siege
-from tests.security.databases import Databases
 from tests.security.siege import Field, Siege
 
 

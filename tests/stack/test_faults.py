@@ -107,10 +107,16 @@ def own() -> Iterator[OwnStack]:
         yield stack
 
 
+@pytest.fixture(scope="module")
+def token(own: OwnStack) -> str:
+    """The demo student's access token."""
+    return own.token()
+
+
 @pytest.fixture
-def writers(own: OwnStack) -> Iterator[Writers]:
+def writers(own: OwnStack, token: str) -> Iterator[Writers]:
     """People who write to it while the test runs."""
-    with own.http(own.token()) as student, own.http() as visitor:
+    with own.http(token) as student, own.http() as visitor:
         writers = Writers(own, student=student, visitor=visitor)
         with writers.rest, writers.auth, writers.sql:
             writers.go_on()

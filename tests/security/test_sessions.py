@@ -1,0 +1,296 @@
+"""What somebody could do with a session of SQL as a role of ours: say more than the API lets him, and do no more."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from tests.databases import Databases
+from tests.security.conftest import School
+
+CLIENTS = ("anon", "authenticated", "service_role")
+DENIED = psycopg.errors.InsufficientPrivilege
+
+
+@contextmanager
+def acting(connection: psycopg.Connection, role: str, claims: str | None = None) -> Iterator[psycopg.Connection]:
+    """Become a role, as PostgREST does for a request; everything is undone."""
+    with connection.transaction(force_rollback=True):
+        if claims is not None:
+            connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        connection.execute(f"set local role {role}".encode())
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def edge(databases: Databases) -> Iterator[psycopg.Connection]:
+    """A session as the edge has it."""
+    with psycopg.connect(databases.url("postgres", "edge"), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def authenticator(databases: Databases) -> Iterator[psycopg.Connection]:
+    """A session as PostgREST has it."""
+    with psycopg.connect(databases.url("postgres", "authenticator"), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def session(admin_db_url: str) -> Iterator[psycopg.Connection]:
+    """A session that can become anybody."""
+    with psycopg.connect(admin_db_url, autocommit=True) as connection:
+        yield connection
+
+
+# Guards without anything to guard by
+
+NO_CLAIMS = [None, "", "{}", '{"sub": null}', '{"role": "authenticated"}', '{"sub": ""}']
+
+
+@pytest.mark.parametrize("claims", NO_CLAIMS)
+@pytest.mark.parametrize("role", ["authenticated", "service_role"])
+def test_nobody_is_no_one(session: psycopg.Connection, role: str, claims: str | None) -> None:
+    """Missing settings are a stranger: never everybody, never the owner of rows that have none."""
+    with acting(session, role, claims) as caller:
+        if claims == '{"sub": ""}':
+            with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+                caller.execute("select private.is_active()")
+            return
+        found = caller.execute(
+            "select private.is_active(), private.has_role('superadmin'), private.has_role(null),"
+            " private.my_course_ids(), private.my_taught_course_ids()"
+        ).fetchone()
+        assert found == (False, False, False, [], [])
+
+
+@pytest.mark.parametrize("claims", NO_CLAIMS[:5])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "public.enrol(null)",
+        "public.publish_course(null)",
+        "public.unpublish_course(null)",
+        "public.grant_role(null, 'admin')",
+        "public.revoke_role(null, null)",
+        "public.set_account_status(null, 'active')",
+        "public.record_progress(null)",
+        "public.submit_quiz(null, null)",
+        "public.save_quiz_question(null, null, null, null)",
+        "public.quiz_answer_keys(null)",
+    ],
+)
+def test_functions_refuse_whoever_is_not_there(session: psycopg.Connection, call: str, claims: str | None) -> None:
+    with acting(session, "authenticated", claims) as caller, pytest.raises(psycopg.Error) as refusal:
+        caller.execute(f"select {call}".encode())
+    assert (refusal.value.sqlstate, refusal.value.diag.message_primary) == ("PT401", "sign_in_required")
+
+
+@pytest.mark.parametrize("claims", NO_CLAIMS[:5])
+def test_tables_show_and_take_nothing_without_claims(
+    session: psycopg.Connection, school: School, claims: str | None
+) -> None:
+    with acting(session, "authenticated", claims) as caller:
+        for table in ("enrolments", "quiz_attempts", "certificates", "lesson_progress", "user_roles", "audit_log"):
+            assert caller.execute(f"select * from public.{table}".encode()).fetchall() == []  # noqa: S608
+        assert caller.execute("update public.profiles set bio = 'x'").rowcount == 0
+        assert caller.execute("delete from public.courses").rowcount == 0
+        hidden = caller.execute("select from public.courses where id = %s", [school.draft.id]).fetchall()
+        assert hidden == []
+        with pytest.raises(DENIED):
+            caller.execute("insert into public.courses (title) values ('x')")
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [None, "", "{}", '{"sub": "5eed0000-0000-4000-8000-000000000001", "aud": "authenticated"}'],
+)
+def test_pre_request_refuses_what_lacks_claims(session: psycopg.Connection, claims: str | None) -> None:
+    with acting(session, "authenticated", claims) as caller, pytest.raises(psycopg.Error) as refusal:
+        caller.execute("select private.check_request()")
+    assert (refusal.value.sqlstate, refusal.value.diag.message_primary) == ("PT401", "token_invalid")
+
+
+@pytest.mark.parametrize("audience", ['"authenticated"', '["authenticated"]'])
+def test_pre_request_lets_users_pass(session: psycopg.Connection, audience: str) -> None:
+    claims = f'{{"sub": "5eed0000-0000-4000-8000-000000000001", "exp": 1, "aud": {audience}}}'
+    with acting(session, "authenticated", claims) as caller:
+        caller.execute("select private.check_request()")
+
+
+# Statements that the API has no words for
+
+
+@pytest.mark.parametrize("role", CLIENTS)
+def test_nobody_empties_a_table(session: psycopg.Connection, role: str) -> None:
+    tables = session.execute(
+        "select oid::regclass::text from pg_class where relkind in ('r', 'p')"
+        " and relnamespace in ('public'::regnamespace, 'private'::regnamespace, 'auth'::regnamespace,"
+        " 'storage'::regnamespace)"
+    ).fetchall()
+    assert len(tables) > 30
+    for (table,) in tables:
+        with acting(session, role) as caller, pytest.raises(DENIED):
+            caller.execute(f"truncate {table} cascade".encode())
+
+
+def test_not_even_the_owner_rewrites_the_audit_log(session: psycopg.Connection) -> None:
+    for statement in (
+        "update public.audit_log set action = 'a.b'",
+        "delete from public.audit_log",
+        "truncate public.audit_log",
+    ):
+        with session.transaction(force_rollback=True):
+            session.execute("set local role postgres")
+            session.execute(
+                "insert into public.audit_log (action, target_table, target_id) values ('test.made', 'x', 'y')"
+            )
+            with pytest.raises(psycopg.Error) as refusal:
+                session.execute(statement.encode())
+        assert refusal.value.diag.message_primary == "append_only"
+
+
+@pytest.mark.parametrize("role", [*CLIENTS, "edge"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table public.mine (id int)",
+        "create table private.mine (id int)",
+        "create function public.mine() returns int language sql return 1",
+        "create temporary table courses (id uuid)",
+        "create function pg_temp.mine() returns int language sql return 1",
+        "create schema mine",
+        "alter table public.courses disable row level security",
+        "create policy mine on public.courses using (true)",
+        "create rule mine as on select to public.courses do instead select 1",
+        "grant select on private.accounts to anon",
+        "set role postgres",
+        "set session authorization postgres",
+        "alter role edge bypassrls",
+        "copy public.profiles to program 'cat'",
+        "select pg_read_file('/etc/passwd')",
+        "select lo_import('/etc/passwd')",
+        "select * from pg_authid",
+        "select * from auth.users",
+        "select * from auth.refresh_tokens",
+        "select * from storage.migrations",
+        "select * from supabase_migrations.schema_migrations",
+    ],
+)
+def test_session_gives_no_more_power(
+    authenticator: psycopg.Connection, edge: psycopg.Connection, role: str, statement: str
+) -> None:
+    with acting(edge if role == "edge" else authenticator, role) as caller, pytest.raises(DENIED):
+        caller.execute(statement.encode())
+
+
+# Names that lie
+
+
+HIJACK = """
+    create function pg_temp.steal(pg_catalog.uuid) returns boolean language plpgsql as $$
+    begin
+        raise notice 'run as %', current_user;
+        return true;
+    end
+    $$;
+    create domain pg_temp.uuid as pg_catalog.uuid check (pg_temp.steal(value));
+"""
+
+
+def test_temporary_type_would_be_run_by_definer_functions(databases: Databases, clone: str) -> None:
+    """Why nobody may make temporary objects: nothing else stands between a session and the owner's power."""
+    with psycopg.connect(databases.url(clone)) as connection:
+        said: list[str | None] = []
+        connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
+        connection.execute(f"grant temporary on database {clone} to authenticated".encode())
+        with acting(connection, "authenticated", '{"sub": "5eed0000-0000-4000-8000-000000000001"}') as caller:
+            caller.execute(HIJACK.encode())
+            caller.execute("select private.is_active()")
+        assert "run as postgres" in said
+        connection.rollback()
+
+
+@pytest.mark.parametrize("role", [*CLIENTS, "edge"])
+def test_temporary_type_cannot_be_made(authenticator: psycopg.Connection, edge: psycopg.Connection, role: str) -> None:
+    with acting(edge if role == "edge" else authenticator, role) as caller, pytest.raises(DENIED):
+        caller.execute(HIJACK.encode())
+
+
+def test_shadows_fool_no_function(databases: Databases, clone: str) -> None:
+    """Temporary tables and functions of the same names, and a search path that prefers them: none is looked at."""
+    with psycopg.connect(databases.url(clone)) as connection:
+        connection.execute(f"grant temporary on database {clone} to authenticated".encode())
+        claims = '{"sub": "5eed0000-0000-4000-8000-000000000001"}'
+        with acting(connection, "authenticated", claims) as caller:
+            caller.execute(
+                "create temporary table accounts as"
+                " select '5eed0000-0000-4000-8000-000000000001'::uuid as user_id, 'active' as status"
+            )
+            caller.execute("create temporary table user_roles as select user_id, 'superadmin' as role from accounts")
+            for name, kind in {"now": "timestamptz", "is_active": "boolean", "uid": "uuid"}.items():
+                caller.execute(
+                    f"create function pg_temp.{name}() returns {kind} language sql return null::{kind}".encode()
+                )
+            caller.execute("set local search_path = pg_temp, private, public, auth")
+            found = caller.execute("select private.is_active(), private.has_role('superadmin')").fetchone()
+            assert found == (False, False)
+        connection.rollback()
+
+
+# The edge
+
+
+def test_edge_has_exactly_its_functions(edge: psycopg.Connection) -> None:
+    may = edge.execute(
+        "select p.oid::pg_catalog.regprocedure::text from pg_catalog.pg_proc as p"
+        " join pg_catalog.pg_namespace as n on n.oid = p.pronamespace"
+        " where n.nspname in ('public', 'private', 'auth', 'storage', 'realtime', 'extensions')"
+        " and pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_function_privilege(p.oid, 'execute')"
+    ).fetchall()
+    assert may == [("private.schema_version()",)]
+    assert edge.execute("select private.schema_version()").fetchone() is not None
+
+
+def test_edge_has_no_table(edge: psycopg.Connection) -> None:
+    may = edge.execute(
+        "select c.oid::pg_catalog.regclass::text from pg_catalog.pg_class as c"
+        " join pg_catalog.pg_namespace as n on n.oid = c.relnamespace"
+        " where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast') and c.relkind in ('r', 'p', 'v', 'm')"
+        " and pg_catalog.has_schema_privilege(n.oid, 'usage')"
+        " and pg_catalog.has_any_column_privilege(c.oid, 'select, insert, update')"
+    ).fetchall()
+    assert may == []
+
+
+def test_edge_becomes_nobody_else(edge: psycopg.Connection) -> None:
+    roles = [name for (name,) in edge.execute("select rolname from pg_catalog.pg_roles where rolname <> 'edge'")]
+    assert len(roles) > 10
+    for role in roles:
+        with pytest.raises(DENIED):
+            edge.execute(f'set role "{role}"'.encode())
+
+
+def test_edge_knows_no_caller(edge: psycopg.Connection, school: School) -> None:
+    """Claims are PostgREST's word; the edge's own session can set them, and they give it nothing."""
+    with edge.transaction(force_rollback=True):
+        edge.execute(
+            "select pg_catalog.set_config('request.jwt.claims', %s, true)", [json.dumps({"sub": school.teacher.id})]
+        )
+        for call in ("private.is_active()", "private.require_active()", "private.my_taught_course_ids()"):
+            with pytest.raises(DENIED), edge.transaction():
+                edge.execute(f"select {call}".encode())
+
+
+# The roles of auth and storage
+
+
+def test_auth_touches_nothing_of_ours_but_its_hook(databases: Databases) -> None:
+    with psycopg.connect(databases.url("postgres", "supabase_auth_admin"), autocommit=True) as connection:
+        for statement in ("select * from public.profiles", "insert into public.user_roles values (null, 'admin')"):
+            with pytest.raises(DENIED):
+                connection.execute(statement.encode())
+        [claims] = connection.execute("select private.custom_access_token('{\"claims\": {}}')").fetchone() or [None]
+        assert claims == {"claims": {"user_role": "student"}}

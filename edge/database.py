@@ -48,7 +48,7 @@ class Rest:
     async def is_reachable(self) -> bool:
         """Whether PostgREST answers with the configured key; any answer of its own will do, a refusal too."""
         try:
-            await self._client({}).from_("certificates").select("id").limit(0).execute()
+            await self._client({}).from_("categories").select("id").limit(0).execute()
         except EdgeError as error:
             return error.status < 500
         return True

@@ -38,6 +38,8 @@ def open_pool(url: str) -> Pool:
         max_size=20,
         max_waiting=500,
         timeout=3,
+        # Short, so that the pool tries anew with each request rather than ever more rarely while Postgres is away.
+        reconnect_timeout=3,
         # A restarted Postgres leaves dead connections in the pool; they are found here instead of by a caller.
         check=AsyncConnectionPool.check_connection,
         open=False,

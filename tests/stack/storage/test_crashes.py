@@ -263,7 +263,9 @@ def test_a_database_that_is_away(keys_file: Path, tmp_path: Path, alice: Person)
 
 def test_backends_that_are_terminated(http: httpx.Client, alice: Person, admin_url: str) -> None:
     with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'storage'")
+        connection.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'storage'"
+        )
     assert http.get("/bucket", headers=alice.headers).status_code == 200
 
 

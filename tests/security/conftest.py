@@ -50,7 +50,6 @@ class School(msgspec.Struct, frozen=True, kw_only=True):
     draft: Course
     """All three are the teacher's."""
     enrolment_id: str
-    attempt_id: str
     certificate: dict[str, Any]
 
 
@@ -79,7 +78,6 @@ def school(academy: Academy) -> School:
         paid=paid,
         draft=draft,
         enrolment_id=enrolment_id,
-        attempt_id=passed.json()["id"],
         certificate=passed.json()["certificate"],
     )
 

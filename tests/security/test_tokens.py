@@ -84,9 +84,9 @@ def test_token_that_lacks_something_is_invalid(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exp": int(time.time()) - SKEW - 5},
+        pytest.param({"exp": int(time.time()) - SKEW - 5}, id="expired"),
         {"exp": 0},
-        {"nbf": int(time.time()) + 600},
+        pytest.param({"nbf": int(time.time()) + 600}, id="not yet"),
         {"role": "postgres"},
         {"role": "supabase_admin"},
         {"role": "supabase_auth_admin"},

@@ -1,0 +1,117 @@
+"""Only the schema public is served, of it only what is granted, and a key is no person."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.conftest import Stack
+from tests.people import Academy, refused
+from tests.security.asserts import denied
+from tests.security.conftest import School
+
+
+@pytest.mark.parametrize("schema", ["private", "auth", "storage", "extensions", "pg_catalog", "supabase_migrations"])
+def test_no_other_schema_is_served(academy: Academy, school: School, schema: str) -> None:
+    for person in (None, school.stranger):
+        asked = academy.call(person, "GET", "/rest/v1/accounts", accept_profile=schema)
+        told = academy.call(
+            person, "POST", "/rest/v1/accounts", {"user_id": school.stranger.id}, content_profile=schema
+        )
+        called = academy.call(person, "POST", "/rest/v1/rpc/audit", {}, content_profile=schema)
+        for answer in (asked, told, called):
+            assert (answer.status_code, answer.json()["code"]) == (406, "PGRST106")
+            assert "public" in answer.json()["message"]
+
+
+def test_private_functions_are_not_callable(academy: Academy, school: School) -> None:
+    names = [
+        name for (name,) in academy.sql("select proname from pg_proc where pronamespace = 'private'::regnamespace")
+    ]
+    shared = {
+        name for (name,) in academy.sql("select proname from pg_proc where pronamespace = 'public'::regnamespace")
+    }
+    assert len(names) > 20
+    for name in {*names} - shared | {"pg_sleep", "set_config", "lo_export", "crypt"}:
+        for person in (None, school.moderator):
+            assert academy.rpc(person, name).status_code == 404
+
+
+def test_openapi_needs_the_secret_key(academy: Academy, school: School) -> None:
+    for person in (None, school.moderator):
+        refused(academy.call(person, "GET", "/rest/v1/"), 401, "Access to schema is forbidden")
+    shown = academy.http.get("/rest/v1/", headers={"apikey": academy.secret_key})
+    assert shown.status_code == 200
+    assert {path.split("/")[1] for path in shown.json()["paths"]} >= {"profiles"}
+
+
+def test_openapi_of_postgrest_itself_tells_no_private_name(academy: Academy, stack: Stack) -> None:
+    port = httpx.URL(stack.api_url).port
+    assert port is not None
+    document = httpx.get(f"http://127.0.0.1:{port + 8}/").json()
+    tables = {path.strip("/") for path in document["paths"] if not path.startswith("/rpc/")} - {""}
+    readable = academy.sql(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+        " and has_table_privilege('anon', oid, 'select')"
+    )
+    assert tables == {name for (name,) in readable}
+    assert "private" not in json.dumps([document["paths"], document["definitions"]])
+
+
+def test_functions_are_no_columns(academy: Academy, school: School) -> None:
+    """A function of a row would be a column that no policy narrows."""
+    found = academy.sql(
+        "select p.oid::regprocedure::text from pg_proc as p join pg_type as t on t.oid = p.proargtypes[0]"
+        " where p.pronamespace = 'public'::regnamespace and t.typtype = 'c'"
+    )
+    assert found == []
+    for name in ("publish_course", "email", "creator_email"):
+        assert academy.call(school.stranger, "GET", f"/rest/v1/courses?select={name}").status_code == 400
+
+
+def test_reading_calls_change_nothing(academy: Academy, school: School) -> None:
+    """A link, an image, a prefetch: none can make a signed-in browser write."""
+    volatile = academy.sql(
+        "select proname, proargnames[1] from pg_proc where pronamespace = 'public'::regnamespace and provolatile = 'v'"
+    )
+    assert len(volatile) > 5
+    person = academy.member("teacher", "admin")
+    for name, argument in volatile:
+        target = {"course_id": school.free.id, "lesson_id": school.free.lesson_ids[0], "quiz_id": school.free.quiz_id}
+        query = f"{argument}={target.get(argument, school.stranger.id)}"
+        more = {"grant_role": "&role=teacher", "revoke_role": "&role=teacher", "set_account_status": "&status=active"}
+        more |= {"submit_quiz": "&answers={}", "save_quiz_question": "&kind=true_false&prompt=x&answer=true"}
+        answer = academy.call(person, "GET", f"/rest/v1/rpc/{name}?{query}{more.get(name, '')}")
+        assert answer.status_code == 405, f"{name}: {answer.text}"
+    assert academy.sql("select from public.enrolments where student_id = %s", person.id) == []
+
+
+def test_rows_are_not_summed_up(academy: Academy, school: School) -> None:
+    for select in ("points.avg()", "points.sum()", "count()", "student_id,points.max()"):
+        answer = academy.call(school.stranger, "GET", f"/rest/v1/quiz_attempts?select={select}")
+        assert answer.status_code == 400
+
+
+def test_secret_key_is_nobody(academy: Academy, school: School) -> None:
+    """It reads past every policy, and is no person: what people do, it cannot."""
+    for name, arguments in (
+        ("enrol", {"course_id": school.free.id}),
+        ("grant_role", {"user_id": school.stranger.id, "role": "admin"}),
+        ("publish_course", {"course_id": school.draft.id}),
+        ("submit_quiz", {"quiz_id": school.free.quiz_id, "answers": {}}),
+    ):
+        headers = {"apikey": academy.secret_key}
+        denied(academy.http.post(f"/rest/v1/rpc/{name}", json=arguments, headers=headers))
+
+
+def test_secret_key_writes_no_conclusion(academy: Academy, school: School) -> None:
+    for table in ("certificates", "enrolments", "quiz_attempts", "lesson_progress", "user_roles", "audit_log"):
+        for method in ("POST", "PATCH", "DELETE"):
+            path = f"/rest/v1/{table}" if method == "POST" else f"/rest/v1/{table}?{key_of(table)}=not.is.null"
+            body = None if method == "DELETE" else {key_of(table): str(school.stranger.id)}
+            denied(academy.http.request(method, path, json=body, headers={"apikey": academy.secret_key}))
+
+
+def key_of(table: str) -> str:
+    """A column that a table has."""
+    return {"audit_log": "actor_id", "user_roles": "user_id"}.get(table, "student_id")

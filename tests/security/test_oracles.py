@@ -1,0 +1,109 @@
+"""What is hidden and what is not there are answered alike, and no error quotes a row."""
+
+import uuid
+
+import pytest
+
+from tests.people import Academy
+from tests.security.asserts import denied, untouched
+from tests.security.conftest import School
+
+
+def test_functions_do_not_tell_hidden_from_missing(academy: Academy, school: School) -> None:
+    missing = str(uuid.uuid4())
+    for name, hidden, more in (
+        ("enrol", {"course_id": school.draft.id}, {}),
+        ("publish_course", {"course_id": school.draft.id}, {}),
+        ("unpublish_course", {"course_id": school.paid.id}, {}),
+        ("quiz_answer_keys", {"quiz_id": school.draft.quiz_id}, {}),
+        ("record_progress", {"lesson_id": school.draft.lesson_ids[0]}, {}),
+        ("submit_quiz", {"quiz_id": school.draft.quiz_id}, {"answers": {}}),
+        ("save_quiz_question", {"quiz_id": school.paid.quiz_id}, {"kind": "single", "prompt": "?", "answer": 1}),
+    ):
+        for person in (school.stranger, school.rival):
+            answers = [
+                academy.rpc(person, name, **dict.fromkeys(hidden, value), **more)
+                for value in (next(iter(hidden.values())), missing)
+            ]
+            assert answers[0].text == answers[1].text
+            assert answers[0].status_code == answers[1].status_code != 200
+
+
+def test_foreign_keys_do_not_tell_hidden_from_missing(academy: Academy, school: School) -> None:
+    for table, column, hidden, more in (
+        ("modules", "course_id", school.draft.id, {"title": "x"}),
+        ("quizzes", "course_id", school.draft.id, {"title": "x"}),
+        ("lessons", "module_id", school.draft.module_id, {"title": "x"}),
+        ("lesson_contents", "lesson_id", school.draft.lesson_ids[0], {"body": "x"}),
+    ):
+        answers = [
+            academy.call(school.rival, "POST", f"/rest/v1/{table}", {column: value, **more})
+            for value in (hidden, str(uuid.uuid4()))
+        ]
+        assert answers[0].text == answers[1].text
+        denied(answers[0])
+    own = academy.course(school.rival, published=False)
+    lesson = f"/rest/v1/lessons?id=eq.{own.lesson_ids[0]}"
+    moves = [
+        academy.call(school.rival, "PATCH", lesson, {"module_id": value})
+        for value in (school.draft.module_id, str(uuid.uuid4()))
+    ]
+    assert moves[0].text == moves[1].text
+
+
+def test_keys_that_clash_with_hidden_rows_quote_nothing(academy: Academy, school: School) -> None:
+    """That a word is taken cannot be kept secret; whose it is, can."""
+    academy.sql("update public.profiles set is_public = false where id = %s", school.stranger.id)
+    [(handle,)] = academy.sql("select handle from public.profiles where id = %s", school.stranger.id)
+    taken = academy.call(school.rival, "PATCH", f"/rest/v1/profiles?id=eq.{school.rival.id}", {"handle": handle})
+    slug = academy.call(school.rival, "POST", "/rest/v1/courses", {"title": "x", "slug": school.draft.slug})
+    for answer, constraint in ((taken, "profiles_handle_key"), (slug, "courses_slug_key")):
+        assert (answer.status_code, answer.json()["code"]) == (409, "23505")
+        assert answer.json()["details"] is None
+        assert constraint in answer.json()["message"]
+
+
+def test_check_constraints_quote_no_row(academy: Academy, school: School) -> None:
+    own = f"/rest/v1/profiles?id=eq.{school.rival.id}"
+    for answer in (
+        academy.call(school.rival, "PATCH", own, {"handle": "!!"}),
+        academy.call(school.rival, "PATCH", own, {"avatar_path": f"{school.stranger.id}/stolen.png"}),
+        academy.call(school.rival, "POST", "/rest/v1/courses", {"title": "x", "price_amount": -1}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (400, "23514")
+        assert answer.json()["details"] is None
+
+
+def test_upsert_over_a_hidden_row_changes_and_shows_nothing(academy: Academy, school: School) -> None:
+    row = {"title": "Taken over", "slug": school.draft.slug}
+    for resolution, status in (("merge", 403), ("ignore", 201)):
+        prefer = f"resolution={resolution}-duplicates,return=representation"
+        answer = academy.call(school.rival, "POST", "/rest/v1/courses?on_conflict=slug", row, prefer=prefer)
+        assert answer.status_code == status
+        assert school.draft.id not in answer.text
+        assert status == 403 or answer.json() == []
+    untouched(academy, "courses", school.draft.id, creator_id=school.teacher.id, slug=school.draft.slug)
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("prefer", ["return=representation,count=exact", "return=minimal,count=exact"])
+def test_write_to_a_hidden_row_counts_nothing(academy: Academy, school: School, method: str, prefer: str) -> None:
+    path = f"/rest/v1/courses?id=eq.{school.draft.id}"
+    body = {"title": "x"} if method == "PATCH" else None
+    answer = academy.call(school.rival, method, path, body, prefer=prefer)
+    assert answer.headers["Content-Range"] == "*/0"
+    untouched(academy, "courses", school.draft.id, creator_id=school.teacher.id)
+
+
+def test_rollback_cannot_be_asked_for(academy: Academy, school: School) -> None:
+    """Else a write could be tried, and read, without a trace."""
+    path = f"/rest/v1/profiles?id=eq.{school.rival.id}"
+    answer = academy.call(school.rival, "PATCH", path, {"bio": "Kept"}, prefer="tx=rollback,return=representation")
+    assert "rollback" not in answer.headers.get("Preference-Applied", "")
+    untouched(academy, "profiles", school.rival.id, bio="Kept")
+
+
+def test_plans_are_not_shown(academy: Academy, school: School) -> None:
+    for kind in ("json", "text"):
+        accept = f"application/vnd.pgrst.plan+{kind}"
+        assert academy.call(school.stranger, "GET", "/rest/v1/courses", accept=accept).status_code in {406, 415}

@@ -1,0 +1,111 @@
+"""Nobody reads what he may not, by any path: paid lessons, drafts, answer keys, others' records, others' email."""
+
+import uuid
+
+import pytest
+
+from tests.people import Academy, refused, rows
+from tests.security.conftest import School
+
+OBJECT = "application/vnd.pgrst.object+json"
+
+LESSON_PATHS = [
+    "lesson_contents",
+    "lesson_contents?order=body.desc",
+    "lesson_contents?body=like.*secret*",
+    "lesson_contents?select=body,courses!inner(status)&courses.status=eq.draft",
+    "lessons?select=*,lesson_contents(*)",
+    "lessons?select=title,lesson_contents!inner(body)&lesson_contents.body=like.*secret*",
+    "modules?select=*,lessons(*,lesson_contents(*))",
+    "courses?select=*,modules(*,lessons(*,lesson_contents(*)))",
+    "courses?select=title,lesson_contents(*)",
+    "categories?select=*,courses(*,lesson_contents(*))",
+    "profiles?select=*,courses(*,lesson_contents(*))",
+]
+
+
+@pytest.mark.parametrize("path", LESSON_PATHS)
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", OBJECT])
+def test_lessons_are_for_those_who_have_the_course(academy: Academy, school: School, path: str, accept: str) -> None:
+    closed = [school.free.lesson_ids[1], school.paid.lesson_ids[1], *school.draft.lesson_ids]
+    for person in (None, school.stranger, school.rival):
+        for prefer in ("", "count=exact", "tx=rollback"):
+            shown = academy.call(person, "GET", f"/rest/v1/{path}", accept=accept, prefer=prefer).text
+            assert not [lesson for lesson in closed if f"The secret of {lesson}" in shown]
+    if accept != OBJECT:
+        shown = academy.call(school.teacher, "GET", f"/rest/v1/{path}", accept=accept).text
+        assert [lesson for lesson in closed if f"The secret of {lesson}" in shown], "the path shows nothing to anybody"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "courses?id=eq.{}",
+        "modules?course_id=eq.{}",
+        "lessons?course_id=eq.{}",
+        "lesson_contents?course_id=eq.{}",
+        "quizzes?course_id=eq.{}",
+        "quiz_questions?course_id=eq.{}",
+        "modules?select=*,courses!inner(*)&courses.id=eq.{}",
+        "profiles?select=*,courses!inner(*)&courses.id=eq.{}",
+    ],
+)
+def test_draft_is_its_creators_alone(academy: Academy, school: School, path: str) -> None:
+    path = f"/rest/v1/{path.format(school.draft.id)}"
+    for person in (None, school.stranger, school.rival, school.student):
+        answer = academy.call(person, "GET", path, prefer="count=exact")
+        if person is None and "quiz_questions" in path:
+            assert answer.status_code == 401
+        else:
+            assert rows(answer) == []
+            assert answer.headers["Content-Range"] == "*/0"
+    assert rows(academy.call(school.teacher, "GET", path))
+
+
+def test_answer_keys_are_reached_by_no_path(academy: Academy, school: School) -> None:
+    for person in (None, school.student, school.stranger, school.rival, school.moderator):
+        gone = academy.call(person, "GET", "/rest/v1/quiz_answer_keys")
+        assert gone.status_code == 404
+        for select in ("*,quiz_answer_keys(*)", "answer", "private.quiz_answer_keys(*)", "quiz_answer_keys"):
+            assert academy.call(person, "GET", f"/rest/v1/quiz_questions?select={select}").status_code in {400, 401}
+        for name in ("quiz_answer_keys", "save_quiz_question"):
+            answer = academy.rpc(person, name, quiz_id=school.free.quiz_id, kind="single", prompt="?", answer="b")
+            assert answer.status_code in {401, 404}
+    questions = academy.call(school.student, "GET", f"/rest/v1/quiz_questions?quiz_id=eq.{school.free.quiz_id}")
+    assert all(set(option) == {"id", "text"} for row in rows(questions) for option in row["options"])
+
+
+def test_option_cannot_carry_the_answer(academy: Academy, school: School) -> None:
+    options = [{"id": "a", "text": "One", "is_right": True}, {"id": "b", "text": "Two"}]
+    asked = {"quiz_id": school.draft.quiz_id, "kind": "single", "prompt": "?", "answer": "a", "options": options}
+    refused(academy.rpc(school.teacher, "save_quiz_question", **asked), 422, "question_invalid")
+
+
+@pytest.mark.parametrize("table", ["quiz_attempts", "certificates", "enrolments", "lesson_progress", "user_roles"])
+def test_others_records_are_hidden(academy: Academy, school: School, table: str) -> None:
+    owner = "user_id" if table == "user_roles" else "student_id"
+    others = f"/rest/v1/{table}?{owner}=neq.{{}}"
+    assert academy.call(None, "GET", others.format(uuid.uuid4())).status_code == 401
+    for person in (school.stranger, school.rival):
+        answer = academy.call(person, "GET", others.format(person.id), prefer="count=exact")
+        assert (rows(answer), answer.headers["Content-Range"]) == ([], "*/0")
+
+
+def test_no_email_is_in_any_answer(academy: Academy, school: School) -> None:
+    """Of all that the API shows to anybody, moderators included."""
+    tables = [name for (name,) in academy.sql("select tablename from pg_tables where schemaname = 'public'")]
+    assert len(tables) > 5
+    for person in (None, school.stranger, school.teacher, school.moderator):
+        for table in tables:
+            assert "@example.com" not in academy.call(person, "GET", f"/rest/v1/{table}").text
+    shown = rows(
+        academy.call(school.teacher, "GET", f"/rest/v1/enrolments?select=*,profiles(*)&course_id=eq.{school.free.id}")
+    )
+    assert shown[0]["profiles"]["id"] == school.student.id
+
+
+def test_certificate_shows_a_verifier_no_more_than_it_must(academy: Academy, school: School) -> None:
+    shown = academy.rpc(None, "verify_certificate", code=school.certificate["code"]).json()
+    assert set(shown) == {
+        "code", "is_valid", "status", "holder_name", "course_title", "creator_name", "issued_at", "revoked_at",
+    }  # fmt: skip

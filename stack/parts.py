@@ -124,8 +124,8 @@ def health(ports: Ports) -> dict[str, tuple[int, str]]:
     """Where each part beside Postgres says whether it can do its work: a port, and a path that answers 200."""
     return {
         "mailbox": (ports.mail, "/health"),
-        "auth": (ports.auth, "/health"),
-        "storage": (ports.storage, "/health"),
+        "auth": (ports.auth, "/ready"),
+        "storage": (ports.storage, "/ready"),
         "postgrest": (ports.rest_admin, "/ready"),
         "gateway": (ports.api, "/health"),
         "edge": (ports.edge, "/ready"),

@@ -14,6 +14,7 @@ from stack.auth.settings import Settings
 
 ROUTES = [
     about.health,
+    about.ready,
     about.settings,
     about.jwks,
     about.authorize,

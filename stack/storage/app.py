@@ -53,6 +53,7 @@ class Application:
         )
         self._routes = (
             Route("GET", "/health", "nothing", "", _health),
+            Route("GET", "/ready", "nothing", "", self._ready),
             *(Route("*", prefix, "anything", feature, _left_out) for prefix, feature in LEFT_OUT.items()),
             *BucketCalls(self._service).routes(),
             *ObjectCalls(self._service).routes(),
@@ -108,6 +109,11 @@ class Application:
         await self._service.database.close()
         self._service.files.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _ready(self, visit: Visit) -> Response:
+        """That the database answers. Raises psycopg.Error, which is answered with 503."""
+        async with self._service.database.transaction(visit.call):
+            return json_response({"status": "ok"})
 
     async def _sweep(self) -> None:
         """Remove what a crash left, as soon as the database is there."""

@@ -21,7 +21,7 @@ create table private.accounts (
 );
 comment on table private.accounts is
 'The standing of each account; one row for each that ever was. No foreign key to auth.users: a deleted account leaves
-its standing behind, so that a token still alive is worth nothing.';
+its standing behind, so that a token still alive writes nothing.';
 comment on column private.accounts.suspended_until is
 'When a suspension ends by itself; null where an admin must end it.';
 alter table private.accounts enable row level security;

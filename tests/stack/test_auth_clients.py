@@ -115,8 +115,9 @@ await refused(auth.mfa.enroll({ factorType: 'totp' }), 422, 'mfa_totp_enroll_not
 const admin = new GoTrueAdminApi({ url, headers: { Authorization: `Bearer ${service}` } })
 const made = ok(await admin.createUser({ email: other, password: 'correct-horse', email_confirm: true })).user
 const listed = ok(await admin.listUsers({ page: 1, perPage: 1 }))
-assert.deepEqual([listed.users[0].id, listed.nextPage], [made.id, 2])
+assert.deepEqual([listed.users.length, listed.nextPage], [1, 2])
 assert.ok(listed.total > 1)
+assert.ok(ok(await admin.listUsers({ page: 1, perPage: 1000 })).users.some(({ id }) => id === made.id))
 assert.equal(ok(await admin.getUserById(made.id)).user.email, other)
 assert.equal(ok(await admin.updateUserById(made.id, { app_metadata: { a: 1 } })).user.app_metadata.a, 1)
 const link = ok(await admin.generateLink({ type: 'magiclink', email: other }))

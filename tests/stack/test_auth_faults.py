@@ -63,12 +63,15 @@ def test_it_outlives_its_database_and_starts_before_it(rig: Rig, database: Datab
                 assert answer.headers["retry-after"] == "1"
         assert time.monotonic() - began < 10
         assert [server.http.get("/health").status_code for server in servers] == [200, 200]
+        for server in servers:
+            refused(server.http.get("/ready"), 503, "database_unavailable")
     finally:
         database.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while {sign_in(server).status_code for server in servers} != {200}:
         assert time.monotonic() < end
         time.sleep(0.1)
+    assert [server.http.get("/ready").status_code for server in servers] == [200, 200]
     assert starting.stop() == 0
 
 

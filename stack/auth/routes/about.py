@@ -19,8 +19,16 @@ JWKS_AGE = 600
 
 @get("/health")
 async def health() -> dict[str, Any]:
-    """That the server listens. Whether its database does, too, any other request shows: 503 until then."""
+    """That the server listens."""
     return {"name": "auth", "description": "The embedded stack's auth server"}
+
+
+@get("/ready")
+async def ready(auth: Auth) -> dict[str, str]:
+    """That the database answers too; 503 `database_unavailable` until then."""
+    async with auth.pool.connection() as connection:
+        await connection.execute("select 1")
+    return {"status": "ok"}
 
 
 @get("/settings")

@@ -258,6 +258,7 @@ def test_a_database_that_is_away(keys_file: Path, tmp_path: Path, alice: Person)
         answer = http.get("/bucket", headers=alice.headers, timeout=10)
         assert refusal(answer) == (503, "503", "DatabaseUnavailable")
         assert answer.headers["retry-after"] == "1"
+        assert [http.get(path, timeout=10).status_code for path in ("/health", "/ready")] == [200, 503]
         assert server.stop() == 0
 
 
@@ -267,6 +268,7 @@ def test_backends_that_are_terminated(http: httpx.Client, alice: Person, admin_u
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'storage'"
         )
     assert http.get("/bucket", headers=alice.headers).status_code == 200
+    assert http.get("/ready").status_code == 200
 
 
 def test_two_servers_do_not_share_a_folder(server: Server, storage_url: str, keys_file: Path) -> None:

@@ -9,8 +9,10 @@ import msgspec
 import psycopg
 from filelock import FileLock
 from psycopg import sql
+from pytest_postgresql.janitor import DatabaseJanitor
 
 from stack.database import bootstrap, migrate
+from stack.ports import LOOPBACK
 from stack.postgres import MAINTENANCE_DATABASE, SUPERUSER
 from stack.state import State
 
@@ -63,12 +65,18 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
     @contextmanager
     def _made(self, template: str) -> Iterator[str]:
         name = f"security_{uuid.uuid4().hex}"
-        with self._maintenance() as connection:
-            connection.execute(f"create database {name} template {template} owner postgres".encode())
-            try:
-                yield name
-            finally:
-                connection.execute(f"drop database {name} with (force)".encode())
+        with DatabaseJanitor(
+            user=SUPERUSER,
+            password=self.state.passwords[SUPERUSER],
+            host=LOOPBACK,
+            port=self.state.ports.database,
+            dbname=name,
+            template_dbname=template,
+            maintenance_dbname=MAINTENANCE_DATABASE,
+        ):
+            with self._maintenance() as connection:
+                connection.execute(f"alter database {name} owner to postgres".encode())
+            yield name
 
     def _exists(self, name: str) -> bool:
         with self._maintenance() as connection:

@@ -19,7 +19,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
     headers: dict[str, str]
     connections: int = 8
-    seconds: int = 5
+    seconds: int = 4
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from bench.load import Load, compare, median_per_second
 from bench.stack import BenchStack
 
 USERS = 100_000
-ROUNDS = 5
+ROUNDS = 9
 
 
 def fill(stack: BenchStack) -> list[str]:

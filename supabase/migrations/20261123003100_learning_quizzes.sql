@@ -93,8 +93,9 @@ create table public.quiz_attempts (
     is_passed boolean not null generated always as (points * 100 >= max_points * pass_percent) stored,
     submitted_at timestamptz not null default now(),
     constraint quiz_attempts_points_check check (points between 0 and max_points),
+    -- Attempts are students' records, and what limits them: a quiz that was tried stays.
     constraint quiz_attempts_quiz_id_fkey foreign key (quiz_id, course_id)
-    references public.quizzes (id, course_id) on delete cascade,
+    references public.quizzes (id, course_id) on delete restrict,
     constraint quiz_attempts_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
     references public.enrolments (id, course_id, student_id) on delete cascade,
     constraint quiz_attempts_enrolment_id_quiz_id_attempt_number_key unique (enrolment_id, quiz_id, attempt_number),

@@ -287,6 +287,13 @@ def test_a_quiz_that_is_not_there(academy: Academy, enrolled: Person, quiz_id: s
     refused(academy.rpc(enrolled, "submit_quiz", quiz_id=quiz_id, answers={}), 403, "not_enrolled")
 
 
+def test_a_quiz_that_was_tried_stays(academy: Academy, enrolled: Person, course: Course) -> None:
+    assert academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers={}).status_code == 200
+    answer = academy.call(course.teacher, "DELETE", f"/rest/v1/quizzes?id=eq.{course.quiz_id}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "23503"), answer.text
+    assert "quiz_attempts_quiz_id_fkey" in answer.json()["message"]
+
+
 def test_answers_that_are_too_long_are_refused(academy: Academy, enrolled: Person, course: Course) -> None:
     answers = {next(iter(course.right_answers)): "x" * 1_000_000}
     answer = academy.rpc(enrolled, "submit_quiz", quiz_id=course.quiz_id, answers=answers)

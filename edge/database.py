@@ -14,10 +14,10 @@ import structlog
 from postgrest import AsyncPostgrestClient
 from psycopg import sql
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
 
 from edge.auth import Caller
 from edge.errors import EdgeError, ErrorBody, database_unavailable, internal_error
+from edge.pool import Pool
 from edge.requests import current_request_id
 from edge.settings import Settings
 
@@ -67,16 +67,12 @@ class System:
     """The functions that the role `edge` may call. It can do nothing else: no tables, no RLS bypass."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pool = AsyncConnectionPool(
+        self._pool: Pool[psycopg.AsyncConnection] = Pool(
             settings.db_url,
+            timeout=POOL_WAIT,
             kwargs={"autocommit": True, "application_name": "edge", "connect_timeout": 5},
             min_size=1,
             max_size=POOL_SIZE,
-            timeout=POOL_WAIT,
-            # Short, so that the pool tries anew with each request rather than ever more rarely while Postgres is away.
-            reconnect_timeout=POOL_WAIT,
-            check=AsyncConnectionPool.check_connection,
-            open=False,
             name="edge",
         )
 

@@ -6,10 +6,10 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
+
+from edge.pool import Pool
 
 Connection = AsyncConnection[DictRow]
-Pool = AsyncConnectionPool[Connection]
 
 SESSION_OPTIONS = " ".join(
     f"-c {setting}"
@@ -22,10 +22,11 @@ SESSION_OPTIONS = " ".join(
 )
 
 
-def open_pool(url: str) -> Pool:
+def open_pool(url: str) -> Pool[Connection]:
     """A pool that is not yet connected, so that the server starts while Postgres is still coming up."""
-    return AsyncConnectionPool(
+    return Pool(
         url,
+        timeout=3,
         connection_class=AsyncConnection[DictRow],
         kwargs={
             "autocommit": True,
@@ -37,12 +38,6 @@ def open_pool(url: str) -> Pool:
         min_size=1,
         max_size=20,
         max_waiting=500,
-        timeout=3,
-        # Short, so that the pool tries anew with each request rather than ever more rarely while Postgres is away.
-        reconnect_timeout=3,
-        # A restarted Postgres leaves dead connections in the pool; they are found here instead of by a caller.
-        check=AsyncConnectionPool.check_connection,
-        open=False,
         name="auth",
     )
 

@@ -7,8 +7,8 @@ from typing import Any, LiteralString, TypeVar
 import msgspec
 import psycopg
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
 
+from edge.pool import Pool
 from stack.storage.tokens import Caller
 
 Row = TypeVar("Row")
@@ -17,8 +17,6 @@ Connection = psycopg.AsyncConnection[dict[str, Any]]
 POOL_SIZE = 10
 POOL_TIMEOUT_SECONDS = 2.0
 POOL_WAITING = 200
-RECONNECT_SECONDS = 2.0
-"""How long one attempt at a database that is away goes on; the next call begins another."""
 OPTIONS = (
     "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     "-c application_name=storage"
@@ -72,16 +70,14 @@ class Database:
     """The pool of connections as `supabase_storage_admin`. It opens by itself once the database is there."""
 
     def __init__(self, url: str) -> None:
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self._pool: Pool[Connection] = Pool(
             url,
+            timeout=POOL_TIMEOUT_SECONDS,
             min_size=1,
             max_size=POOL_SIZE,
-            timeout=POOL_TIMEOUT_SECONDS,
             max_waiting=POOL_WAITING,
             kwargs={"row_factory": dict_row, "options": OPTIONS, "connect_timeout": 5},
-            check=AsyncConnectionPool.check_connection,
-            reconnect_timeout=RECONNECT_SECONDS,
-            open=False,
+            name="storage",
         )
 
     async def open(self) -> None:

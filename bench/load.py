@@ -26,8 +26,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a load."""
 
     per_second: float
-    p50_ms: float
-    p99_ms: float
     failed: int
 
 

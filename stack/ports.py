@@ -11,7 +11,6 @@ import msgspec
 
 from stack.errors import StackError
 
-DEFAULT_BASE = 54321
 BLOCK = 10
 STEP = 100
 HIGHEST = 65_535

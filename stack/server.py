@@ -1,13 +1,15 @@
-"""Running an ASGI application as one part of the stack: on loopback, JSON logs, a graceful end at SIGTERM or Ctrl-C."""
+"""Running one part of the stack: settings from the environment, JSON logs, a graceful end at SIGTERM or Ctrl-C."""
 
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 import uvicorn
+import uvloop
 
 from stack.errors import StackError
 from stack.logs import configure_logs
@@ -25,10 +27,11 @@ class _Settings(Protocol):
 
 
 S = TypeVar("S", bound=_Settings)
+T = TypeVar("T")
 
 
-def serve(name: str, read: Callable[[Mapping[str, str]], S], create_app: Callable[[S], Callable[..., Any]]) -> None:
-    """Serve until told to stop.
+def serve_app(name: str, read: Callable[[Mapping[str, str]], S], create_app: Callable[[S], Callable[..., Any]]) -> None:
+    """Serve an ASGI application on loopback until told to stop.
 
     Args:
         name: of the part, for the line that says why it cannot start.
@@ -56,6 +59,37 @@ def serve(name: str, read: Callable[[Mapping[str, str]], S], create_app: Callabl
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+def serve_until_stopped(
+    name: str,
+    read: Callable[[Mapping[str, str]], T],
+    work: Callable[[T, asyncio.Event], Coroutine[Any, Any, None]],
+    *,
+    silent: tuple[str, ...],
+) -> None:
+    """Run a coroutine that serves by itself; the event that it is given is set when it is told to stop.
+
+    Args:
+        name: of the part, for the line that says why it cannot start.
+        read: makes its settings of the environment; raises StackError.
+        work: serves until the event is set.
+        silent: loggers of libraries that would quote what must not be logged.
+    """
+    configure_logs(silent)
+
+    async def until_stopped(settings: T) -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await work(settings, stop)
+
+    try:
+        uvloop.run(until_stopped(read(os.environ)))
+    except StackError as error:
+        sys.exit(f"{name}: {error}")
+    except OSError as error:
+        sys.exit(f"{name}: {error.strerror or error}")
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

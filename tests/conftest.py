@@ -20,7 +20,7 @@ from stack.ports import free_block
 from stack.project import ROOT
 from stack.state import Folder
 from tests.databases import Databases
-from tests.people import Academy
+from tests.people import Academy, Person
 
 RUN_FOLDER = "GUILDHALL_TEST_RUN"
 
@@ -119,6 +119,18 @@ def academy(stack: Stack, stack_data: Path, admin_db_url: str) -> Iterator[Acade
     """Makes people and courses of the test's own, and calls the API as them."""
     with httpx.Client(base_url=stack.api_url, timeout=20) as http:
         yield Academy(Keys.load(stack_data / "keys.json"), admin_db_url, http)
+
+
+@pytest.fixture(scope="module")
+def teacher(academy: Academy) -> Person:
+    """Somebody who teaches."""
+    return academy.member("teacher", name="Ines")
+
+
+@pytest.fixture(scope="module")
+def stranger(academy: Academy) -> Person:
+    """Another teacher, to whom none of the courses belongs."""
+    return academy.member("teacher")
 
 
 def wait_for_mail(stack: Stack, address: str, subject: str = "", *, seconds: int = 10) -> dict[str, object]:

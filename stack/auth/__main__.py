@@ -2,7 +2,7 @@
 
 from stack.auth.app import create_app
 from stack.auth.settings import Settings
-from stack.server import serve
+from stack.server import serve_app
 
 if __name__ == "__main__":
-    serve("auth", Settings.from_mapping, create_app)
+    serve_app("auth", Settings.from_mapping, create_app)

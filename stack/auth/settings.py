@@ -1,15 +1,11 @@
 """What the auth server is told when it starts."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from stack.errors import StackError
-
-FUNCTION_NAME = re.compile(r"(?P<schema>[A-Za-z_][\w$]*)\.(?P<name>[A-Za-z_][\w$]*)")
-BOOLEANS = {"true": True, "false": False}
+from stack.given import Given
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +44,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             StackError: a value is missing or cannot be read; the message names it.
         """
-        given = _Given(values)
+        given = Given(values)
         return cls(
             port=given.integer("AUTH_PORT"),
             db_url=given.text("AUTH_DB_URL"),
-            keys_file=Path(given.text("AUTH_KEYS_FILE")),
-            external_url=given.text("AUTH_EXTERNAL_URL").rstrip("/"),
+            keys_file=given.path("AUTH_KEYS_FILE"),
+            external_url=given.address("AUTH_EXTERNAL_URL"),
             site_url=given.text("AUTH_SITE_URL"),
             redirect_urls=tuple(
                 glob.strip() for glob in given.text("AUTH_REDIRECT_URLS", "").split(",") if glob.strip()
@@ -72,43 +68,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             max_frequency=given.seconds("AUTH_MAX_FREQUENCY", 60),
             bcrypt_cost=given.integer("AUTH_BCRYPT_COST", 10, low=4, high=15),
         )
-
-
-class _Given:
-    """Named strings, read with their types."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self._values.get(name, default)
-        if value is None:
-            raise StackError(f"{name} is not set")
-        return value
-
-    def integer(self, name: str, default: int | None = None, *, low: int = 1, high: int = 2**31 - 1) -> int:
-        text = self.text(name, None if default is None else str(default))
-        if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
-            raise StackError(f"{name} must be a whole number from {low} to {high}, not {text!r}")
-        return int(text)
-
-    def seconds(self, name: str, default: float) -> float:
-        text = self.text(name, str(default))
-        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text):
-            raise StackError(f"{name} must be a number of seconds, not {text!r}")
-        return float(text)
-
-    def boolean(self, name: str, *, default: bool) -> bool:
-        text = self.text(name, str(default).lower())
-        if text not in BOOLEANS:
-            raise StackError(f"{name} must be true or false, not {text!r}")
-        return BOOLEANS[text]
-
-    def function(self, name: str) -> tuple[str, str] | None:
-        text = self.text(name, "")
-        if not text:
-            return None
-        named = FUNCTION_NAME.fullmatch(text)
-        if named is None:
-            raise StackError(f"{name} must be schema.function, not {text!r}")
-        return named["schema"], named["name"]

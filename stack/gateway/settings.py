@@ -6,7 +6,7 @@ from typing import Self
 
 import msgspec
 
-from stack.errors import StackError
+from stack.given import Given
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,16 +22,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_mapping(cls, environment: Mapping[str, str]) -> Self:
         """The settings that GATEWAY_* variables hold. Raises StackError naming the one that is missing or wrong."""
-        try:
-            return cls(
-                port=int(environment["GATEWAY_PORT"]),
-                keys_file=Path(environment["GATEWAY_KEYS_FILE"]),
-                rest_url=environment["GATEWAY_REST_URL"].rstrip("/"),
-                auth_url=environment["GATEWAY_AUTH_URL"].rstrip("/"),
-                storage_url=environment["GATEWAY_STORAGE_URL"].rstrip("/"),
-                edge_url=environment["GATEWAY_EDGE_URL"].rstrip("/"),
-            )
-        except KeyError as missing:
-            raise StackError(f"{missing.args[0]} is not set") from missing
-        except ValueError as wrong:
-            raise StackError("GATEWAY_PORT is not a number") from wrong
+        given = Given(environment)
+        return cls(
+            port=given.integer("GATEWAY_PORT"),
+            keys_file=given.path("GATEWAY_KEYS_FILE"),
+            rest_url=given.address("GATEWAY_REST_URL"),
+            auth_url=given.address("GATEWAY_AUTH_URL"),
+            storage_url=given.address("GATEWAY_STORAGE_URL"),
+            edge_url=given.address("GATEWAY_EDGE_URL"),
+        )

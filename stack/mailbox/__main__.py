@@ -1,30 +1,22 @@
 """`python -m stack.mailbox`: settings from MAILBOX_*, until SIGTERM."""
 
 import asyncio
-import os
-import signal
-import sys
 
 import structlog
-import uvloop
 from aiohttp import web
 
-from stack.errors import StackError
-from stack.logs import configure_logs
 from stack.mailbox.app import create_app
 from stack.mailbox.settings import Settings
 from stack.mailbox.smtp import listen
 from stack.mailbox.store import Store
 from stack.ports import LOOPBACK
+from stack.server import serve_until_stopped
 
 SHUTDOWN_SECONDS = 2.0
 
 
-async def serve(settings: Settings) -> None:
-    """Take mail and show it until SIGTERM or Ctrl-C."""
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Take mail and show it until told to stop."""
     store = Store(settings.folder)
     runner = web.AppRunner(create_app(store), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
@@ -39,17 +31,6 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
 
 
-def main() -> None:
-    """Run the mailbox."""
-    # aiosmtpd logs every command with its addresses.
-    configure_logs(silent=("mail.log",))
-    try:
-        uvloop.run(serve(Settings.from_mapping(os.environ)))
-    except StackError as error:
-        sys.exit(f"mailbox: {error}")
-    except OSError as error:
-        sys.exit(f"mailbox: {error.strerror or error}")
-
-
 if __name__ == "__main__":
-    main()
+    # aiosmtpd logs every command with its addresses.
+    serve_until_stopped("mailbox", Settings.from_mapping, serve, silent=("mail.log",))

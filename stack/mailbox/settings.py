@@ -6,7 +6,7 @@ from typing import Self
 
 import msgspec
 
-from stack.errors import StackError
+from stack.given import Given
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,13 +19,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_mapping(cls, environment: Mapping[str, str]) -> Self:
         """The settings that MAILBOX_* variables hold. Raises StackError naming the one that is missing or wrong."""
-        try:
-            return cls(
-                web_port=int(environment["MAILBOX_WEB_PORT"]),
-                smtp_port=int(environment["MAILBOX_SMTP_PORT"]),
-                folder=Path(environment["MAILBOX_FOLDER"]),
-            )
-        except KeyError as missing:
-            raise StackError(f"{missing.args[0]} is not set") from missing
-        except ValueError as wrong:
-            raise StackError("MAILBOX_WEB_PORT and MAILBOX_SMTP_PORT must be numbers") from wrong
+        given = Given(environment)
+        return cls(
+            web_port=given.integer("MAILBOX_WEB_PORT"),
+            smtp_port=given.integer("MAILBOX_SMTP_PORT"),
+            folder=given.path("MAILBOX_FOLDER"),
+        )

@@ -6,7 +6,7 @@ from typing import Self
 
 import msgspec
 
-from stack.errors import StackError
+from stack.given import Given
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,15 +24,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_mapping(cls, environment: Mapping[str, str]) -> Self:
         """The settings that STORAGE_* variables hold. Raises StackError naming the one that is missing or wrong."""
-        try:
-            return cls(
-                port=int(environment["STORAGE_PORT"]),
-                database_url=environment["STORAGE_DB_URL"],
-                keys_file=Path(environment["STORAGE_KEYS_FILE"]),
-                files=Path(environment["STORAGE_FILES"]),
-                file_size_limit=int(environment["STORAGE_FILE_SIZE_LIMIT"]),
-            )
-        except KeyError as missing:
-            raise StackError(f"{missing.args[0]} is not set") from missing
-        except ValueError as wrong:
-            raise StackError("STORAGE_PORT and STORAGE_FILE_SIZE_LIMIT must be numbers") from wrong
+        given = Given(environment)
+        return cls(
+            port=given.integer("STORAGE_PORT"),
+            database_url=given.text("STORAGE_DB_URL"),
+            keys_file=given.path("STORAGE_KEYS_FILE"),
+            files=given.path("STORAGE_FILES"),
+            file_size_limit=given.integer("STORAGE_FILE_SIZE_LIMIT", high=2**63 - 1),
+        )

@@ -6,18 +6,6 @@ from tests.people import Academy, Course, Person
 
 
 @pytest.fixture(scope="module")
-def teacher(academy: Academy) -> Person:
-    """Somebody who teaches."""
-    return academy.member("teacher", name="Ines")
-
-
-@pytest.fixture(scope="module")
-def stranger(academy: Academy) -> Person:
-    """Another teacher, to whom none of the courses belongs."""
-    return academy.member("teacher")
-
-
-@pytest.fixture(scope="module")
 def student(academy: Academy) -> Person:
     """Somebody without any role."""
     return academy.member()

@@ -6,18 +6,6 @@ from tests.people import Academy, Course, Person
 
 
 @pytest.fixture(scope="module")
-def teacher(academy: Academy) -> Person:
-    """Somebody who teaches."""
-    return academy.member("teacher", name="Ines")
-
-
-@pytest.fixture(scope="module")
-def stranger(academy: Academy) -> Person:
-    """Another teacher, who neither takes nor gives the course."""
-    return academy.member("teacher")
-
-
-@pytest.fixture(scope="module")
 def course(academy: Academy, teacher: Person) -> Course:
     """A published free course; not to be changed."""
     return academy.course(teacher)

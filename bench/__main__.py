@@ -1,6 +1,6 @@
 """`./guildhall bench`: everything that is measured, in one run."""
 
-from bench import gateway, profile_read
+from bench import admin_users, edge_routes, gateway, limits, mail, profile_read, user_search
 from bench.stack import running
 
 
@@ -8,6 +8,11 @@ def main() -> None:
     """Start a stack, measure, print."""
     with running() as stack:
         profile_read.measure(stack)
+        mail.measure(stack)
+        user_search.measure(stack)
+        admin_users.measure(stack)
+        limits.measure(stack)
+        edge_routes.measure(stack)
     gateway.main()
 
 

@@ -13,11 +13,16 @@ from stack.project import ROOT
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send: GET requests for these paths, in rotation."""
+    """What to send: requests for these paths, in rotation."""
 
     url: str
     paths: tuple[str, ...]
     headers: dict[str, str]
+    method: str = "GET"
+    bodies: tuple[str, ...] = ()
+    """One for each path, or none."""
+    tokens: tuple[str, ...] = ()
+    """Whose each request is: one for each path, or none."""
     connections: int = 8
     seconds: int = 4
 

@@ -2,96 +2,107 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import httpx
-from litestar import Litestar, Request, Response, Router
-from litestar.config.cors import CORSConfig
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.exceptions import NotFoundException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme, Server
+from litestar.types import ControllerRouterHandler
 from postgrest import AsyncPostgrestClient
 
-from edge import documents
+from edge import accounts, documents, identities, openapi
 from edge.auth import Caller, Keyring, Verifier, provide_caller, require_caller
+from edge.cors import Cors
 from edge.database import Rest, System
 from edge.errors import answer
-from edge.health import health, ready
-from edge.requests import HEADER, EdgeRequest, RequestLog
+from edge.fetch import Fetcher
+from edge.health import Needs, health, ready
+from edge.limits import Limits, limit
+from edge.metrics import Metrics, show_metrics
+from edge.openapi import USERS_SECURITY
+from edge.requests import EdgeRequest, Envelope
 from edge.settings import Settings
+from edge.upstream import public_authorities
 
 MAX_BODY = 1 << 20
 """Bytes of a request's body; a route that takes more says so itself."""
 KEYS_TIMEOUT = httpx.Timeout(2.0)
 """Seconds for a fetch of Auth's keys."""
-BEARER = "bearer"
 
 
 def create_app(settings: Settings) -> Litestar:
     """Build the edge. Nothing is opened before the application starts."""
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            http = await stack.enter_async_context(httpx.AsyncClient(timeout=KEYS_TIMEOUT, trust_env=False))
-            app.state.keyring = Keyring(http, settings.jwks_url)
-            stack.push_async_callback(app.state.keyring.aclose)
-            app.state.verifier = Verifier(app.state.keyring, settings.jwt_issuer)
-            app.state.rest = Rest(settings)
-            stack.push_async_callback(app.state.rest.aclose)
-            app.state.system = System(settings)
-            await app.state.system.open()
-            stack.push_async_callback(app.state.system.aclose)
+            http = await stack.enter_async_context(
+                httpx.AsyncClient(timeout=KEYS_TIMEOUT, trust_env=False, verify=public_authorities())
+            )
+            keyring = Keyring(http, settings.jwks_url)
+            stack.push_async_callback(keyring.aclose)
+            rest = Rest(settings)
+            stack.push_async_callback(rest.aclose)
+            system = System(settings)
+            await system.open()
+            stack.push_async_callback(system.aclose)
+            fetcher = Fetcher(ports=settings.fetch_ports)
+            stack.push_async_callback(fetcher.aclose)
+            needs = Needs({"database": system.is_reachable, "rest": rest.is_reachable, "auth": keyring.is_loaded})
+            stack.push_async_callback(needs.aclose)
+            metrics.pool = system.figures
+            app.state.update(
+                verifier=Verifier(keyring, settings.jwt_issuer),
+                rest=rest,
+                system=system,
+                limits=Limits(system),
+                needs=needs,
+                fetcher=fetcher,
+            )
             yield
 
     app = Litestar(
-        # A route stands in one of two places: here whoever calls is served, and in `for_users` only who signed in.
-        route_handlers=[health, ready, for_users()],
-        lifespan=[lifespan, documents.lifespan(settings)],
+        # A route stands in one of two places: here whoever calls is served, and in `for_users` only who signed in. Both
+        # may ask for `fetcher`, for addresses that users give.
+        route_handlers=[
+            health,
+            ready,
+            show_metrics,
+            identities.router(settings),
+            for_users(accounts.router, documents.router),
+        ],
+        guards=[limit],
+        lifespan=[lifespan, accounts.lifespan(settings), documents.lifespan(settings)],
         exception_handlers={Exception: answer},
-        cors_config=CORSConfig(
-            allow_origins=list(settings.cors_origins),
-            expose_headers=["content-disposition", "etag", "retry-after", HEADER],
-        ),
-        openapi_config=OpenAPIConfig(
-            title="Guildhall edge",
-            version="1",
-            description="What SQL cannot do. Everything else is PostgREST's, at /rest/v1.",
-            servers=[Server(url=f"{settings.api_url}/functions/v1")],
-            components=Components(
-                security_schemes={BEARER: SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-            ),
-            openapi_router=Router(path="/schema", route_handlers=[], after_request=_no_page, include_in_schema=False),
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
-        ),
+        dependencies={"fetcher": Provide(_provide_fetcher)},
+        openapi_config=openapi.config(settings),
+        state=State({"settings": settings, "metrics": metrics, "draining": False}),
         request_class=EdgeRequest,
         request_max_body_size=MAX_BODY,
         logging_config=None,
         debug=False,
     )
-    app.asgi_handler = RequestLog(app.asgi_handler)
+    app.asgi_handler = Envelope(
+        app.asgi_handler, cors=Cors(settings.cors_origins), metrics=metrics, max_requests=settings.max_requests
+    )
     return app
 
 
-def for_users() -> Router:
-    """Every route that needs a signed-in user. Its handlers may ask for `caller` and for `rest`, the caller's own."""
+def for_users(*routes: ControllerRouterHandler) -> Router:
+    """Routes that need a signed-in user. Their handlers may ask for `caller` and for `rest`, the caller's own."""
     return Router(
         path="/",
-        route_handlers=[documents.router],
+        route_handlers=routes,
         guards=[require_caller],
         dependencies={"caller": Provide(provide_caller), "rest": Provide(_provide_rest)},
-        security=[{BEARER: []}],
+        security=USERS_SECURITY,
     )
 
 
-async def _no_page(response: Response[Any]) -> Response[Any]:
-    """Answer an unknown address below /schema as every other one: the framework has an HTML page there."""
-    if response.status_code == 404:
-        raise NotFoundException
-    return response
+async def _provide_fetcher(state: State) -> Fetcher:
+    fetcher: Fetcher = state.fetcher
+    return fetcher
 
 
 async def _provide_rest(request: Request[Caller, object, State]) -> AsyncPostgrestClient:

@@ -187,11 +187,13 @@ class Verifier:
 
 
 async def require_caller(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """Guard of routes for signed-in users: sets `request.user`.
+    """Guard of routes for signed-in users: sets `request.user`, once.
 
     Raises:
         EdgeError: 401 `unauthorized`, or 503 `auth_unavailable`.
     """
+    if connection.scope.get("user") is not None:
+        return
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise unauthorized("This needs a signed-in user.")

@@ -11,6 +11,8 @@ from litestar.exceptions import HTTPException
 
 log = structlog.get_logger()
 
+JSON = "application/json"
+
 TOKENS = {
     400: "invalid_request",
     401: "unauthorized",
@@ -20,7 +22,7 @@ TOKENS = {
     413: "payload_too_large",
     415: "unsupported_media_type",
     422: "invalid_request",
-    429: "too_many_requests",
+    429: "rate_limited",
 }
 """The token of an error that the framework raises by itself."""
 
@@ -61,6 +63,12 @@ class EdgeError(Exception):
         # The same code that `raise sqlstate 'PTnnn'` gives, so that clients need one way to read errors.
         self.body = ErrorBody(code=code or f"PT{status}", message=token, details=detail, hint=hint)
 
+    def encoded(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Headers and body, for an answer that no framework writes."""
+        body = msgspec.json.encode(self.body)
+        headers = {"content-type": JSON, "content-length": str(len(body)), **self.headers}
+        return [(name.encode(), value.encode()) for name, value in headers.items()], body
+
 
 def unauthorized(sentence: str) -> EdgeError:
     """The refusal of a request that comes from no user."""
@@ -90,7 +98,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorB
     headers = dict(known.headers)
     if known.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return Response(known.body, status_code=known.status, headers=headers, media_type="application/json")
+    return Response(known.body, status_code=known.status, headers=headers, media_type=JSON)
 
 
 def _of_framework(error: HTTPException) -> EdgeError:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
@@ -21,11 +22,11 @@ def configure_logs() -> None:
     render: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
-        structlog.processors.JSONRenderer(serializer=_to_json),
     ]
+    # Ours go straight out: a detour by the standard library costs a third of an empty request.
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *render, _encoded],
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
@@ -33,7 +34,7 @@ def configure_logs() -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render, _decoded],
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -41,5 +42,9 @@ def configure_logs() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _to_json(event: Any, **_options: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+def _encoded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    return msgspec.json.encode(event, enc_hook=str)
+
+
+def _decoded(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+    return _encoded(logger, method, event).decode()

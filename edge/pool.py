@@ -1,5 +1,6 @@
 """The connection pool of every process of ours: it serves the first caller after Postgres was restarted."""
 
+import select
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -42,6 +43,8 @@ class Pool(AsyncConnectionPool[ConnectionType]):
         self._born[connection] = self._generation
 
     async def _try(self, connection: ConnectionType) -> None:
+        if not _has_something_to_say(connection):
+            return
         try:
             await self.check_connection(connection)
         except psycopg.Error:
@@ -49,3 +52,13 @@ class Pool(AsyncConnectionPool[ConnectionType]):
                 self._generation += 1
                 await self.drain()
             raise
+
+
+def _has_something_to_say(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server sent anything over an idle connection: its end, most likely, which a dying one always sends.
+
+    It saves asking the server before each call.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,5 +1,6 @@
-"""What every request gets, whether or not a route takes it: an id, a line in the log, and a safe content type."""
+"""What every request gets, whether or not a route takes it: an id, a line in the log, a figure, and its bounds."""
 
+import asyncio
 import re
 import time
 from typing import Any
@@ -7,16 +8,25 @@ from uuid import uuid4
 
 import structlog
 from litestar import Request
-from litestar.datastructures import Headers, MutableScopeHeaders, State
+from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.exceptions import ClientException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from edge.cors import Cors
+from edge.errors import EdgeError
+from edge.metrics import Metrics
 
 log = structlog.get_logger()
 
 HEADER = "x-request-id"
 SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """Ids that may go into logs and headers as they came."""
+BODY_SECONDS = 30.0
+"""What a client gets to send a body: whoever sends it drop by drop would else hold a place for ever."""
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+OPERATIONS = frozenset({"/health", "/ready", "/metrics"})
+"""Paths that are served however busy the edge is."""
 
 
 def current_request_id() -> str:
@@ -40,45 +50,151 @@ class EdgeRequest(Request[Any, Any, State]):
             raise ClientException("The body is not JSON.") from None
 
 
-class RequestLog:
-    """Wraps the whole application: names each request, answers the name, and logs one line when it is done.
+class Envelope:
+    """Wraps the whole application: an id for each request, answers to browsers, bounds, a figure and a line at the end.
 
     Litestar's own middleware runs only after a route is found, and would miss every 404 and 405.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, cors: Cors, metrics: Metrics, max_requests: int) -> None:
+        """Put it around an application.
+
+        Args:
+            app: the application.
+            cors: whose pages may call.
+            metrics: where requests are counted.
+            max_requests: how many are served at once.
+        """
         self._app = app
+        self._cors = cors
+        self._metrics = metrics
+        self._max_requests = max_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        offered = Headers.from_scope(scope).get(HEADER, "")
-        request_id = offered if SANE.fullmatch(offered) else str(uuid4())
-        status = 500
         began = time.perf_counter()
+        asked = _Asked(scope)
+        headers = [(HEADER.encode(), asked.request_id.encode()), NO_SNIFFING, *self._cors.headers(asked.origin)]
+        method = scope["method"]
+        status = 500
+        is_begun = False
 
-        async def send_named(message: Message) -> None:
-            nonlocal status
+        async def answer(message: Message) -> None:
+            nonlocal status, is_begun
             if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableScopeHeaders.from_message(message)
-                headers[HEADER] = request_id
-                headers["x-content-type-options"] = "nosniff"
+                status, is_begun = message["status"], True
+                message["headers"] = [*message["headers"], *headers]
+                if status == 405 or method == "OPTIONS":
+                    message["headers"] = [_with_head(name, value) for name, value in message["headers"]]
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message["body"] = b""
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        if method == "HEAD":
+            # Routes know GET alone. A copy, for the server must remember that the client wants no body.
+            scope = {**scope, "method": "GET"}
+        self._metrics.in_flight += 1
+        with structlog.contextvars.bound_contextvars(request_id=asked.request_id):
             try:
-                await self._app(scope, receive, send_named)
+                await self._serve(asked, scope, receive, answer)
+            except asyncio.CancelledError:
+                if not is_begun:
+                    await _refuse(EdgeError(503, "stopping", "The edge is being stopped.", "Try again."), answer)
+                raise
             finally:
+                self._metrics.in_flight -= 1
+                seconds = time.perf_counter() - began
+                # The template, never the path or query: those may hold what must not be logged.
+                route = scope.get("path_template")
                 caller = scope.get("user")
+                self._metrics.answered(method, route, status, seconds)
                 log.info(
                     "request",
-                    method=scope["method"],
-                    # The template, never the path or query: those may hold what must not be logged.
-                    path=scope.get("path_template"),
+                    method=method,
+                    path=route,
                     status=status,
-                    ms=round((time.perf_counter() - began) * 1000, 2),
+                    ms=round(seconds * 1000, 2),
                     user_id=str(caller.user_id) if caller is not None else None,
                 )
+
+    async def _serve(self, asked: "_Asked", scope: HTTPScope, receive: Receive, answer: Send) -> None:
+        if asked.is_preflight(scope["method"]):
+            if not self._cors.allows(asked.origin):
+                refusal = EdgeError(403, "origin_not_allowed", "Pages of this origin may not call the edge.")
+                await _refuse(refusal, answer)
+                return
+            await answer(
+                {"type": "http.response.start", "status": 204, "headers": self._cors.preflight(asked.wanted_headers)}
+            )
+            await answer({"type": "http.response.body", "body": b"", "more_body": False})
+        elif self._metrics.in_flight > self._max_requests and scope["path"] not in OPERATIONS:
+            refusal = EdgeError(503, "overloaded", "Too many requests at once.", "Try again in a moment.")
+            refusal.headers["retry-after"] = "1"
+            await _refuse(refusal, answer)
+        else:
+            await self._app(scope, _within(BODY_SECONDS, receive) if asked.has_body else receive, answer)
+
+
+class _Asked:
+    """What the headers of a request say to us, found in one pass."""
+
+    __slots__ = ("has_body", "origin", "request_id", "wanted_headers", "wanted_method")
+
+    def __init__(self, scope: HTTPScope) -> None:
+        self.origin: bytes | None = None
+        self.has_body = False
+        self.wanted_method = b""
+        self.wanted_headers = b""
+        offered = ""
+        for name, value in scope["headers"]:
+            match name:
+                case b"x-request-id":
+                    offered = value.decode("latin-1")
+                case b"origin":
+                    self.origin = value
+                case b"content-length" | b"transfer-encoding":
+                    self.has_body = True
+                case b"access-control-request-method":
+                    self.wanted_method = value
+                case b"access-control-request-headers":
+                    self.wanted_headers = value
+        self.request_id = offered if SANE.fullmatch(offered) else str(uuid4())
+
+    def is_preflight(self, method: str) -> bool:
+        """Whether a browser asks if a page may send a request; any other OPTIONS is the route's."""
+        return method == "OPTIONS" and self.origin is not None and self.wanted_method != b""
+
+
+def _with_head(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """A header; where it says what a route takes, which knows GET alone, with HEAD beside it."""
+    return (name, value.replace(b"GET", b"GET, HEAD", 1)) if name.lower() == b"allow" else (name, value)
+
+
+def _within(seconds: float, receive: Receive) -> Receive:
+    """Let the body arrive, but not for ever."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    has_arrived = False
+
+    async def receive_in_time() -> Any:
+        nonlocal has_arrived
+        if has_arrived:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            headers = {"connection": "close"}
+            raise EdgeError(408, "request_timeout", "The request took too long to arrive.", headers=headers) from None
+        has_arrived = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
+
+
+async def _refuse(error: EdgeError, send: Send) -> None:
+    headers, body = error.encoded()
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,9 +1,14 @@
-"""The edge's settings: one frozen Struct, built from a mapping such as `os.environ`."""
+"""The edge's settings: one frozen Struct, built from a mapping such as `os.environ`. docs/deploy.md explains each."""
 
-from collections.abc import Mapping
+import ipaddress
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+
+from edge.errors import EdgeError
 
 
 class SettingsError(ValueError):
@@ -11,10 +16,13 @@ class SettingsError(ValueError):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the edge is told from outside. Addresses have no slash at their end."""
+    """Everything that the edge is told from outside. What has a default may be left out.
+
+    Addresses have no slash at their end.
+    """
 
     port: int
-    """Where to listen, on loopback."""
+    """Where to listen."""
     db_url: str
     """The database, as the role `edge`."""
     api_url: str
@@ -31,40 +39,87 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Origins whose pages may call the edge, or only `*`."""
     public_url: str
     """The site that people see: certificates point to its /verify/<code>."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
+    """Addresses and networks whose X-Forwarded-For is believed."""
+    drain_seconds: float = 5.0
+    """How long, after SIGTERM, `/ready` says no while everything is still served."""
+    grace_seconds: int = 10
+    """How long, after that, requests under way may take to end."""
+    max_requests: int = 512
+    """Requests served at once; further ones are refused until one has ended."""
+    fetch_ports: tuple[int, ...] = (80, 443)
+    """Ports from which addresses that users give may be fetched."""
+    metrics_token: str | None = None
+    """The bearer token that `/metrics` asks for. Without one, only a direct caller from this machine is answered."""
+    clerk_webhook_secret: str | None = None
+    """What Clerk's webhooks are signed with."""
 
     @classmethod
     def from_mapping(cls, environment: Mapping[str, str]) -> "Settings":
-        """Read the EDGE_* entries.
+        """Read the EDGE_* entries; an empty one is as good as none.
 
         Raises:
             SettingsError: entries are missing or malformed.
         """
-        names = {field: f"EDGE_{field.upper()}" for field in cls.__struct_fields__}
-        missing = [name for name in names.values() if not environment.get(name, "").strip()]
+        given = {field: environment.get(variable(field), "").strip() for field in cls.__struct_fields__}
+        missing = [variable(field.name) for field in msgspec.structs.fields(cls) if field.required]
+        missing = [name for name in missing if not environment.get(name, "").strip()]
         if missing:
             raise SettingsError(f"missing settings: {', '.join(missing)}")
-        values = {field: environment[name].strip() for field, name in names.items()}
-        return cls(
-            port=_port(values["port"]),
-            db_url=values["db_url"],
-            api_url=_address(names["api_url"], values["api_url"]),
-            rest_url=_address(names["rest_url"], values["rest_url"]),
-            jwks_url=_address(names["jwks_url"], values["jwks_url"]),
-            jwt_issuer=values["jwt_issuer"],
-            publishable_key=values["publishable_key"],
-            cors_origins=_origins(values["cors_origins"]),
-            public_url=_address(names["public_url"], values["public_url"]),
-        )
+        values: dict[str, Any] = {
+            field: READERS[field](variable(field), text) if field in READERS else text
+            for field, text in given.items()
+            if text
+        }
+        return cls(**values)
+
+    def provider(self, field: str) -> str:
+        """The value of an optional setting without which a provider cannot be used.
+
+        Raises:
+            EdgeError: 503 `provider_not_configured`, it is not set; the details name it.
+        """
+        value: str | None = getattr(self, field)
+        if value is None:
+            raise EdgeError(503, "provider_not_configured", f"{variable(field)} is not set.", "Ask the operator.")
+        return value
 
     def __repr__(self) -> str:
         # The database URL holds a password: a settings object must be safe to log.
         return f"Settings(port={self.port}, api_url={self.api_url!r}, ...)"
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65_536:
-        raise SettingsError("EDGE_PORT is not a port number")
+def variable(field: str) -> str:
+    """The environment's name for a setting."""
+    return f"EDGE_{field.upper()}"
+
+
+def _port(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise SettingsError(f"{name} is not a port number")
     return int(text)
+
+
+def _ports(name: str, text: str) -> tuple[int, ...]:
+    return tuple(_port(name, port) for port in _list(text))
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) == 0:
+        raise SettingsError(f"{name} is not a whole number above 0")
+    return int(text)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise SettingsError(f"{name} is not a number of seconds")
+    return seconds
 
 
 def _address(name: str, text: str) -> str:
@@ -74,13 +129,56 @@ def _address(name: str, text: str) -> str:
     return text.rstrip("/")
 
 
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
+def _networks(name: str, text: str) -> tuple[str, ...]:
+    networks = _list(text)
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise SettingsError(f"{name} is not a list of addresses and networks, comma separated") from None
+    return networks
+
+
+def _origins(name: str, text: str) -> tuple[str, ...]:
+    origins = _list(text)
     if origins == ("*",):
         return origins
     for origin in origins:
-        parts = urlsplit(origin)
-        # Exact origins only: a pattern is how lookalike sites get in.
-        if "*" in origin or not parts.scheme or not parts.netloc or parts.path or parts.query or parts.fragment:
-            raise SettingsError("EDGE_CORS_ORIGINS is neither * nor a list of scheme://host[:port], comma separated")
+        # Exact origins only, written as browsers write them: a pattern is how lookalike sites get in, and an origin
+        # written otherwise would never match.
+        if origin != _canonical_origin(origin):
+            raise SettingsError(f"{name} is neither * nor a list of scheme://host[:port], comma separated")
     return origins
+
+
+def _canonical_origin(origin: str) -> str | None:
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "*" in origin or not origin.isascii():
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    is_default = port is None or port == {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" if is_default else f"{parts.scheme}://{host}:{port}"
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+READERS: dict[str, Callable[[str, str], object]] = {
+    "port": _port,
+    "api_url": _address,
+    "rest_url": _address,
+    "jwks_url": _address,
+    "cors_origins": _origins,
+    "public_url": _address,
+    "trusted_proxies": _networks,
+    "drain_seconds": _seconds,
+    "grace_seconds": _number,
+    "max_requests": _number,
+    "fetch_ports": _ports,
+}
+"""How the text of a setting is read, where it is not taken as it is."""

@@ -86,6 +86,19 @@ def _parser() -> argparse.ArgumentParser:
         'For trying the API as somebody: curl -H "Authorization: Bearer $(./guildhall token student@example.com)" ...',
     )
     token.add_argument("email", metavar="EMAIL", help="whose, such as student@example.com")
+    explained = word(
+        "explain",
+        "say which privilege and which policy lets somebody's request through, and which rows it hides",
+        "./guildhall explain --as student@example.com GET '/rest/v1/courses?status=eq.draft'\n"
+        "The request is made and rolled back: nothing changes.",
+    )
+    explained.add_argument(
+        "--as", dest="who", required=True, metavar="WHO", help="a user's address or id, `anon` or `service_role`"
+    )
+    explained.add_argument("--body", metavar="JSON", help="what a POST or PATCH sends")
+    explained.add_argument("--json", action="store_true", help="for programs")
+    explained.add_argument("method", type=str.upper, choices=("GET", "POST", "PATCH", "DELETE"), metavar="METHOD")
+    explained.add_argument("path", metavar="PATH", help="from /rest/v1, with its query, in quotes")
     word(
         "reset",
         "make the database anew from the migrations and the seed",

@@ -17,7 +17,7 @@ import msgspec
 import psycopg
 
 import stack.routes
-from stack import database, doctor, policies, processes
+from stack import database, doctor, explain, policies, processes
 from stack.errors import StackError
 from stack.keys import Keys
 from stack.parts import base_url, jwks_url
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         "status": status,
         "down": down,
         "token": token,
+        "explain": explain_request,
         "reset": reset,
         "doctor": examine,
         "rotate-keys": rotate_keys,
@@ -289,6 +290,13 @@ def token(args: argparse.Namespace) -> int:
     if not link.is_success:
         raise StackError(f"auth refused: {link.json().get('message', link.status_code)}")
     say(link.json()["access_token"])
+    return 0
+
+
+def explain_request(args: argparse.Namespace) -> int:
+    """Print what lets a request through, and what hides rows of it."""
+    report = explain.explain(Folder(args.data), who=args.who, method=args.method, path=args.path, body=args.body)
+    say(msgspec.json.format(msgspec.json.encode(report)).decode() if args.json else explain.written(report))
     return 0
 
 

@@ -1,10 +1,13 @@
 """Reading a part's settings from the environment: named strings, with their types, and one line for a wrong one."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from stack.errors import StackError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 BOOLEANS = {"true": True, "false": False}
 FUNCTION_NAME = re.compile(r"(?P<schema>[A-Za-z_][\w$]*)\.(?P<name>[A-Za-z_][\w$]*)")
@@ -52,6 +55,15 @@ class Given:
         if text not in BOOLEANS:
             raise StackError(f"{name} must be true or false, not {text!r}")
         return BOOLEANS[text]
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        """Addresses and networks, separated by commas; none where it is empty or missing."""
+        try:
+            return tuple(
+                ipaddress.ip_network(network.strip()) for network in self.text(name, "").split(",") if network.strip()
+            )
+        except ValueError as error:
+            raise StackError(f"{name} must be addresses and networks such as 10.0.0.0/8: {error}") from error
 
     def function(self, name: str) -> tuple[str, str] | None:
         """Schema and name of a function; None where it is empty or missing."""

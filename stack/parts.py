@@ -18,6 +18,8 @@ from stack.state import Folder, State
 POSTGRES = "postgres"
 MAIL_FROM = "Guildhall <guildhall@example.com>"
 """Who the local mail is from, where supabase/config.toml names nobody."""
+EDGE_GRACE_SECONDS = 5
+"""What requests under way in the edge get to finish; the supervisor waits a little longer."""
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -73,10 +75,12 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
             AUTH_REFRESH_REUSE_INTERVAL=auth["refresh_token_reuse_interval"],
             AUTH_OTP_EXPIRY=email["otp_expiry"],
             AUTH_HOOK_ACCESS_TOKEN=_hook(auth.get("hook", {}).get("custom_access_token", {})),
+            AUTH_HOOK_PASSWORD_ATTEMPT=_hook(auth.get("hook", {}).get("password_verification_attempt", {})),
             AUTH_SMTP_HOST=LOOPBACK,
             AUTH_SMTP_PORT=ports.smtp,
             AUTH_MAIL_FROM=MAIL_FROM,
             AUTH_MAX_FREQUENCY=f"{duration(email['max_frequency']):g}",
+            **_rate_limits(auth["rate_limit"]),
         ),
         _service(
             "storage",
@@ -110,12 +114,28 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
             EDGE_PORT=ports.edge,
             EDGE_DB_URL=state.database_url("edge"),
             EDGE_API_URL=api_url,
-            EDGE_REST_URL=f"{api_url}/rest/v1",
+            EDGE_REST_URL=base_url(ports.rest),
             EDGE_JWKS_URL=jwks_url(ports.api),
             EDGE_JWT_ISSUER=f"{api_url}/auth/v1",
             EDGE_PUBLISHABLE_KEY=keys.publishable,
             EDGE_CORS_ORIGINS=",".join(_origins(auth)),
             EDGE_PUBLIC_URL=auth["site_url"],
+            EDGE_DRAIN_SECONDS=0,
+            EDGE_GRACE_SECONDS=EDGE_GRACE_SECONDS,
+        ),
+        _service(
+            "worker",
+            module="edge.jobs",
+            wave=2,
+            JOBS_PORT=ports.worker,
+            JOBS_DB_URL=state.database_url("worker"),
+            JOBS_AUTH_URL=f"{api_url}/auth/v1",
+            JOBS_PUBLISHABLE_KEY=keys.publishable,
+            JOBS_PUBLIC_URL=auth["site_url"],
+            JOBS_MAIL_FROM=MAIL_FROM,
+            JOBS_SMTP_HOST=LOOPBACK,
+            JOBS_SMTP_PORT=ports.smtp,
+            JOBS_SMTP_SECURITY="none",
         ),
     ]
 
@@ -129,6 +149,7 @@ def health(ports: Ports) -> dict[str, tuple[int, str]]:
         "postgrest": (ports.rest_admin, "/ready"),
         "gateway": (ports.api, "/health"),
         "edge": (ports.edge, "/ready"),
+        "worker": (ports.worker, "/ready"),
     }
 
 
@@ -157,6 +178,12 @@ def _service(
         environment={**os.environ, **own},
         wave=wave,
     )
+
+
+def _rate_limits(settings: dict[str, Any]) -> dict[str, Any]:
+    """The limits of auth. The environment's go before the project's: a load test must not need to edit the project."""
+    project = {f"AUTH_{name.upper()}": value for name, value in settings.items()}
+    return {name: os.environ.get(name, value) for name, value in project.items()}
 
 
 def _origins(auth: dict[str, Any]) -> list[str]:

@@ -37,6 +37,11 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         return self.base + 1
 
     @property
+    def worker(self) -> int:
+        """The worker's health and metrics."""
+        return self.base + 2
+
+    @property
     def mail(self) -> int:
         """The mailbox's pages and JSON."""
         return self.base + 3
@@ -122,6 +127,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         return {
             self.api: "API",
             self.database: "Postgres",
+            self.worker: "worker, health",
             self.mail: "mailbox",
             self.smtp: "mailbox, SMTP",
             self.edge: "edge",

@@ -26,6 +26,7 @@ LOGIN_ROLES = (
     "supabase_realtime_admin",
     "supabase_read_only_user",
     "edge",
+    "worker",
 )
 OURS = {"lock", "logs", "storage", "mailbox", "routes.json"}
 """What an interrupted first start, or a run of the tests, leaves where there is no stack."""
@@ -127,13 +128,11 @@ class Folder:
         self.check()
         self._make()
         try:
-            if self._state_file.exists():
-                state = self.state()
-                if port != state.port:
-                    state = msgspec.structs.replace(state, port=port)
-                    _write(self._state_file, state)
-            else:
-                state = State(port=port, passwords={role: secrets.token_urlsafe(24) for role in LOGIN_ROLES})
+            before = self.state() if self._state_file.exists() else None
+            # A stack made before a role was thought of gets a password for it now.
+            passwords = {role: secrets.token_urlsafe(24) for role in LOGIN_ROLES} | (before.passwords if before else {})
+            state = State(port=port, passwords=passwords)
+            if state != before:
                 _write(self._state_file, state)
             if not self.keys_file.exists():
                 Keys.generate().save(self.keys_file)

@@ -72,6 +72,38 @@ from (
 ) as s (id, handle, headline, bio, location)
 where p.id = s.id::uuid;
 
+insert into public.user_qualifications (user_id, title, issuer, awarded_on, position)
+values
+('5eed0000-0000-4000-8000-000000000002', 'Master potter', 'Guild of Potters of Porto', '2009-06-20', 1),
+('5eed0000-0000-4000-8000-000000000002', 'Diploma in ceramics', 'School of Arts, Caldas da Rainha', '2004-07-02', 2),
+('5eed0000-0000-4000-8000-000000000001', 'Sound engineer', 'Lagos Institute of Audio', '2013-11-15', 1);
+
+insert into public.user_expertise (user_id, topic)
+values
+('5eed0000-0000-4000-8000-000000000002', 'wheel throwing'),
+('5eed0000-0000-4000-8000-000000000002', 'glaze chemistry'),
+('5eed0000-0000-4000-8000-000000000002', 'wood firing'),
+('5eed0000-0000-4000-8000-000000000001', 'mixing'),
+('5eed0000-0000-4000-8000-000000000001', 'microphones');
+
+update public.user_settings as s
+set time_zone = z.time_zone
+from (
+    values
+    ('5eed0000-0000-4000-8000-000000000001', 'Africa/Lagos'),
+    ('5eed0000-0000-4000-8000-000000000002', 'Europe/Lisbon'),
+    ('5eed0000-0000-4000-8000-000000000003', 'Europe/Warsaw'),
+    ('5eed0000-0000-4000-8000-000000000004', 'Europe/London')
+) as z (user_id, time_zone)
+where s.user_id = z.user_id::uuid;
+
+insert into public.follows (follower_id, followee_id)
+values
+('5eed0000-0000-4000-8000-000000000001', '5eed0000-0000-4000-8000-000000000002'),
+('5eed0000-0000-4000-8000-000000000003', '5eed0000-0000-4000-8000-000000000002'),
+('5eed0000-0000-4000-8000-000000000004', '5eed0000-0000-4000-8000-000000000002'),
+('5eed0000-0000-4000-8000-000000000002', '5eed0000-0000-4000-8000-000000000001');
+
 insert into public.categories (slug, name, description, position)
 values
 ('craft', 'Craft', 'Things made by hand', 1),

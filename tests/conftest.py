@@ -1,7 +1,9 @@
 """One stack for the whole run, started by the command that users type, shared by all workers, stopped at the end."""
 
+import base64
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,20 @@ from tests.databases import Databases
 from tests.people import Academy, Person
 
 RUN_FOLDER = "GUILDHALL_TEST_RUN"
+CLERK_SECRET = "EDGE_CLERK_WEBHOOK_SECRET"
+"""The edge takes providers' keys from the environment in which the stack is started."""
+UNLIMITED = {
+    "AUTH_SIGN_IN_SIGN_UPS": "1000000",
+    "AUTH_TOKEN_VERIFICATIONS": "1000000",
+    "AUTH_TOKEN_REFRESH": "1000000",
+    "AUTH_ANONYMOUS_USERS": "1000000",
+    "AUTH_MAILS_AN_HOUR": "1000000",
+    "AUTH_WRONG_PASSWORDS": "1000000",
+    "AUTH_WRONG_PASSWORDS_OF_STRANGERS": "1000000",
+    "AUTH_WRONG_CODES": "1000000",
+    "AUTH_WRONG_CODES_OF_STRANGERS": "1000000",
+}
+"""What an auth server is told where limits would only be in the way: all tests come from one address."""
 
 pytest_plugins = ["pytester", "tests.route_marker"]
 
@@ -42,10 +58,21 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
 
 
 def guildhall(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run one command of the CLI in this environment."""
+    """Run one command of the CLI; a stack that it starts has no limits on addresses in auth."""
     return subprocess.run(
-        [sys.executable, "-m", "stack", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-m", "stack", *words],
+        cwd=ROOT,
+        env=os.environ | UNLIMITED,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
+
+
+def lift_limits(connection: psycopg.Connection) -> None:
+    """Let everybody write as often as tests do, in a database in which limits are not what is tested."""
+    connection.execute("update private.rate_limits set burst = 1000000, per_minute = 1000000")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="guildhall-test-")
         Path(os.environ[RUN_FOLDER]).chmod(0o711)  # Postgres enters it as an unprivileged user
+        os.environ[CLERK_SECRET] = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -76,6 +104,8 @@ def stack(stack_data: Path, pytestconfig: pytest.Config) -> Stack:
         if guildhall("status", "--data", str(stack_data)).returncode != 0:
             started = guildhall("up", "--detach", "--data", str(stack_data), "--port", str(free_block().base))
             assert started.returncode == 0, started.stdout + started.stderr
+            with psycopg.connect(Folder(stack_data).state().database_url("postgres")) as connection:
+                lift_limits(connection)
     running = msgspec.json.decode(guildhall("status", "--json", "--data", str(stack_data)).stdout, type=Stack)
     route_marker = pytestconfig.pluginmanager.get_plugin("route-marker")
     assert route_marker is not None

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 import psycopg
+from psycopg.pq import ExecStatus
 
 from stack.keys import Keys
 
@@ -66,7 +67,7 @@ class Academy:
             sent["Authorization"] = f"Bearer {who.token}"
         return self.http.request(method, path, json=body, headers=sent)
 
-    def rpc(self, who: Person | None, name: str, **arguments: Any) -> httpx.Response:
+    def rpc(self, who: Person | None, name: str, /, **arguments: Any) -> httpx.Response:
         """POST /rest/v1/rpc/<name> with these arguments."""
         return self.call(who, "POST", f"/rest/v1/rpc/{name}", arguments)
 
@@ -159,7 +160,7 @@ class Academy:
 
     def suspend(self, person: Person) -> None:
         """Suspend an account, as an operator would in SQL."""
-        self.sql("update private.accounts set status = 'suspended' where user_id = %s", person.id)
+        self.sql("update public.accounts set status = 'suspended' where user_id = %s", person.id)
 
     def course(self, teacher: Person, *, published: bool = True, price_amount: int = 0) -> Course:
         """A complete course of a teacher."""
@@ -213,7 +214,9 @@ class Academy:
         """Run one statement as the superuser and commit it: to do what an operator does, and to see what is there."""
         with psycopg.connect(self.admin_db_url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
+            # Not by the description, which `select from ...` lacks, whatever it finds.
+            has_rows = cursor.pgresult is not None and cursor.pgresult.status == ExecStatus.TUPLES_OK
+            return cursor.fetchall() if has_rows else []
 
 
 def refused(answer: httpx.Response, status: int, token: str) -> None:

@@ -3,14 +3,15 @@
     @pytest.mark.route("WC-099", call="POST /rest/v1/rpc/submit_quiz")
 
 says that the test shows how to do the job of WC-099: it makes this call with success and, unless `public=True` is
-added, has the same method and path refused to somebody else. A marked test that does not is failed. Several ids and
+added, has the same method and path refused to other credentials. A marked test that does not is failed. Several ids and
 several markers may stand on one test. Ids are those of docs/endpoints.csv; another one is an error at collection.
 
 A call is a method, a path and the parts of the query that matter, in which `{word}` stands for what varies:
 `GET /rest/v1/courses?slug=eq.{slug}`. A query name without `=` must merely be there.
 
-Success is a 2xx that is not an empty list. Refused is 401, 403, 404 or, since RLS hides rows rather than refusing them,
-an empty answer to the same read, update or delete that gave something to the one who succeeded.
+Success is a 2xx that is not an empty list; `answers=410` says that the job is to be told just that. Refused is 401,
+403, 404, a signature that is not valid or, since RLS hides rows rather than refusing them, an empty answer to the same
+read, update or delete that gave something to the one who succeeded.
 
 Only calls to the stack's own origin count, of which the fixture `stack` tells this plugin.
 """
@@ -29,6 +30,10 @@ import pytest
 from stack import routes
 
 PROPERTY = "route"
+CREDENTIALS = ("authorization", "apikey", "svix-signature")
+"""The headers by which a caller proves who he is."""
+OPTIONS: dict[str, Any] = {"call": None, "public": False, "answers": None}
+"""What a marker may say beside the ids."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +42,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     query: tuple[tuple[str, str], ...]
-    caller: tuple[str | None, str | None]
+    caller: tuple[str | None, ...]
     """The credentials it carried."""
     status: int
     body: Any
@@ -61,6 +66,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it was refused in so many words."""
         status, code = self.status, None
         if isinstance(self.body, dict):
+            if self.body.get("message") == "signature_invalid":
+                return True
             code = self.body.get("code")
             if status == 400 and "statusCode" in self.body:  # storage puts the real status there
                 status = int(self.body["statusCode"])
@@ -74,6 +81,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     ids: tuple[str, ...]
     call: str
     is_public: bool
+    answers: int | None
+    """The status that counts as success, where that is no 2xx."""
     method: str
     path: re.Pattern[str]
     query: tuple[tuple[str, re.Pattern[str]], ...]
@@ -81,7 +90,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def problem(self, calls: Iterable[Call]) -> str | None:
         """Why these calls do not prove the claim; None where they do."""
         made = [call for call in calls if call.method == self.method and self.path.fullmatch(call.path)]
-        done = [call for call in made if call.is_success and self._asks(call)]
+        done = [call for call in made if self._succeeds(call) and self._asks(call)]
         if not done:
             seen = ", ".join(f"{call.status} {dict(call.query)}" for call in made) or "none"
             return f"the test made no successful {self.call} (calls to that path: {seen})"
@@ -93,6 +102,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         ):
             return None
         return f"the test did not show that {self.call} is refused to anybody"
+
+    def _succeeds(self, call: Call) -> bool:
+        return call.is_success if self.answers is None else call.status == self.answers
 
     def _asks(self, call: Call) -> bool:
         return all(
@@ -173,8 +185,8 @@ class RouteMarker:
 
     def _claim(self, mark: pytest.Mark) -> Claim:
         options = dict(mark.kwargs)
-        call, is_public = options.pop("call", None), options.pop("public", False)
-        if not mark.args or not isinstance(call, str) or options:
+        call, is_public, answers = (options.pop(name, default) for name, default in OPTIONS.items())
+        if not mark.args or not isinstance(call, str) or not isinstance(answers, int | None) or options:
             _refuse('write @pytest.mark.route("<id>", ..., call="<METHOD> <path>"), and public=True where it is')
         unknown = [endpoint for endpoint in mark.args if endpoint not in self._known]
         if unknown:
@@ -187,6 +199,7 @@ class RouteMarker:
             ids=mark.args,
             call=call,
             is_public=is_public,
+            answers=answers,
             method=method,
             path=_pattern(path, "[^/]+"),
             query=tuple(
@@ -228,7 +241,7 @@ class RouteMarker:
                     method=answer.request.method,
                     path=unquote(url.path),
                     query=tuple(url.params.multi_items()),
-                    caller=(headers.get("authorization"), headers.get("apikey")),
+                    caller=tuple(headers.get(name) for name in CREDENTIALS),
                     status=answer.status_code,
                     body=_json(answer),
                 )

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-import unicodedata
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +16,7 @@ import typst
 
 from edge.documents.types import Certificate
 from edge.errors import EdgeError
+from edge.text import printable
 
 log = structlog.get_logger()
 
@@ -26,10 +27,8 @@ TIME_CAP = 10.0
 """Seconds for one document, waiting included. It takes milliseconds where nothing is wrong."""
 INK = "#1d2b3a"
 """The QR code's colour: the template's ink."""
-LONGEST = 500
-"""Letters of one text that are set; the database allows fewer. A render cannot be stopped, so it is kept short."""
-JOINERS = "\u200c\u200d"
-"""Invisible, but part of how Persian, Hindi and emoji are written."""
+KEPT = 256
+"""Documents that are kept when they are printed: some ten megabytes."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +51,7 @@ class Printer:
         self._time_cap = time_cap
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="printer")
         self._compiler = self._thread.submit(typst.Compiler, TEMPLATE, root=TEMPLATES)
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
         # Whatever makes another file of the same words.
         self._version = TEMPLATE.read_bytes() + f"{version('typst')} {version('segno')}".encode()
 
@@ -79,20 +79,27 @@ class Printer:
         return Document(data=data.decode(), link=link, issued_at=issued_at, etag=f'"{tag}"')
 
     async def render(self, document: Document) -> bytes:
-        """The document as PDF.
+        """The document as PDF; what was printed lately is at hand. Whoever asks has shown before that he may read it.
 
         Raises:
             EdgeError: 503 `document_timeout`, it took longer than the time cap.
         """
+        if document.etag in self._kept:
+            self._kept.move_to_end(document.etag)
+            return self._kept[document.etag]
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._time_cap):
-                return await loop.run_in_executor(self._thread, self._print, document)
+                printed = await loop.run_in_executor(self._thread, self._print, document)
         except TimeoutError:
             log.error("document_timeout", seconds=self._time_cap)  # noqa: TRY400  the stack says nothing here
             raise EdgeError(
                 503, "document_timeout", "The document could not be printed in time.", "Try again."
             ) from None
+        self._kept[document.etag] = printed
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return printed
 
     def _print(self, document: Document) -> bytes:
         code = segno.make(document.link, error="m", micro=False)
@@ -104,19 +111,3 @@ class Printer:
         if not isinstance(printed, bytes):
             raise TypeError("typst made no PDF of one file")
         return printed
-
-
-def printable(text: str) -> str:
-    """The text in one line, without controls and without marks that turn the direction of what follows."""
-    line = " ".join("".join(_visible(letter) for letter in unicodedata.normalize("NFC", text)).split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
-
-
-def _visible(letter: str) -> str:
-    match unicodedata.category(letter):
-        case "Cc":
-            return " "
-        case "Cf" if letter not in JOINERS:
-            return ""
-        case _:
-            return letter

@@ -7,7 +7,7 @@ import msgspec
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `certificates`, as PostgREST shows it to the caller."""
+    """A row of `certificates` and the score of its attempt, as PostgREST shows them to the caller."""
 
     id: UUID
     code: str

@@ -1,6 +1,7 @@
-select private.close_table('private.accounts');
+select private.close_table('public.accounts');
 
-create policy accounts_all_nobody on private.accounts for all to anon, authenticated, service_role
-using (false);
+create policy accounts_select_owner_or_moderator on public.accounts for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('moderator')));
 
--- no grant to anybody: functions and the triggers of auth.users write it
+grant select on public.accounts to authenticated, service_role;
+-- no insert, update or delete: functions and the triggers of auth.users write it

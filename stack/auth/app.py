@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 from litestar.di import Provide
 
-from stack.auth.errors import translate
+from stack.auth import openapi
+from stack.auth.errors import HEADERS, translate
 from stack.auth.requests import LARGEST
 from stack.auth.routes import about, admin, invitations, links, sign_in, sign_up, user, verify
 from stack.auth.server import Auth
@@ -59,13 +60,12 @@ def create_app(settings: Settings) -> Litestar:
             yield
 
     return Litestar(
-        route_handlers=ROUTES,
+        route_handlers=[*ROUTES, openapi.describing(ROUTES, settings.external_url)],
         lifespan=[lifespan],
         dependencies={"auth": Provide(lambda: auth, sync_to_thread=False, use_cache=True)},
         exception_handlers={Exception: translate},
         request_max_body_size=LARGEST,
-        # Answers hold tokens; no cache on the way may keep them.
-        response_headers={"Cache-Control": "no-store"},
+        response_headers=HEADERS,
         openapi_config=None,
         logging_config=None,
     )

@@ -6,12 +6,19 @@ from typing import Any
 import msgspec
 from litestar import Request
 
+from edge.addresses import network_of
+
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """Where a request comes from, for the records."""
 
     ip: str | None
     user_agent: str | None
+
+    @property
+    def network(self) -> str | None:
+        """The addresses that count as one place with this one."""
+        return network_of(self.ip) if self.ip else None
 
     @classmethod
     def of(cls, request: Request[Any, Any, Any]) -> "Client":

@@ -14,6 +14,11 @@ from litestar.exceptions import HTTPException
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
+HEADERS = {
+    "Cache-Control": "no-store",  # answers hold tokens; no cache on the way may keep them
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of every answer."""
 VERSION_HEADER = "X-Supabase-Api-Version"
 VERSION = "2024-01-01"
 VERSION_DATE = re.compile(r"2\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
@@ -148,7 +153,7 @@ def as_auth_error(error: Exception, *, path: str) -> AuthError:
 
 def respond(request: Request[Any, Any, Any], error: AuthError) -> Response[dict[str, Any]]:
     """A refusal in the form that the caller's client knows."""
-    headers = {"x-sb-error-code": error.code}
+    headers = {**HEADERS, "x-sb-error-code": error.code}
     asked = request.headers.get(VERSION_HEADER, "")
     body: dict[str, Any]
     if VERSION_DATE.fullmatch(asked) and asked >= VERSION:

@@ -1,16 +1,22 @@
-"""The custom access token hook: a function of the project that may add to a token's claims before it is signed.
+"""The hooks: functions of the project that auth calls.
 
-It runs in the token's transaction: where it refuses or fails, nobody was signed in and no refresh token was used up.
+The custom access token hook may add to a token's claims before it is signed. It runs in the token's transaction: where
+it refuses or fails, nobody was signed in and no refresh token was used up.
+
+The password verification attempt hook is told of each password that somebody tries for a user, and may reject a right
+one. Where it fails, that is logged, and nobody is locked out for it.
 """
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
 import psycopg
 import structlog
 from psycopg import errors as pg
 from psycopg import sql
 
+from stack.auth.client import Client
 from stack.auth.database import Connection, jsonb
 from stack.auth.errors import CUSTOM_STATUS, AuthError, from_database, token_or
 
@@ -43,16 +49,9 @@ async def custom_access_token(
     event = {"user_id": str(user_id), "claims": claims, "authentication_method": method}
     name = ".".join(function)
     try:
-        await connection.execute("select set_config('statement_timeout', %s, true)", [TIMEOUT])
-        row = await (
-            await connection.execute(
-                sql.SQL("select {}(%s) as answer").format(sql.Identifier(*function)), [jsonb(event)]
-            )
-        ).fetchone()
-        await connection.execute("set local statement_timeout to default")
+        answer = await _call(connection, function, event)
     except psycopg.Error as error:
         raise _failed(name, error) from error
-    answer = row["answer"] if row else None
     if not isinstance(answer, dict):
         raise _broken(name, "it did not return an object")
     if isinstance(answer.get("error"), dict):
@@ -65,6 +64,40 @@ async def custom_access_token(
     if wrong:
         raise _broken(name, f"these claims are missing or of another type: {', '.join(wrong)}")
     return changed
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the password verification attempt hook says; Supabase's words and defaults."""
+
+    decision: Literal["continue", "reject"]
+    message: str = "Further password verification attempts will be rejected."
+    should_logout_user: bool = True
+
+
+async def password_verification_attempt(
+    connection: Connection, function: tuple[str, str], *, user_id: UUID, valid: bool, client: Client
+) -> Verdict:
+    """What the project's function says to a password that somebody tried for a user.
+
+    Raises:
+        psycopg.Error: it failed.
+        msgspec.ValidationError: it returned no verdict.
+    """
+    event = {
+        "user_id": str(user_id),
+        "valid": valid,
+        "metadata": {"ip_address": client.ip, "user_agent": client.user_agent},
+    }
+    return msgspec.convert(await _call(connection, function, event), Verdict)
+
+
+async def _call(connection: Connection, function: tuple[str, str], event: dict[str, Any]) -> Any:
+    await connection.execute("select set_config('statement_timeout', %s, true)", [TIMEOUT])
+    row = await (
+        await connection.execute(sql.SQL("select {}(%s) as answer").format(sql.Identifier(*function)), [jsonb(event)])
+    ).fetchone()
+    await connection.execute("set local statement_timeout to default")
+    return row["answer"] if row else None
 
 
 def _refused(error: dict[str, Any]) -> AuthError:

@@ -1,10 +1,12 @@
 """Links and codes that are mailed: six digits, kept only as a hash, good for one use and for a while.
 
-A link carries the hash itself, a person types the digits; the hash is SHA-224 over address and digits, as on Supabase.
-The address makes the digits of one person useless for another.
+A link carries the hash itself, a person types the digits; the hash is SHA-224 over address and digits, as on Supabase,
+but keyed: there are only a million codes, and without a key anybody could make up the links of all of them, which no
+limit on wrong codes would meet. The address makes the digits of one person useless for another.
 """
 
 import hashlib
+import hmac
 import secrets
 from datetime import UTC, datetime
 from enum import Enum
@@ -15,6 +17,7 @@ import msgspec
 from stack.auth import users
 from stack.auth.database import Connection
 from stack.auth.errors import otp_expired
+from stack.auth.signing import Signer
 
 PKCE_PREFIX = "pkce_"
 DIGITS = 6
@@ -62,27 +65,36 @@ class Redeemed(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the one who asked for it can prove that it was he, and so gets a code instead of tokens."""
 
 
-def token_hash(address: str, otp: str) -> str:
-    """The hash by which digits sent to an address are known."""
-    return hashlib.sha224(f"{address.lower()}{otp}".encode()).hexdigest()
+class OneTime:
+    """Makes links and codes, and knows them again."""
 
+    def __init__(self, signer: Signer) -> None:
+        """Use the stack's secret key, which a rotation of the signing keys leaves as it is."""
+        self._signer = signer
 
-async def issue(connection: Connection, user_id: UUID, kind: Kind, *, address: str, by_pkce: bool = False) -> Issued:
-    """Make a link and code for an address; the user's last one of this kind is void."""
-    otp = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
-    token = (PKCE_PREFIX if by_pkce else "") + token_hash(address, otp)
-    await connection.execute(
-        """
-        insert into auth.one_time_tokens (id, user_id, token_type, token_hash, relates_to)
-        values (%s, %s, %s::auth.one_time_token_type, %s, %s)
-        on conflict (user_id, token_type) do update
-        set token_hash = excluded.token_hash, relates_to = excluded.relates_to,
-            created_at = excluded.created_at, updated_at = excluded.updated_at
-        """,
-        [uuid4(), user_id, kind.value, token, address],
-    )
-    await users.change(connection, user_id, {kind.value: token, kind.sent_column: datetime.now(UTC)})
-    return Issued(otp=otp, token=token)
+    def token_hash(self, address: str, otp: str) -> str:
+        """The hash by which digits sent to an address are known."""
+        key = self._signer.keys().secret.encode()
+        return hmac.new(key, f"{address.lower()}{otp}".encode(), hashlib.sha224).hexdigest()
+
+    async def issue(
+        self, connection: Connection, user_id: UUID, kind: Kind, *, address: str, by_pkce: bool = False
+    ) -> Issued:
+        """Make a link and code for an address; the user's last one of this kind is void."""
+        otp = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+        token = (PKCE_PREFIX if by_pkce else "") + self.token_hash(address, otp)
+        await connection.execute(
+            """
+            insert into auth.one_time_tokens (id, user_id, token_type, token_hash, relates_to)
+            values (%s, %s, %s::auth.one_time_token_type, %s, %s)
+            on conflict (user_id, token_type) do update
+            set token_hash = excluded.token_hash, relates_to = excluded.relates_to,
+                created_at = excluded.created_at, updated_at = excluded.updated_at
+            """,
+            [uuid4(), user_id, kind.value, token, address],
+        )
+        await users.change(connection, user_id, {kind.value: token, kind.sent_column: datetime.now(UTC)})
+        return Issued(otp=otp, token=token)
 
 
 async def redeem(connection: Connection, token: str, *, kinds: tuple[Kind, ...], expiry: int) -> Redeemed:
@@ -115,7 +127,6 @@ async def redeem(connection: Connection, token: str, *, kinds: tuple[Kind, ...],
         )
     ).fetchone()
     if row is None or row["late"]:
-        # A limit on wrong codes belongs here, beside the one on wrong passwords in `sign_in.py`.
         raise otp_expired()
     return Redeemed(
         user_id=row["user_id"], kind=Kind(row["token_type"]), by_pkce=row["token_hash"].startswith(PKCE_PREFIX)

@@ -10,12 +10,14 @@ from typing import TypeVar
 
 import bcrypt
 
-from stack.auth.errors import invalid, weak_password
+from stack.auth.errors import AuthError, invalid, weak_password
 
 LONGEST = 72
 """Bytes of a password that bcrypt reads; a longer one is refused rather than cut."""
 CHEAPEST = 4
 DEAREST = 15
+LONGEST_QUEUE = 100
+"""Pieces of work waiting for a thread; the next caller is told to come back later."""
 Result = TypeVar("Result")
 HASH = re.compile(r"\$2[aby]\$(?P<cost>\d\d)\$[./A-Za-z0-9]{53}")
 
@@ -49,14 +51,15 @@ class Hasher:
     def __init__(self, cost: int) -> None:
         """Make a hasher; `cost` is the logarithm of the rounds, which takes about 50 ms at 10."""
         self.cost = cost
-        # bcrypt lets go of the interpreter's lock, so each core can do one.
-        self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="bcrypt")
+        # bcrypt lets go of the interpreter's lock, so each core can do one; the last is left to everything else.
+        self._threads = ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="bcrypt")
+        self._waiting = 0
         self._decoys = {
             decoy: bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(decoy)) for decoy in range(CHEAPEST, cost + 1)
         }
 
     async def hash(self, password: str) -> str:
-        """The hash of a password of at most 72 bytes."""
+        """The hash of a password of at most 72 bytes. Raises AuthError `over_request_rate_limit` when too many wait."""
         hashed = await self._run(bcrypt.hashpw, password.encode(), bcrypt.gensalt(self.cost))
         return hashed.decode()
 
@@ -64,6 +67,9 @@ class Hasher:
         """Whether the password is the one that was hashed; None, no user's hash, matches nothing.
 
         The time it takes does not depend on whether there is a hash: the work of our cost is done in each case.
+
+        Raises:
+            AuthError: `over_request_rate_limit`, when too many wait.
         """
         given = password.encode()
         # A longer one was never hashed; the part that bcrypt can read keeps the time equal.
@@ -79,7 +85,14 @@ class Hasher:
         return matched
 
     async def _run(self, work: Callable[[bytes, bytes], Result], password: bytes, salt: bytes) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, password, salt)
+        if self._waiting >= LONGEST_QUEUE:
+            message = "Too many requests are under way, try again in a moment"
+            raise AuthError(429, "over_request_rate_limit", message, retry_after=1)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, password, salt)
+        finally:
+            self._waiting -= 1
 
     def close(self) -> None:
         """Let the threads end."""

@@ -1,7 +1,7 @@
 """The bodies of requests, read as Supabase reads them: unknown fields are passed over and null is absence."""
 
 import re
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Request
@@ -18,6 +18,8 @@ EMAIL = re.compile(
 PHONE = re.compile(r"[1-9]\d{6,14}")
 
 Body = TypeVar("Body", bound="Fields")
+Email = Annotated[str, msgspec.Meta(extra_json_schema={"format": "email"})]
+"""What only the description of the API calls an address; whether it is one, `read_email` says."""
 
 
 class Fields(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +29,7 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
 class Contact(Fields, frozen=True, kw_only=True):
     """An address or a number, and what PKCE adds to a request that sends a mail."""
 
-    email: str | None = None
+    email: Email | None = None
     phone: str | None = None
     code_challenge: str | None = None
     code_challenge_method: str | None = None
@@ -64,7 +66,7 @@ class GenerateLink(Contact, frozen=True, kw_only=True):
     """POST /admin/generate_link."""
 
     type: str | None = None
-    new_email: str | None = None
+    new_email: Email | None = None
     password: str | None = None
     data: dict[str, Any] | None = None
 
@@ -72,7 +74,7 @@ class GenerateLink(Contact, frozen=True, kw_only=True):
 class PasswordGrant(Fields, frozen=True, kw_only=True):
     """POST /token?grant_type=password."""
 
-    email: str | None = None
+    email: Email | None = None
     phone: str | None = None
     password: str | None = None
 
@@ -96,7 +98,7 @@ class Verify(Fields, frozen=True, kw_only=True):
     type: str | None = None
     token: str | None = None
     token_hash: str | None = None
-    email: str | None = None
+    email: Email | None = None
     phone: str | None = None
 
 
@@ -114,7 +116,7 @@ class AdminUser(Fields, frozen=True, kw_only=True):
     """POST /admin/users and PUT /admin/users/{id}."""
 
     id: str | None = None
-    email: str | None = None
+    email: Email | None = None
     phone: str | None = None
     password: str | None = None
     password_hash: str | None = None

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from stack.auth import audit, hook, users
+from stack.auth import audit, familiar, hook, users
 from stack.auth.client import Client
 from stack.auth.database import Connection
 from stack.auth.errors import AuthError
@@ -60,6 +60,7 @@ class Sessions:
         await connection.execute(
             "update auth.users set last_sign_in_at = now(), updated_at = now() where id = %s", [user.id]
         )
+        await familiar.remember(connection, user.id, client)
         refresh_token = await _new_token(connection, user.id, session_id, parent=None)
         user = await users.existing(connection, user.id)
         return await self._answer(connection, user, session_id, refresh_token=refresh_token, method=method)

@@ -30,11 +30,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     otp_expiry: int = 3600
     hook_access_token: tuple[str, str] | None = None
     """Schema and name of the function that may change a token's claims."""
+    hook_password_attempt: tuple[str, str] | None = None
+    """Schema and name of the function that is told of each password that somebody tries for a user."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int
     mail_from: str
     max_frequency: float = 60
     """Seconds between two mails of one kind to one address."""
+    mails_an_hour: int = 10
+    """Mails of one kind to one address in an hour."""
+    wrong_passwords: int = 10
+    """Wrong passwords for one account from one address in five minutes."""
+    wrong_passwords_of_strangers: int = 20
+    """Wrong passwords for one account in an hour, from all addresses where nobody ever signed in to it."""
+    wrong_codes: int = 5
+    """Wrong codes for one account from one address in five minutes."""
+    wrong_codes_of_strangers: int = 10
+    """Wrong codes for one account in an hour, from all addresses where nobody ever signed in to it."""
+    sign_in_sign_ups: int = 30
+    """Sign-ins by password and sign-ups from one address in five minutes; and as many requests for a mail."""
+    token_verifications: int = 30
+    """Links and codes that one address may bring in five minutes."""
+    token_refresh: int = 150
+    """Sessions that one address may refresh in five minutes."""
+    anonymous_users: int = 30
+    """Anonymous sign-ins from one address in an hour."""
     bcrypt_cost: int = 10
 
     @classmethod
@@ -62,9 +82,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             refresh_reuse_interval=given.integer("AUTH_REFRESH_REUSE_INTERVAL", 10, low=0),
             otp_expiry=given.integer("AUTH_OTP_EXPIRY", 3600, low=1),
             hook_access_token=given.function("AUTH_HOOK_ACCESS_TOKEN"),
+            hook_password_attempt=given.function("AUTH_HOOK_PASSWORD_ATTEMPT"),
             smtp_host=given.text("AUTH_SMTP_HOST", "127.0.0.1"),
             smtp_port=given.integer("AUTH_SMTP_PORT"),
             mail_from=given.text("AUTH_MAIL_FROM"),
             max_frequency=given.seconds("AUTH_MAX_FREQUENCY", 60),
+            mails_an_hour=given.integer("AUTH_MAILS_AN_HOUR", 10),
+            wrong_passwords=given.integer("AUTH_WRONG_PASSWORDS", 10),
+            wrong_passwords_of_strangers=given.integer("AUTH_WRONG_PASSWORDS_OF_STRANGERS", 20),
+            wrong_codes=given.integer("AUTH_WRONG_CODES", 5),
+            wrong_codes_of_strangers=given.integer("AUTH_WRONG_CODES_OF_STRANGERS", 10),
+            sign_in_sign_ups=given.integer("AUTH_SIGN_IN_SIGN_UPS", 30),
+            token_verifications=given.integer("AUTH_TOKEN_VERIFICATIONS", 30),
+            token_refresh=given.integer("AUTH_TOKEN_REFRESH", 150),
+            anonymous_users=given.integer("AUTH_ANONYMOUS_USERS", 30),
             bcrypt_cost=given.integer("AUTH_BCRYPT_COST", 10, low=4, high=15),
         )

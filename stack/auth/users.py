@@ -357,4 +357,5 @@ async def soft_delete(connection: Connection, user_id: UUID) -> None:
         [user_id],
     )
     await connection.execute("delete from auth.mfa_factors where user_id = %s", [user_id])
+    await connection.execute("delete from auth.familiar_networks where user_id = %s", [user_id])
     await connection.execute("delete from auth.sessions where user_id = %s", [user_id])

@@ -176,6 +176,17 @@ create table if not exists auth.mfa_amr_claims (
 );
 comment on table auth.mfa_amr_claims is 'How and when the user of a session proved who he is: the claim `amr`.';
 
+-- Not Supabase's: the embedded stack's own, of which no migration may know.
+create table if not exists auth.familiar_networks (
+    user_id uuid not null,
+    network cidr not null,
+    last_used_at timestamptz not null,
+    constraint familiar_networks_pkey primary key (user_id, network),
+    constraint familiar_networks_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
+);
+comment on table auth.familiar_networks is
+'Where users signed in: wrong passwords from elsewhere do not lock them out there.';
+
 -- Links, codes and flows ----------------------------------------------------------------------------------------------
 
 create table if not exists auth.one_time_tokens (

@@ -12,8 +12,9 @@ from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.typedefs import Handler
 from yarl import URL
 
+from edge.upstream import repeat_only_reads
 from stack.gateway import headers
-from stack.gateway.credentials import ApiKeys, is_api_key, take_key
+from stack.gateway.credentials import ApiKeys, Role, is_api_key, take_key
 from stack.gateway.errors import GatewayError
 from stack.gateway.routing import PARTS, Part, find_part, is_schema_root
 from stack.gateway.settings import Settings
@@ -21,6 +22,8 @@ from stack.gateway.settings import Settings
 log = structlog.get_logger("gateway")
 
 REQUEST_ID = web.RequestKey("request_id", str)
+ANSWERED_BY = web.RequestKey("answered_by", Part)
+"""The part whose answer is passed on; missing where the gateway answers by itself."""
 
 MAX_LINE = 64 * 1024
 """Bytes of a request line or header: PostgREST filters such as `id=in.(...)` grow long."""
@@ -34,7 +37,6 @@ SHUTDOWN_SECONDS = 5.0
 
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 """What reading from a part raises when it dies or falls silent."""
-REPEATABLE = frozenset({"GET", "HEAD"})
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -69,6 +71,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._port = settings.port
+        self._trusted_proxies = settings.trusted_proxies
         self._keys = ApiKeys(settings.keys_file)
         self._urls = {
             "rest": settings.rest_url,
@@ -87,17 +90,15 @@ class Gateway:
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             max_line_size=MAX_LINE,
             max_field_size=MAX_LINE,
-            middlewares=[_repeat_only_reads],
+            middlewares=[repeat_only_reads],
         )
         yield
         await self._client.close()
 
     @web.middleware
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Name the request, answer browsers' preflights, and turn every failure into its JSON answer."""
+        """Name the request, and turn every failure into its JSON answer."""
         request[REQUEST_ID] = headers.request_id(request)
-        if headers.is_preflight(request):
-            return headers.preflight_answer(request)
         try:
             return await handler(request)
         except GatewayError as problem:
@@ -138,23 +139,29 @@ class Gateway:
     async def proxy(self, request: web.Request) -> web.StreamResponse:
         """Every other path: to the part that it belongs to."""
         if request.method not in headers.METHODS:
-            raise GatewayError(405, "method_not_allowed", "Method not allowed")
+            allow = {"Allow": ", ".join(headers.METHODS)}
+            raise GatewayError(405, "method_not_allowed", "Method not allowed", headers=allow)
         if "#" in request.raw_path:
             # No client sends one; what follows it would be dropped after the path was judged.
             raise GatewayError(400, "bad_request", "A request target has no fragment")
         path, question, query = request.raw_path.partition("?")
         found = find_part(path)
+        if headers.is_preflight(request) and not (found and found[0].own_cors):
+            return headers.preflight_answer(request)
         if found is None:
             paths = ", ".join(part.prefix for part in PARTS)
             raise GatewayError(404, "not_found", "There is nothing at this path", f"Paths begin with {paths}.")
         part, path = found
-        authorization, query = self._authorize(request, part, path, query)
-        answer = await self._send(request, part, path + question + query, authorization)
+        authorization, query, role = self._authorize(request, part, path, query)
+        client = headers.client_address(request, self._trusted_proxies, is_server=role == "service_role")
+        answer = await self._send(request, part, path + question + query, authorization, client=client)
         async with answer:
             return await _relay(request, part, answer)
 
-    def _authorize(self, request: web.Request, part: Part, path: str, query: str) -> tuple[str | None, str]:
-        """The Authorization header for the part, and the query without the API key. Raises GatewayError."""
+    def _authorize(
+        self, request: web.Request, part: Part, path: str, query: str
+    ) -> tuple[str | None, str, Role | None]:
+        """The Authorization header for the part, the query without the API key, and its role. Raises GatewayError."""
         given = request.headers.getall("Authorization", [])
         if len(given) > 1:
             raise GatewayError(400, "duplicate_authorization", "More than one Authorization header")
@@ -180,10 +187,10 @@ class Gateway:
                 raise GatewayError(401, "secret_key_required", "Access to schema is forbidden", hint)
         if authorization is None and role is not None:
             authorization = f"Bearer {keys.service_role if role == 'service_role' else keys.anon}"
-        return authorization, query
+        return authorization, query, role
 
     async def _send(
-        self, request: web.Request, part: Part, target: str, authorization: str | None
+        self, request: web.Request, part: Part, target: str, authorization: str | None, *, client: str
     ) -> aiohttp.ClientResponse:
         """Send the request on and wait for the head of the answer. Raises GatewayError where there is none."""
         try:
@@ -195,7 +202,11 @@ class Gateway:
                 request.method,
                 URL(self._urls[part.name] + target, encoded=True),
                 headers=headers.to_part(
-                    request, authorization=authorization, request_id=request[REQUEST_ID], port=self._port
+                    request,
+                    client=client,
+                    authorization=authorization,
+                    request_id=request[REQUEST_ID],
+                    port=self._port,
                 ),
                 data=body,
                 allow_redirects=False,
@@ -213,11 +224,12 @@ class Gateway:
 
 async def _relay(request: web.Request, part: Part, answer: aiohttp.ClientResponse) -> web.StreamResponse:
     """Pass an answer on as it comes: in one write where all of it is there, else piece by piece."""
-    head = headers.to_client(answer.headers)
+    head = headers.to_client(answer.headers, own_cors=part.own_cors)
     try:
         piece = answer.content.read_nowait()
     except BROKEN as error:
         raise _broken(request, part, error) from error
+    request[ANSWERED_BY] = part
     if answer.content.at_eof():
         return web.Response(status=answer.status, reason=answer.reason, headers=head, body=piece)
 
@@ -236,26 +248,10 @@ async def _relay(request: web.Request, part: Part, answer: aiohttp.ClientRespons
     return response
 
 
-async def _repeat_only_reads(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Let the client repeat a request, once, whose connection closed without an answer, only where it reads.
-
-    It would by itself also repeat PUT and DELETE. But a part that was killed may have done the work already, and a
-    repeated DELETE with `return=representation` then answers that there was nothing to delete.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        if request.method in REPEATABLE:
-            raise
-        raise aiohttp.ClientConnectionError(str(error)) from error
-
-
 async def _finish(request: web.Request, response: web.StreamResponse) -> None:
-    headers.add_cors(response.headers)
+    part = request.get(ANSWERED_BY)
+    if part is None or not part.own_cors:
+        headers.add_cors(response.headers)
     response.headers["X-Request-Id"] = request[REQUEST_ID]
     if response.headers.get("Server") == SERVER_SOFTWARE:  # no part's own name, and ours tells versions
         response.headers["Server"] = "guildhall"

@@ -19,6 +19,10 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Paths that browsers and verifiers open without a key, compared exactly so that no dot segment widens them."""
     probe: str = "/health"
     """Any path that it answers below 500 while it can work."""
+    hidden: frozenset[str] = frozenset()
+    """Paths that are for operators, who reach the part itself."""
+    own_cors: bool = False
+    """Whether it decides by itself which pages may call it."""
 
 
 PARTS = (
@@ -32,7 +36,7 @@ PARTS = (
         open=frozenset({"/verify", "/callback", "/authorize", "/.well-known/jwks.json", "/health"}),
     ),
     Part(name="storage", prefix="/storage/v1", needs_key=False),
-    Part(name="edge", prefix="/functions/v1", needs_key=False),
+    Part(name="edge", prefix="/functions/v1", needs_key=False, hidden=frozenset({"/metrics"}), own_cors=True),
 )
 
 
@@ -41,10 +45,16 @@ def find_part(path: str) -> tuple[Part, str] | None:
     for part in PARTS:
         rest = path.removeprefix(part.prefix)
         if rest != path and (not rest or rest.startswith("/")):
-            return part, rest or "/"
+            is_hidden = part.hidden and _spelled_plainly(rest) in part.hidden
+            return None if is_hidden else (part, rest or "/")
     return None
 
 
 def is_schema_root(part: Part, path: str) -> bool:
     """Whether this asks PostgREST for its OpenAPI document, however the root is spelled."""
     return part.name == "rest" and not unquote(path).strip("/.")
+
+
+def _spelled_plainly(path: str) -> str:
+    """The path with its escapes read and its slashes single, as servers read it."""
+    return "/" + "/".join(segment for segment in unquote(path).split("/") if segment)

@@ -6,7 +6,7 @@ from typing import Self
 
 import msgspec
 
-from stack.given import Given
+from stack.given import Given, Network
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +18,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     auth_url: str
     storage_url: str
     edge_url: str
+    trusted_proxies: tuple[Network, ...] = ()
+    """The reverse proxies before the gateway, whose X-Forwarded-For is believed."""
 
     @classmethod
     def from_mapping(cls, environment: Mapping[str, str]) -> Self:
@@ -30,4 +32,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             auth_url=given.address("GATEWAY_AUTH_URL"),
             storage_url=given.address("GATEWAY_STORAGE_URL"),
             edge_url=given.address("GATEWAY_EDGE_URL"),
+            trusted_proxies=given.networks("GATEWAY_TRUSTED_PROXIES"),
         )

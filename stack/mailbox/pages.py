@@ -32,7 +32,7 @@ ul { list-style: none; margin: 0; padding: 0 }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem 1rem; margin: 0 }
 dt { color: var(--faint) } dd { margin: 0; overflow-wrap: anywhere }
 .links li { padding: .55rem 1rem; overflow-wrap: anywhere } .links li + li { border-top: 1px solid var(--line) }
-iframe { display: block; width: 100%; height: 65vh; border: 0; background: #fff }
+iframe { display: block; width: 100%; height: min(65vh, 40rem); border: 0; background: #fff }
 pre { margin: 0; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font: 14px/1.5 ui-monospace, monospace }
 """
 

@@ -172,5 +172,7 @@ def error_response(error: StorageError) -> Response:
 
 
 def _start(status: int, headers: Mapping[str, str]) -> Message:
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    # What somebody uploaded, or a name that an error repeats, is never what a browser guesses it to be.
+    told = {"x-content-type-options": "nosniff", **headers}
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
     return {"type": "http.response.start", "status": status, "headers": encoded}

@@ -106,7 +106,6 @@ def _headers(request: Request, row: Row, expires: int | None) -> dict[str, str]:
         "accept-ranges": "bytes",
         "etag": etag if isinstance(etag, str) and HEADER_VALUE.fullmatch(etag) else f'"{row.version}"',
         "last-modified": format_datetime(row.updated_at.astimezone(UTC), usegmt=True),
-        "x-content-type-options": "nosniff",
         **_content_type(metadata.get("mimetype")),
     }
     if metadata.get("contentEncoding") in ENCODINGS:

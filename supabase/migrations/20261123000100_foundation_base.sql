@@ -1,4 +1,4 @@
--- Foundation: schemas, extensions, the edge's login role, and what every later file uses.
+-- Foundation: schemas, extensions, the system's login roles, and what every later file uses.
 --
 -- Nothing here depends on default privileges: every table, view and function of ours starts closed, and the files in
 -- policies/ open what is meant to be open.
@@ -27,18 +27,27 @@ alter default privileges in schema public revoke all on sequences from anon, aut
 alter default privileges in schema public revoke execute on functions from anon, authenticated, service_role;
 alter default privileges revoke execute on functions from public;
 
--- The edge's login: EXECUTE on the private functions granted to it in policies/, and nothing else. The operator sets
--- its
--- password. Roles belong to the cluster, so another database of this cluster may have made it already.
+-- Two logins of the system's own. `edge` has EXECUTE on the private functions granted to it in policies/, and nothing
+-- else; `worker` has that and the job queue. The operator sets their passwords. Roles belong to the cluster, so another
+-- database of this cluster may have made them already.
 do $$
+declare
+    v_role text;
 begin
-    if not exists (select from pg_catalog.pg_roles where rolname = 'edge') then
-        create role edge with login noinherit;
-    end if;
+    foreach v_role in array array['edge', 'worker'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
+            execute format('create role %I with login noinherit', v_role);
+        end if;
+    end loop;
 end
 $$;
 alter role edge set search_path = '';
 alter role edge set statement_timeout = '8s';
+-- The library names its tables without their schema.
+alter role worker set search_path = 'procrastinate';
+alter role worker set statement_timeout = '30s';
+-- A mail's row stays locked while the mail is sent: not for ever, should the worker lose itself.
+alter role worker set idle_in_transaction_session_timeout = '5min';
 
 create function private.tg__set_updated_at() returns trigger
 language plpgsql
@@ -58,11 +67,17 @@ as $$
 declare
     v_policy name;
 begin
-    execute format('alter table %s enable row level security', p_table);
+    -- A view has none of its own: it runs as its caller.
+    if (select c.relkind from pg_catalog.pg_class as c where c.oid = p_table) <> 'v' then
+        execute format('alter table %s enable row level security', p_table);
+    end if;
     for v_policy in select p.polname from pg_catalog.pg_policy as p where p.polrelid = p_table loop
         execute format('drop policy %I on %s', v_policy, p_table);
     end loop;
-    execute format('revoke all on table %s from public, anon, authenticated, service_role, supabase_auth_admin, edge', p_table);
+    execute format(
+        'revoke all on table %s from public, anon, authenticated, service_role, supabase_auth_admin, edge, worker',
+        p_table
+    );
 end
 $$;
 comment on function private.close_table(regclass) is
@@ -82,32 +97,23 @@ $$;
 comment on function private.slugify(text) is
 'The text as a piece of a web address: lower case, accents and punctuation gone, at most 60 characters; may be empty.';
 
-create function private.check_request() returns void
+create function private.request_id() returns text
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
-    v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
-    v_audience jsonb := v_claims -> 'aud';
+    v_headers json := nullif(current_setting('request.headers', true), '')::json;
 begin
-    if current_user = 'authenticated' and (
-        v_claims ->> 'exp' is null
-        or not coalesce(pg_input_is_valid(v_claims ->> 'sub', 'uuid'), false)
-        or coalesce(v_audience not in ('"authenticated"', '["authenticated"]'), true)
-    ) then
-        raise sqlstate 'PT401' using
-            message = 'token_invalid',
-            detail = 'The token lacks exp, or a user''s id in sub, or is not meant for this audience.',
-            hint = 'Sign in again and send the access token that auth answers.';
-    end if;
+    return substring(
+        coalesce(v_headers ->> 'x-request-id', current_setting('guildhall.request_id', true))
+        from '^[A-Za-z0-9._-]{1,128}$'
+    );
 end
 $$;
-comment on function private.check_request() is
-'PostgREST calls this before each request (db-pre-request). Refuses user tokens that PostgREST itself would let pass:
-without exp, without a user''s id in sub, or whose aud is not `authenticated`. Raises PT401 token_invalid.';
-
-alter role authenticator set pgrst.db_pre_request = 'private.check_request'; -- noqa: PRS
+comment on function private.request_id() is
+'The id of the request at hand: the header X-Request-Id that PostgREST got, else what the edge set. Null where there is
+none, or none that may go into logs as it came.';
 
 create function private.schema_version() returns text
 language plpgsql

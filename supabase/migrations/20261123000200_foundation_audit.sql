@@ -8,6 +8,8 @@ create table public.audit_log (
     target_id text not null,
     before jsonb,
     after jsonb,
+    request_id text default private.request_id()
+    constraint audit_log_request_id_check check (char_length(request_id) <= 128),
     created_at timestamptz not null default now()
 );
 comment on table public.audit_log is
@@ -19,6 +21,8 @@ comment on column public.audit_log.target_table is 'The table of the row that ch
 comment on column public.audit_log.target_id is 'The key of the row that changed, as text.';
 comment on column public.audit_log.before is 'What changed, as it was; null where nothing was.';
 comment on column public.audit_log.after is 'What changed, as it became; null where nothing is left.';
+comment on column public.audit_log.request_id is
+'The X-Request-Id of the request that did it, by which logs find the rest; null where it was no request.';
 
 alter table public.audit_log enable row level security;
 revoke all on public.audit_log from anon, authenticated, service_role;

@@ -3,15 +3,21 @@
 
 create type public.account_status as enum ('active', 'suspended', 'banned', 'deleted');
 comment on type public.account_status is
-'active: may act. suspended: reads only, perhaps until an instant. banned: reads only, for good. deleted: erased.';
+'active: may act. suspended: signs in and reads, perhaps until an instant. banned: does not sign in, and reads no longer
+than the last token lives. deleted: erased.';
 
 create type public.app_role as enum ('student', 'teacher', 'moderator', 'admin', 'superadmin');
 comment on type public.app_role is
 'What a person may do here. Everybody is a student; from moderator upwards each role includes the ones before it
 except teacher, which is granted by itself.';
 
-create table private.accounts (
+create table public.accounts (
     user_id uuid constraint accounts_pkey primary key,
+    email text collate "C", -- so that its index serves every beginning, and the search in its order
+    email_confirmed_at timestamptz,
+    last_sign_in_at timestamptz,
+    is_anonymous boolean not null default false,
+    roles public.app_role[] not null default '{}',
     status public.account_status not null default 'active',
     status_reason text constraint accounts_status_reason_check check (char_length(status_reason) <= 1000),
     suspended_until timestamptz,
@@ -19,12 +25,50 @@ create table private.accounts (
     updated_at timestamptz not null default now(),
     constraint accounts_suspended_until_check check (suspended_until is null or status = 'suspended')
 );
-comment on table private.accounts is
-'The standing of each account; one row for each that ever was. No foreign key to auth.users: a deleted account leaves
-its standing behind, so that a token still alive writes nothing.';
-comment on column private.accounts.suspended_until is
-'When a suspension ends by itself; null where an admin must end it.';
-alter table private.accounts enable row level security;
+comment on table public.accounts is
+'Each account that ever was: its address, its standing, when it came. Read by its owner and by moderators; written by
+functions and by the triggers of auth.users only. No foreign key to auth.users: a deleted account leaves its standing
+behind, so that a token still alive writes nothing.';
+comment on column public.accounts.email is
+'The address in auth, in small letters; null for anonymous and for deleted users. In no row that others may read.';
+comment on column public.accounts.email_confirmed_at is 'When the user proved to hold the address; null until then.';
+comment on column public.accounts.last_sign_in_at is 'The last sign-in; a refresh of a session is none.';
+comment on column public.accounts.is_anonymous is
+'Whether the user signed in without an address and has given none since.';
+comment on column public.accounts.roles is
+'The roles beyond student, a copy of user_roles for lists: roles=cs.{teacher}. What decides is user_roles.';
+comment on column public.accounts.status_reason is 'Why the standing is as it is, in the moderator''s words.';
+comment on column public.accounts.suspended_until is
+'When a suspension ends by itself; null where a moderator must end it.';
+alter table public.accounts enable row level security;
+revoke all on public.accounts from anon, authenticated, service_role;
+
+-- What leads these indexes is leakproof or their condition: under row level security an index on status or roles
+-- themselves is never used.
+create index accounts_created_at_idx on public.accounts (created_at desc, user_id);
+comment on index public.accounts_created_at_idx is
+'The admin list: created_at=gte.&created_at=lt.&order=created_at.desc,user_id';
+create index accounts_last_sign_in_at_idx on public.accounts (last_sign_in_at desc nulls last, user_id);
+comment on index public.accounts_last_sign_in_at_idx is
+'The admin list by last use: order=last_sign_in_at.desc.nullslast,user_id';
+create index accounts_email_idx on public.accounts (email);
+comment on index public.accounts_email_idx is
+'The admin search for the beginning of an address, and one account: email=eq.';
+create index accounts_inactive_idx on public.accounts (created_at desc, user_id) where status <> 'active';
+comment on index public.accounts_inactive_idx is
+'The admin list by standing: status=eq.suspended&order=created_at.desc,user_id';
+create index accounts_teachers_idx on public.accounts (created_at desc, user_id) where roles @> '{teacher}';
+comment on index public.accounts_teachers_idx is
+'The admin list by role: roles=cs.{teacher}&order=created_at.desc,user_id';
+create index accounts_moderators_idx on public.accounts (created_at desc, user_id) where roles @> '{moderator}';
+comment on index public.accounts_moderators_idx is
+'The admin list by role: roles=cs.{moderator}&order=created_at.desc,user_id';
+create index accounts_admins_idx on public.accounts (created_at desc, user_id) where roles @> '{admin}';
+comment on index public.accounts_admins_idx is
+'The admin list by role: roles=cs.{admin}&order=created_at.desc,user_id';
+create index accounts_superadmins_idx on public.accounts (created_at desc, user_id) where roles @> '{superadmin}';
+comment on index public.accounts_superadmins_idx is
+'The admin list by role: roles=cs.{superadmin}&order=created_at.desc,user_id; and whether one is left';
 
 insert into private.status_transitions (table_name, from_status, to_status)
 values
@@ -36,13 +80,13 @@ values
 ('accounts', 'suspended', 'deleted'),
 ('accounts', 'banned', 'active'),
 ('accounts', 'banned', 'deleted');
-create trigger _100_check_transition before update of status on private.accounts
+create trigger _100_check_transition before update of status on public.accounts
 for each row when (old.status is distinct from new.status) execute function private.tg__check_transition();
-create trigger _200_set_updated_at before update on private.accounts
+create trigger _200_set_updated_at before update on public.accounts
 for each row execute function private.tg__set_updated_at();
 
 create table public.user_roles (
-    user_id uuid not null constraint user_roles_user_id_fkey references private.accounts (user_id) on delete cascade,
+    user_id uuid not null constraint user_roles_user_id_fkey references public.accounts (user_id) on delete cascade,
     role public.app_role not null,
     granted_by uuid,
     granted_at timestamptz not null default now(),
@@ -55,14 +99,129 @@ comment on column public.user_roles.granted_by is 'The admin; null where the ope
 alter table public.user_roles enable row level security;
 revoke all on public.user_roles from anon, authenticated, service_role;
 
+create function private.tg_user_roles__copy_to_account() returns trigger
+language plpgsql
+security definer -- accounts is closed to the roles whose statements fire this
+set search_path = ''
+as $$
+begin
+    update public.accounts as a
+    set roles = array(select r.role from public.user_roles as r where r.user_id = a.user_id order by r.role)
+    where a.user_id in (old.user_id, new.user_id);
+    return null;
+end
+$$;
+comment on function private.tg_user_roles__copy_to_account() is 'After a role came or went: accounts.roles says so.';
+create trigger _300_copy_to_account after insert or update or delete on public.user_roles
+for each row execute function private.tg_user_roles__copy_to_account();
+
+create function private.tg_accounts__keep_superadmin() returns trigger
+language plpgsql
+security definer -- looks at every account, whoever fires it
+set search_path = ''
+as $$
+begin
+    -- One after the other: each sees what the one before him left.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('user_roles'));
+    if not exists (
+        select from public.accounts as a
+        where a.roles @> '{superadmin}'
+            and (a.status = 'active' or (a.status = 'suspended' and a.suspended_until <= now()))
+    ) and exists (select from auth.users as u where u.deleted_at is null) then
+        raise sqlstate 'PT409' using
+            message = 'last_superadmin',
+            detail = 'Nobody would be left who can grant roles.',
+            hint = 'Make somebody else superadmin first.';
+    end if;
+    return null;
+end
+$$;
+comment on function private.tg_accounts__keep_superadmin() is
+'After a superadmin lost the role or the standing, by whatever way: refuses it where none is left who may act, unless
+nobody is left at all. Raises PT409 last_superadmin.';
+create trigger _900_keep_superadmin after update of roles, status on public.accounts
+for each row when (
+    old.roles @> '{superadmin}' and not (new.roles @> '{superadmin}' and new.status = 'active')
+) execute function private.tg_accounts__keep_superadmin();
+
+create function private.tg_users__create_account() returns trigger
+language plpgsql
+security definer -- auth inserts the user as supabase_auth_admin, which must not write our tables
+set search_path = ''
+as $$
+begin
+    insert into public.accounts (user_id, email, email_confirmed_at, last_sign_in_at, is_anonymous)
+    values (
+        new.id, lower(nullif(new.email, '')), new.email_confirmed_at, new.last_sign_in_at,
+        coalesce(new.is_anonymous, false)
+    );
+    return null;
+end
+$$;
+comment on function private.tg_users__create_account() is
+'After a user is made in auth: its account. Profiles, which refer to it, are made by a trigger whose name sorts later.';
+create trigger guildhall_create_account after insert on auth.users
+for each row execute function private.tg_users__create_account();
+
+create function private.tg_users__sync_account() returns trigger
+language plpgsql
+security definer -- auth updates the user as supabase_auth_admin, which must not write our tables
+set search_path = ''
+as $$
+begin
+    update public.accounts as a
+    set
+        email = lower(nullif(new.email, '')),
+        email_confirmed_at = new.email_confirmed_at,
+        last_sign_in_at = new.last_sign_in_at,
+        is_anonymous = coalesce(new.is_anonymous, false)
+    where a.user_id = new.id;
+    return null;
+end
+$$;
+comment on function private.tg_users__sync_account() is
+'After auth changed what an account shows of a user: so does the account.';
+create trigger guildhall_sync_account after update on auth.users
+for each row when (
+    -- Of a softly deleted user auth keeps a hash where the address was.
+    new.deleted_at is null
+    and (old.email, old.email_confirmed_at, old.last_sign_in_at, old.is_anonymous)
+    is distinct from (new.email, new.email_confirmed_at, new.last_sign_in_at, new.is_anonymous)
+)
+execute function private.tg_users__sync_account();
+
+create function private.tg_users__bury_account() returns trigger
+language plpgsql
+security definer -- auth deletes the user as supabase_auth_admin, which must not write our tables
+set search_path = ''
+as $$
+begin
+    update public.accounts as a
+    set
+        status = 'deleted', status_reason = null, suspended_until = null,
+        email = null, email_confirmed_at = null, last_sign_in_at = null
+    where a.user_id = old.id and a.status <> 'deleted';
+    delete from public.user_roles as r where r.user_id = old.id;
+    return null;
+end
+$$;
+comment on function private.tg_users__bury_account() is
+'After a user is deleted in auth, softly or for good: the account may do nothing any more, and its address and roles go.
+The last superadmin stays: PT409 last_superadmin.';
+create trigger guildhall_bury_account after delete on auth.users
+for each row execute function private.tg_users__bury_account();
+create trigger guildhall_bury_soft_deleted_account after update of deleted_at on auth.users
+for each row when (old.deleted_at is null and new.deleted_at is not null)
+execute function private.tg_users__bury_account();
+
 create function private.is_active() returns boolean
 language sql
 stable
-security definer -- accounts is closed to clients
+security definer -- policies of accounts ask it, too
 set search_path = ''
 as $$
     select exists (
-        select from private.accounts as a
+        select from public.accounts as a
         where a.user_id = (select auth.uid())
             and (a.status = 'active' or (a.status = 'suspended' and a.suspended_until <= now()))
     )
@@ -132,164 +291,3 @@ end
 $$;
 comment on function private.require_role(public.app_role) is
 'The caller''s id, if the caller has the role. Raises what require_active raises, or PT403 role_required.';
-
-create function private.change_role(p_user_id uuid, p_role public.app_role, p_granted boolean) returns void
-language plpgsql
-security definer -- roles are closed to clients; the check below decides
-set search_path = ''
-as $$
-declare
-    v_caller uuid;
-begin
-    -- One change of roles or standing at a time, and before anything is looked up: two superadmins who revoke or suspend
-    -- each other at once must not both succeed.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('user_roles'));
-    v_caller := private.require_role('admin');
-    if p_role >= 'admin' then
-        perform private.require_role('superadmin'); -- an admin makes no admins
-    elsif p_role is null or p_role = 'student' then
-        raise sqlstate 'PT422' using
-            message = 'role_invalid',
-            detail = 'Everybody is a student; a role to grant or revoke is one beyond that.',
-            hint = 'Use teacher, moderator, admin or superadmin.';
-    end if;
-    if not exists (select from private.accounts as a where a.user_id = p_user_id and a.status <> 'deleted') then
-        raise sqlstate 'PT404' using
-            message = 'user_not_found',
-            detail = 'There is no such user.',
-            hint = 'Check the id.';
-    end if;
-    if p_granted then
-        insert into public.user_roles (user_id, role, granted_by) values (p_user_id, p_role, v_caller)
-        on conflict do nothing;
-    else
-        if p_role = 'superadmin' and not exists (
-            select from public.user_roles as r
-            join private.accounts as a on a.user_id = r.user_id and a.status = 'active'
-            where r.role = 'superadmin' and r.user_id <> p_user_id
-        ) then
-            raise sqlstate 'PT409' using
-                message = 'last_superadmin',
-                detail = 'Nobody would be left who can grant roles.',
-                hint = 'Make somebody else superadmin first.';
-        end if;
-        delete from public.user_roles as r where r.user_id = p_user_id and r.role = p_role;
-    end if;
-    if found then
-        perform private.audit(
-            case when p_granted then 'role.grant' else 'role.revoke' end, 'user_roles', p_user_id::text,
-            case when not p_granted then jsonb_build_object('role', p_role) end,
-            case when p_granted then jsonb_build_object('role', p_role) end
-        );
-    end if;
-end
-$$;
-comment on function private.change_role(uuid, public.app_role, boolean) is
-'Grants or revokes a role, and records it; nothing where it is so already. Admins only, and superadmins alone for admin
-and superadmin. Raises PT403 role_required, PT404 user_not_found, PT409 last_superadmin, PT422 role_invalid.';
-
-create function public.grant_role(user_id uuid, role public.app_role) returns void
-language sql
-set search_path = ''
-as $$
-    select private.change_role(grant_role.user_id, grant_role.role, true)
-$$;
-comment on function public.grant_role(uuid, public.app_role) is
-'Gives a user a role; it holds from the user''s next request. For admins; admin and superadmin for superadmins only.
-Raises role_required (403), user_not_found (404), role_invalid (422).';
-
-create function public.revoke_role(user_id uuid, role public.app_role) returns void
-language sql
-set search_path = ''
-as $$
-    select private.change_role(revoke_role.user_id, revoke_role.role, false)
-$$;
-comment on function public.revoke_role(uuid, public.app_role) is
-'Takes a role from a user; it holds from the user''s next request. For admins; admin and superadmin for superadmins
-only.
-Raises role_required (403), user_not_found (404), last_superadmin (409), role_invalid (422).';
-
-create function private.set_account_status(
-    p_user_id uuid, p_status public.account_status, p_reason text, p_until timestamptz
-)
-returns void
-language plpgsql
-security definer -- accounts is closed to clients; the check below decides
-set search_path = ''
-as $$
-declare
-    v_caller uuid;
-    v_before private.accounts;
-begin
-    -- As in change_role, and with the same lock: two superadmins who suspend each other at once must not both succeed.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('user_roles'));
-    v_caller := private.require_role('moderator');
-    select a.* into v_before from private.accounts as a
-    where a.user_id = p_user_id and a.status <> 'deleted' for update;
-    if not found then
-        raise sqlstate 'PT404' using
-            message = 'user_not_found',
-            detail = 'There is no such user.',
-            hint = 'Check the id.';
-    end if;
-    if p_user_id = v_caller or (
-        exists (select from public.user_roles as r where r.user_id = p_user_id and r.role >= 'moderator')
-        and not (select private.has_role('superadmin'))
-    ) then
-        raise sqlstate 'PT403' using
-            message = 'target_protected',
-            detail = 'Nobody changes his own standing, and only a superadmin that of moderators and admins.',
-            hint = 'Ask a superadmin.';
-    end if;
-    if p_status is null or p_status = 'deleted' then
-        raise sqlstate 'PT422' using
-            message = 'status_invalid',
-            detail = 'An account is deleted through auth, not by its status.',
-            hint = 'Use active, suspended or banned.';
-    end if;
-    update private.accounts as a
-    set status = p_status, status_reason = p_reason, suspended_until = p_until
-    where a.user_id = p_user_id;
-    perform private.audit(
-        'account.' || p_status::text, 'accounts', p_user_id::text,
-        jsonb_build_object('status', v_before.status, 'reason', v_before.status_reason, 'until', v_before.suspended_until),
-        jsonb_build_object('status', p_status, 'reason', p_reason, 'until', p_until)
-    );
-end
-$$;
-comment on function private.set_account_status(uuid, public.account_status, text, timestamptz) is
-'Changes the standing of an account, and records it. Raises PT403 role_required or target_protected, PT404
-user_not_found, PT409 illegal_transition, PT422 status_invalid.';
-
-create function public.set_account_status(
-    user_id uuid, status public.account_status, reason text default null, until timestamptz default null
-)
-returns void
-language sql
-set search_path = ''
-as $$
-    select private.set_account_status(
-        set_account_status.user_id, set_account_status.status, set_account_status.reason, set_account_status.until
-    )
-$$;
-comment on function public.set_account_status(uuid, public.account_status, text, timestamptz) is
-'Suspends (perhaps until an instant), bans or reinstates (active) a user; it holds from the user''s next request. For
-moderators; of moderators and admins for superadmins only. Raises role_required or target_protected (403),
-user_not_found (404), illegal_transition (409), status_invalid (422).';
-
-create function private.custom_access_token(event jsonb) returns jsonb
-language sql
-stable
-security definer -- auth runs it as supabase_auth_admin, which must not read our tables
-set search_path = ''
-as $$
-    select jsonb_build_object('claims', (event -> 'claims') || jsonb_build_object(
-        'user_role',
-        coalesce((
-            select max(r.role) from public.user_roles as r where r.user_id = (event ->> 'user_id')::uuid
-        ), 'student')
-    ))
-$$;
-comment on function private.custom_access_token(jsonb) is
-'Supabase''s custom access token hook: adds the claim `user_role`, the highest role, for frontends to show or hide
-things by. Policies never read it.';

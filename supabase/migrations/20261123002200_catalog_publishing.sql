@@ -96,3 +96,29 @@ $$;
 comment on function public.unpublish_course(uuid) is
 'Takes a course out of the catalogue, and answers it; those who are enrolled keep it. For its creator. Raises
 course_not_found (404), illegal_transition (409).';
+
+create function private.tg_courses__count_published() returns trigger
+language plpgsql
+security definer -- figures are no client's to write
+set search_path = ''
+as $$
+begin
+    perform private.lock_user_stats(array[old.creator_id, new.creator_id]);
+    update public.user_stats as s
+    set published_course_count = s.published_course_count + d.change
+    from (
+        select e.user_id, sum(e.change) as change
+        from (
+            values
+            (old.creator_id, -(old.status = 'published')::integer), (new.creator_id, (new.status = 'published')::integer)
+        ) as e (user_id, change)
+        group by e.user_id
+    ) as d
+    where s.user_id = d.user_id and d.change <> 0;
+    return null;
+end
+$$;
+comment on function private.tg_courses__count_published() is
+'After a course comes, goes, changes its status or its creator: how many published ones each has.';
+create trigger _300_count_published after insert or delete or update of status, creator_id on public.courses
+for each row execute function private.tg_courses__count_published();

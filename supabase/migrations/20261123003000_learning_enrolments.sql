@@ -236,3 +236,47 @@ comment on function public.record_progress(uuid, integer, boolean) is
 finished
 stays so. The course counts as completed when every lesson is and the certifying quiz is passed. Raises account_inactive
 or not_enrolled (403).';
+
+insert into private.rate_limited_functions (function_name, tier) values ('record_progress', 'generous');
+
+create function private.tg_enrolments__count() returns trigger
+language plpgsql
+security definer -- figures are no client's to write
+set search_path = ''
+as $$
+declare
+    v_student_id uuid := coalesce(new.student_id, old.student_id);
+    v_course_id uuid := coalesce(new.course_id, old.course_id);
+    v_creator_id uuid := (select c.creator_id from public.courses as c where c.id = v_course_id);
+    v_taken integer := coalesce((new.status <> 'cancelled')::integer, 0) - coalesce((old.status <> 'cancelled')::integer, 0);
+    v_completed integer := coalesce((new.status = 'completed')::integer, 0)
+        - coalesce((old.status = 'completed')::integer, 0);
+begin
+    -- Completing concerns the student alone, whose figures the certificate may have locked already: taking the creator's
+    -- after them would be out of order.
+    if v_taken <> 0 then
+        perform private.lock_user_stats(array[v_student_id, v_creator_id]);
+        -- Who takes another course of the same creator was, and stays, one of the students.
+        update public.user_stats as s
+        set student_count = s.student_count + v_taken
+        where s.user_id = v_creator_id and not exists (
+            select from public.enrolments as e
+            join public.courses as c on c.id = e.course_id
+            where e.student_id = v_student_id
+                and e.course_id <> v_course_id
+                and e.status <> 'cancelled'
+                and c.creator_id = v_creator_id
+        );
+    end if;
+    update public.user_stats as s
+    set
+        enrolment_count = s.enrolment_count + v_taken,
+        completed_course_count = s.completed_course_count + v_completed
+    where s.user_id = v_student_id;
+    return null;
+end
+$$;
+comment on function private.tg_enrolments__count() is
+'After an enrolment comes, goes or changes its status: the figures of student and creator.';
+create trigger _300_count after insert or delete or update of status on public.enrolments
+for each row execute function private.tg_enrolments__count();

@@ -90,6 +90,7 @@ create table public.quiz_attempts (
     points integer not null,
     max_points integer not null constraint quiz_attempts_max_points_check check (max_points > 0),
     pass_percent smallint not null,
+    score_percent smallint not null generated always as ((points * 100 / max_points)::smallint) stored,
     is_passed boolean not null generated always as (points * 100 >= max_points * pass_percent) stored,
     submitted_at timestamptz not null default now(),
     constraint quiz_attempts_points_check check (points between 0 and max_points),
@@ -111,6 +112,7 @@ comment on column public.quiz_attempts.answers is 'What was answered: {"<questio
 comment on column public.quiz_attempts.points is 'What was reached.';
 comment on column public.quiz_attempts.max_points is 'What could be reached then.';
 comment on column public.quiz_attempts.pass_percent is 'What passed then.';
+comment on column public.quiz_attempts.score_percent is 'What was reached of 100, rounded down.';
 comment on column public.quiz_attempts.is_passed is 'Whether it passed.';
 alter table public.quiz_attempts enable row level security;
 revoke all on public.quiz_attempts from anon, authenticated, service_role;

@@ -10,17 +10,20 @@ create table public.certificates (
     default upper(regexp_replace(encode(extensions.gen_random_bytes(10), 'hex'), '(.{4})(?=.)', '\1-', 'g'))
     constraint certificates_code_check check (code ~ '^([0-9A-F]{4}-){4}[0-9A-F]{4}$'),
     course_id uuid not null constraint certificates_course_id_fkey references public.courses (id) on delete restrict,
-    student_id uuid not null constraint certificates_student_id_fkey references public.profiles (id) on delete restrict,
+    student_id uuid not null,
+    is_holder_public boolean not null,
     enrolment_id uuid not null,
+    attempt_id uuid constraint certificates_attempt_id_fkey references public.quiz_attempts (id) on delete restrict,
     status public.certificate_status not null default 'pending',
     holder_name text not null,
     course_title text not null,
     creator_name text not null,
-    score_percent smallint constraint certificates_score_percent_check check (score_percent between 0 and 100),
     issued_at timestamptz,
     revoked_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    constraint certificates_student_id_fkey foreign key (student_id, is_holder_public)
+    references public.profiles (id, is_public) on update cascade on delete restrict,
     constraint certificates_student_id_course_id_key unique (student_id, course_id),
     constraint certificates_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
     references public.enrolments (id, course_id, student_id) on delete restrict,
@@ -30,21 +33,29 @@ create table public.certificates (
     constraint certificates_revoked_at_check check ((status = 'revoked') = (revoked_at is not null))
 );
 comment on table public.certificates is
-'What a student earned: one a person and course. The student reads his own, the creator those of his courses; anyone
-with the code verifies one by verify_certificate. Written by functions only.';
+'What a student earned: one a person and course. Everybody reads those that stand of people with a public profile; the
+student reads his own, the creator those of his courses; anyone with the code verifies one by verify_certificate. Written
+by functions only.';
 comment on column public.certificates.code is
 'What proves it: 80 random bits, as five groups of four hexadecimal digits.';
 comment on column public.certificates.holder_name is 'The student''s name when it was issued.';
 comment on column public.certificates.course_title is 'The course''s title when it was issued.';
 comment on column public.certificates.creator_name is 'The creator''s name when it was issued.';
-comment on column public.certificates.score_percent is
-'What the quiz gave; null where no quiz decided. Not shown to verifiers.';
+comment on column public.certificates.is_holder_public is
+'Whether the student''s profile is public; the database keeps it.';
+comment on column public.certificates.attempt_id is
+'The attempt that earned it; null where no quiz decided. Its score is for those who may read the attempt.';
 comment on column public.certificates.status is 'Derived from attempts and decisions; never written by a client.';
 alter table public.certificates enable row level security;
 revoke all on public.certificates from anon, authenticated, service_role;
 create index certificates_course_id_idx on public.certificates (course_id, created_at desc);
 comment on index public.certificates_course_id_idx is
 'A course''s certificates: course_id=eq.&order=created_at.desc, and the policies';
+create index certificates_student_id_is_holder_public_idx on public.certificates (student_id, is_holder_public);
+comment on index public.certificates_student_id_is_holder_public_idx is
+'A person''s certificates: student_id=eq., and the foreign key';
+create index certificates_attempt_id_idx on public.certificates (attempt_id);
+comment on index public.certificates_attempt_id_idx is 'The foreign key';
 
 insert into private.status_transitions (table_name, from_status, to_status)
 values
@@ -57,6 +68,92 @@ create trigger _100_check_transition before update of status on public.certifica
 for each row when (old.status is distinct from new.status) execute function private.tg__check_transition();
 create trigger _200_set_updated_at before update on public.certificates
 for each row execute function private.tg__set_updated_at();
+
+create function private.tg_certificates__copy_is_public() returns trigger
+language plpgsql
+security definer -- a hidden profile's privacy is copied, too
+set search_path = ''
+as $$
+begin
+    -- The lock waits for one who is just changing it.
+    select p.is_public into new.is_holder_public from public.profiles as p where p.id = new.student_id for key share;
+    return new;
+end
+$$;
+comment on function private.tg_certificates__copy_is_public() is
+'Before insert: whether the holder''s profile is public. From then on the foreign key keeps it so.';
+create trigger _100_copy_is_public before insert on public.certificates
+for each row execute function private.tg_certificates__copy_is_public();
+
+create function private.tg_certificates__count() returns trigger
+language plpgsql
+security definer -- figures are no client's to write
+set search_path = ''
+as $$
+begin
+    update public.user_stats as s
+    set certificate_count = s.certificate_count
+        + coalesce((new.status = 'issued')::integer, 0) - coalesce((old.status = 'issued')::integer, 0)
+    where s.user_id = coalesce(new.student_id, old.student_id);
+    return null;
+end
+$$;
+comment on function private.tg_certificates__count() is
+'After a certificate comes, goes or changes its status: how many of the student''s stand.';
+create trigger _300_count after insert or delete or update of status on public.certificates
+for each row execute function private.tg_certificates__count();
+
+create function private.recount_user_stats(p_user_id uuid) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform private.lock_user_stats(array[p_user_id]); -- what is counted below, is counted after it
+    update public.user_stats as s
+    set
+        follower_count = (select count(*) from public.follows as f where f.followee_id = s.user_id),
+        following_count = (select count(*) from public.follows as f where f.follower_id = s.user_id),
+        published_course_count = (
+            select count(*) from public.courses as c where c.creator_id = s.user_id and c.status = 'published'
+        ),
+        student_count = (
+            select count(distinct e.student_id)
+            from public.courses as c
+            join public.enrolments as e on e.course_id = c.id and e.status <> 'cancelled'
+            where c.creator_id = s.user_id
+        ),
+        enrolment_count = (
+            select count(*) from public.enrolments as e where e.student_id = s.user_id and e.status <> 'cancelled'
+        ),
+        completed_course_count = (
+            select count(*) from public.enrolments as e where e.student_id = s.user_id and e.status = 'completed'
+        ),
+        certificate_count = (
+            select count(*) from public.certificates as c where c.student_id = s.user_id and c.status = 'issued'
+        )
+    where s.user_id = p_user_id;
+end
+$$;
+comment on function private.recount_user_stats(uuid) is
+'Counts what the triggers keep, anew: what user_stats must be at any time. For a course that changes hands, and for
+operators.';
+
+create function private.tg_courses__recount_creators() returns trigger
+language plpgsql
+security definer -- figures are no client's to write
+set search_path = ''
+as $$
+begin
+    perform private.lock_user_stats(array[old.creator_id, new.creator_id]);
+    perform private.recount_user_stats(old.creator_id);
+    perform private.recount_user_stats(new.creator_id);
+    return null;
+end
+$$;
+comment on function private.tg_courses__recount_creators() is
+'After a course changes hands: its students are the new creator''s, too, and perhaps the old one''s no more.';
+create trigger _400_recount_creators after update of creator_id on public.courses
+for each row when (old.creator_id <> new.creator_id) execute function private.tg_courses__recount_creators();
 
 create function private.settle_completion(p_enrolment_id uuid) returns void
 language sql
@@ -104,7 +201,9 @@ $$;
 comment on function private.is_right(public.question_kind, jsonb, jsonb) is
 'Whether an answer is the key; false for a missing answer or one of the wrong kind.';
 
-create function private.issue_certificate(p_enrolment public.enrolments, p_score_percent smallint) returns void
+insert into private.mail_templates (template, topic) values ('certificate_issued', 'learning');
+
+create function private.issue_certificate(p_enrolment public.enrolments, p_attempt_id uuid) returns void
 language plpgsql
 security definer -- certificates are no client's to write; only grading calls this
 set search_path = ''
@@ -113,10 +212,10 @@ declare
     v_certificate public.certificates;
 begin
     insert into public.certificates as t (
-        course_id, student_id, enrolment_id, status, holder_name, course_title, creator_name, score_percent, issued_at
+        course_id, student_id, enrolment_id, attempt_id, status, holder_name, course_title, creator_name, issued_at
     )
-    select p_enrolment.course_id, p_enrolment.student_id, p_enrolment.id, 'issued',
-        s.display_name, c.title, o.display_name, p_score_percent, now()
+    select p_enrolment.course_id, p_enrolment.student_id, p_enrolment.id, p_attempt_id, 'issued',
+        s.display_name, c.title, o.display_name, now()
     from public.courses as c
     join public.profiles as o on o.id = c.creator_id
     join public.profiles as s on s.id = p_enrolment.student_id
@@ -129,20 +228,24 @@ begin
         holder_name = excluded.holder_name,
         course_title = excluded.course_title,
         creator_name = excluded.creator_name,
-        score_percent = excluded.score_percent
+        attempt_id = excluded.attempt_id
     where t.status = 'pending'
     returning t.* into v_certificate;
     if found then
         perform private.enqueue_mail(
             v_certificate.student_id,
             'certificate_issued',
-            jsonb_build_object('certificate_id', v_certificate.id, 'course_title', v_certificate.course_title),
+            jsonb_build_object(
+                'certificate_id', v_certificate.id,
+                'code', v_certificate.code,
+                'course_title', v_certificate.course_title
+            ),
             'certificate_issued:' || v_certificate.id
         );
     end if;
 end
 $$;
-comment on function private.issue_certificate(public.enrolments, smallint) is
+comment on function private.issue_certificate(public.enrolments, uuid) is
 'Issues the certificate of an enrolment, once, and enqueues the mail that says so.';
 
 create function private.grade_quiz_and_issue_certificate(p_quiz_id uuid, p_answers jsonb, p_submission_key uuid)
@@ -210,7 +313,7 @@ begin
 
     if v_attempt.is_passed then
         if v_quiz.is_certifying then
-            perform private.issue_certificate(v_enrolment, (v_attempt.points * 100 / v_attempt.max_points)::smallint);
+            perform private.issue_certificate(v_enrolment, v_attempt.id);
         end if;
         perform private.settle_completion(v_enrolment.id);
     end if;

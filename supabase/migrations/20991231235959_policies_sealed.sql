@@ -2,18 +2,27 @@
 
 -- policies/foundation/schemas.sql
 -- Compiled first: everything of ours is closed, and opened again file by file below.
-revoke all on schema public, private from public, anon, authenticated, service_role, supabase_auth_admin, edge;
-revoke all on all tables in schema public, private
-from public, anon, authenticated, service_role, supabase_auth_admin, edge;
-revoke all on all sequences in schema public, private
-from public, anon, authenticated, service_role, supabase_auth_admin, edge;
-revoke all on all routines in schema public, private
-from public, anon, authenticated, service_role, supabase_auth_admin, edge;
+revoke all on schema public, private, procrastinate
+from public, anon, authenticated, service_role, supabase_auth_admin, edge, worker;
+revoke all on all tables in schema public, private, procrastinate
+from public, anon, authenticated, service_role, supabase_auth_admin, edge, worker;
+revoke all on all sequences in schema public, private, procrastinate
+from public, anon, authenticated, service_role, supabase_auth_admin, edge, worker;
+revoke all on all routines in schema public, private, procrastinate
+from public, anon, authenticated, service_role, supabase_auth_admin, edge, worker;
 
 grant usage on schema public to anon, authenticated, service_role;
 -- USAGE on private lets policies and public functions reach the helpers granted to the same role, and nothing more:
 -- PostgREST does not expose the schema.
-grant usage on schema private to anon, authenticated, service_role, supabase_auth_admin, edge;
+grant usage on schema private to anon, authenticated, service_role, supabase_auth_admin, edge, worker;
+
+-- policies/foundation/app_config.sql
+select private.close_table('private.app_config');
+
+create policy app_config_all_nobody on private.app_config for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: the operator writes it, and functions of ours read it
 
 -- policies/foundation/audit_log.sql
 select private.close_table('public.audit_log');
@@ -26,7 +35,15 @@ grant select on public.audit_log to authenticated, service_role;
 
 -- policies/foundation/functions.sql
 grant execute on function private.check_request() to anon, authenticated, service_role;
-grant execute on function private.schema_version() to edge;
+grant execute on function private.request_id() to anon, authenticated, service_role;
+grant execute on function private.schema_version() to edge, worker;
+grant execute on function private.settle_mail(bigint, private.mail_status, text) to worker;
+grant execute on function private.purge_mail() to worker;
+
+-- policies/foundation/limits_functions.sql
+grant execute on function private.take_request_token() to anon, authenticated;
+grant execute on function private.take_token(text, text) to edge;
+grant execute on function private.purge_rate_buckets() to worker;
 
 -- policies/foundation/mail_outbox.sql
 select private.close_table('private.mail_outbox');
@@ -34,7 +51,48 @@ select private.close_table('private.mail_outbox');
 create policy mail_outbox_all_nobody on private.mail_outbox for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: enqueue_mail writes it
+-- no grant to anybody: enqueue_mail, claim_mail and settle_mail write it
+
+-- policies/foundation/mail_templates.sql
+select private.close_table('private.mail_templates');
+
+create policy mail_templates_all_nobody on private.mail_templates for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: migrations write it and definer functions read it
+
+-- policies/foundation/procrastinate.sql
+-- The job queue is the worker's alone. It has no row level security: the schema is closed to everybody else, and
+-- whoever may work on the queue may work on all of it.
+grant usage on schema procrastinate to worker;
+grant select, insert, update, delete on all tables in schema procrastinate to worker;
+grant usage on all sequences in schema procrastinate to worker;
+grant execute on all functions in schema procrastinate to worker;
+
+-- policies/foundation/rate_buckets.sql
+select private.close_table('private.rate_buckets');
+
+create policy rate_buckets_all_nobody on private.rate_buckets for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: take_token writes it
+
+-- policies/foundation/rate_limited_functions.sql
+select private.close_table('private.rate_limited_functions');
+
+create policy rate_limited_functions_all_nobody on private.rate_limited_functions
+for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: migrations write it, and take_request_token reads it
+
+-- policies/foundation/rate_limits.sql
+select private.close_table('private.rate_limits');
+
+create policy rate_limits_all_nobody on private.rate_limits for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: the operator writes it, and take_token reads it
 
 -- policies/foundation/status_transitions.sql
 select private.close_table('private.status_transitions');
@@ -44,13 +102,109 @@ using (false);
 
 -- no grant to anybody: migrations write it and definer functions read it
 
--- policies/identity/accounts.sql
-select private.close_table('private.accounts');
+-- policies/foundation/webhook_functions.sql
+grant execute on function private.receive_webhook(text, text, text, jsonb) to edge;
+grant execute on function private.purge_webhook_inbox() to worker;
 
-create policy accounts_all_nobody on private.accounts for all to anon, authenticated, service_role
+-- policies/foundation/webhook_inbox.sql
+select private.close_table('private.webhook_inbox');
+
+create policy webhook_inbox_all_nobody on private.webhook_inbox for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: receive_webhook writes it
+
+-- policies/identity/account_care_functions.sql
+grant execute on function private.create_user(text, text, public.app_role, boolean) to authenticated;
+grant execute on function public.create_user(text, text, public.app_role, boolean) to authenticated;
+grant execute on function private.verify_email(uuid) to authenticated;
+grant execute on function public.verify_email(uuid) to authenticated;
+grant execute on function private.send_password_reset(uuid) to authenticated;
+grant execute on function public.send_password_reset(uuid) to authenticated;
+
+grant execute on function private.personal_files(uuid) to authenticated;
+grant execute on function public.personal_files(uuid) to authenticated;
+grant execute on function private.delete_user(uuid) to authenticated;
+grant execute on function public.delete_user(uuid) to authenticated;
+grant execute on function private.delete_account() to authenticated;
+grant execute on function public.delete_account() to authenticated;
+
+grant execute on function private.my_auth_facts() to authenticated;
+grant execute on function public.export_my_data() to authenticated;
+
+-- policies/identity/accounts.sql
+select private.close_table('public.accounts');
+
+create policy accounts_select_owner_or_moderator on public.accounts for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('moderator')));
+
+grant select on public.accounts to authenticated, service_role;
+-- no insert, update or delete: functions and the triggers of auth.users write it
+
+-- policies/identity/accounts_functions.sql
+grant execute on function private.find_accounts(text) to authenticated;
+grant execute on function public.search_accounts(text) to authenticated;
+grant execute on function private.export_user_accounts(
+    text, public.app_role, public.account_status, timestamptz, timestamptz
+) to authenticated;
+grant execute on function public.export_user_accounts(
+    text, public.app_role, public.account_status, timestamptz, timestamptz
+) to authenticated;
+
+grant execute on function private.password_verification_attempt(jsonb) to supabase_auth_admin;
+grant execute on function private.purge_auth_events() to worker;
+
+-- policies/identity/auth_events.sql
+select private.close_table('public.auth_events');
+
+create policy auth_events_select_owner_or_admin on public.auth_events for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.auth_events to authenticated, service_role;
+-- no insert, update or delete: triggers on auth.sessions and the hook of auth write it
+
+-- policies/identity/external_identities.sql
+select private.close_table('private.external_identities');
+
+create policy external_identities_all_nobody on private.external_identities
+for all to anon, authenticated, service_role
 using (false);
 
 -- no grant to anybody: functions and the triggers of auth.users write it
+
+-- policies/identity/external_identities_functions.sql
+grant execute on function private.sync_user() to authenticated;
+grant execute on function public.sync_user() to authenticated;
+
+-- policies/identity/follow_functions.sql
+grant execute on function private.is_member() to authenticated, service_role;
+
+-- policies/identity/follows.sql
+select private.close_table('public.follows');
+
+create policy follows_select_anon on public.follows for select to anon
+using (follower_is_public and followee_is_public);
+
+create policy follows_select_authenticated on public.follows for select to authenticated
+using (
+    (follower_is_public and followee_is_public)
+    or follower_id = (select auth.uid())
+    or followee_id = (select auth.uid())
+    or (select private.has_role('moderator'))
+);
+
+create policy follows_insert_follower on public.follows for insert to authenticated
+with check (follower_id = (select auth.uid()) and followee_is_public and (select private.is_member()));
+
+create policy follows_delete_party on public.follows for delete to authenticated
+using (
+    (follower_id = (select auth.uid()) or followee_id = (select auth.uid())) and (select private.is_active())
+);
+
+grant select on public.follows to anon, authenticated;
+grant insert (follower_id, followee_id), delete on public.follows to authenticated;
+grant select, insert, delete on public.follows to service_role;
+-- no update: one follows or does not
 
 -- policies/identity/functions.sql
 grant execute on function private.is_active() to authenticated, service_role;
@@ -70,6 +224,47 @@ grant execute on function public.set_account_status(
 
 grant execute on function private.custom_access_token(jsonb) to supabase_auth_admin;
 
+-- policies/identity/notification_preferences.sql
+select private.close_table('public.notification_preferences');
+
+create policy notification_preferences_select_owner on public.notification_preferences for select to authenticated
+using (user_id = (select auth.uid()));
+
+create policy notification_preferences_insert_owner on public.notification_preferences for insert to authenticated
+with check (user_id = (select auth.uid()) and (select private.is_active()));
+
+create policy notification_preferences_update_owner on public.notification_preferences for update to authenticated
+using (user_id = (select auth.uid()) and (select private.is_active()))
+with check (user_id = (select auth.uid()) and (select private.is_active()));
+
+create policy notification_preferences_delete_owner on public.notification_preferences for delete to authenticated
+using (user_id = (select auth.uid()) and (select private.is_active()));
+
+grant select, delete on public.notification_preferences to authenticated;
+-- no user_id: it is the caller's by default. The topic is updated because an upsert writes every column that it names.
+grant insert (topic, by_email, in_app), update (topic, by_email, in_app)
+on public.notification_preferences to authenticated;
+
+-- policies/identity/notification_topics.sql
+select private.close_table('public.notification_topics');
+
+create policy notification_topics_select_member on public.notification_topics for select to authenticated
+using (true);
+
+grant select on public.notification_topics to authenticated, service_role;
+-- no insert, update or delete: migrations write it
+
+-- policies/identity/notifications_functions.sql
+grant execute on function private.claim_mail(bigint) to worker;
+grant execute on function private.address_for_password_link(uuid) to worker;
+
+-- policies/identity/profile_functions.sql
+-- the check of profiles.display_name calls it as whoever writes
+grant execute on function private.is_name(text) to authenticated, service_role;
+
+grant execute on function private.is_handle_available(text) to authenticated;
+grant execute on function public.is_handle_available(text) to authenticated;
+
 -- policies/identity/profiles.sql
 select private.close_table('public.profiles');
 
@@ -79,9 +274,9 @@ using (is_public);
 create policy profiles_select_authenticated on public.profiles for select to authenticated
 using (is_public or id = (select auth.uid()) or (select private.has_role('moderator')));
 
-create policy profiles_update_owner on public.profiles for update to authenticated
-using (id = (select auth.uid()) and (select private.is_active()))
-with check (id = (select auth.uid()) and (select private.is_active()));
+create policy profiles_update_owner_or_admin on public.profiles for update to authenticated
+using ((id = (select auth.uid()) and (select private.is_active())) or (select private.has_role('admin')))
+with check ((id = (select auth.uid()) and (select private.is_active())) or (select private.has_role('admin')));
 
 grant select on public.profiles to anon, authenticated;
 grant update (handle, display_name, headline, bio, location, website_url, avatar_path, is_public)
@@ -89,17 +284,49 @@ on public.profiles to authenticated;
 grant select, update on public.profiles to service_role;
 -- no insert or delete: a profile comes and goes with its account
 
+-- policies/identity/reserved_handles.sql
+select private.close_table('private.reserved_handles');
+
+create policy reserved_handles_all_nobody on private.reserved_handles for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: migrations write it and definer functions read it
+
+-- policies/identity/search_functions.sql
+-- private.matching_user_ids is nobody's: who sees everybody is decided before it is called
+grant execute on function private.search_users(text) to authenticated;
+grant execute on function public.search_users(text) to authenticated;
+
+-- policies/identity/search_terms.sql
+select private.close_table('private.search_terms');
+
+create policy search_terms_all_nobody on private.search_terms for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: triggers write it and definer functions read it
+
+-- policies/identity/search_words.sql
+select private.close_table('private.search_words');
+
+create policy search_words_all_nobody on private.search_words for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: triggers write it and definer functions read it
+
 -- policies/identity/storage_objects.sql
 -- storage.objects is Supabase's table: its grants are not ours, and only our own policies are remade here.
-drop policy if exists objects_select_avatar_owner on storage.objects;
+drop policy if exists objects_select_avatar_owner_or_moderator on storage.objects;
 drop policy if exists objects_insert_avatar_owner on storage.objects;
 drop policy if exists objects_update_avatar_owner on storage.objects;
-drop policy if exists objects_delete_avatar_owner on storage.objects;
+drop policy if exists objects_delete_avatar_owner_or_moderator on storage.objects;
 
 -- An avatar lies in the folder named by its owner's id. The bucket is public: fetching needs no policy, and this one
--- lets nobody list but the owner.
-create policy objects_select_avatar_owner on storage.objects for select to authenticated
-using (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/'));
+-- lets nobody list but the owner, and moderators, who take down what nobody should see.
+create policy objects_select_avatar_owner_or_moderator on storage.objects for select to authenticated
+using (
+    bucket_id = 'avatars'
+    and (starts_with(name, (select auth.uid())::text || '/') or (select private.has_role('moderator')))
+);
 
 create policy objects_insert_avatar_owner on storage.objects for insert to authenticated
 with check (
@@ -112,8 +339,85 @@ with check (
     bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
 );
 
-create policy objects_delete_avatar_owner on storage.objects for delete to authenticated
-using (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()));
+create policy objects_delete_avatar_owner_or_moderator on storage.objects for delete to authenticated
+using (
+    bucket_id = 'avatars'
+    and (
+        (starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
+        or (select private.has_role('moderator'))
+    )
+);
+
+-- policies/identity/teacher_applications.sql
+select private.close_table('public.teacher_applications');
+
+create policy teacher_applications_select_applicant_or_moderator on public.teacher_applications for select
+to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('moderator')));
+
+grant select on public.teacher_applications to authenticated, service_role;
+-- no insert, update or delete: apply_to_teach and decide_teacher_application write it
+
+grant execute on function private.apply_to_teach(text, text[]) to authenticated;
+grant execute on function public.apply_to_teach(text, text[]) to authenticated;
+grant execute on function private.withdraw_teacher_application() to authenticated;
+grant execute on function public.withdraw_teacher_application() to authenticated;
+grant execute on function private.decide_teacher_application(uuid, boolean, text) to authenticated;
+grant execute on function public.decide_teacher_application(uuid, boolean, text) to authenticated;
+
+-- policies/identity/user_accounts.sql
+select private.close_table('public.user_accounts');
+
+grant select on public.user_accounts to authenticated, service_role;
+-- no policy: the view runs as its caller, under those of accounts and profiles
+
+-- policies/identity/user_expertise.sql
+select private.close_table('public.user_expertise');
+
+create policy user_expertise_select_anon on public.user_expertise for select to anon
+using (is_public);
+
+create policy user_expertise_select_authenticated on public.user_expertise for select to authenticated
+using (is_public or user_id = (select auth.uid()) or (select private.has_role('moderator')));
+
+create policy user_expertise_insert_owner on public.user_expertise for insert to authenticated
+with check (user_id = (select auth.uid()) and (select private.is_active()));
+
+create policy user_expertise_delete_owner on public.user_expertise for delete to authenticated
+using (user_id = (select auth.uid()) and (select private.is_active()));
+
+grant select on public.user_expertise to anon, authenticated;
+grant insert (user_id, topic), delete on public.user_expertise to authenticated;
+grant select, insert, delete on public.user_expertise to service_role;
+-- no update: a topic is removed, and another added
+
+-- policies/identity/user_qualifications.sql
+select private.close_table('public.user_qualifications');
+
+create policy user_qualifications_select_anon on public.user_qualifications for select to anon
+using (is_public);
+
+create policy user_qualifications_select_authenticated on public.user_qualifications for select to authenticated
+using (is_public or user_id = (select auth.uid()) or (select private.has_role('moderator')));
+
+create policy user_qualifications_insert_owner on public.user_qualifications for insert to authenticated
+with check (user_id = (select auth.uid()) and (select private.is_active()));
+
+create policy user_qualifications_update_owner on public.user_qualifications for update to authenticated
+using (user_id = (select auth.uid()) and (select private.is_active()))
+with check (user_id = (select auth.uid()) and (select private.is_active()));
+
+create policy user_qualifications_delete_owner on public.user_qualifications for delete to authenticated
+using (user_id = (select auth.uid()) and (select private.is_active()));
+
+grant select on public.user_qualifications to anon, authenticated;
+-- user_id is the caller by default, and named where a list is written over; is_public is the database's
+grant
+insert (user_id, title, issuer, awarded_on, url, position),
+update (title, issuer, awarded_on, url, position),
+delete
+on public.user_qualifications to authenticated;
+grant select, insert, update, delete on public.user_qualifications to service_role;
 
 -- policies/identity/user_roles.sql
 select private.close_table('public.user_roles');
@@ -123,6 +427,70 @@ using (user_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.user_roles to authenticated, service_role;
 -- no insert, update or delete: grant_role and revoke_role write it
+
+-- policies/identity/user_settings.sql
+select private.close_table('public.user_settings');
+
+create policy user_settings_select_owner on public.user_settings for select to authenticated
+using (user_id = (select auth.uid()));
+
+create policy user_settings_update_owner on public.user_settings for update to authenticated
+using (user_id = (select auth.uid()) and (select private.is_active()))
+with check (user_id = (select auth.uid()) and (select private.is_active()));
+
+grant select, update (locale, time_zone, theme) on public.user_settings to authenticated;
+grant select, update on public.user_settings to service_role;
+-- no insert or delete: settings come and go with the profile
+
+-- policies/identity/user_stats.sql
+select private.close_table('public.user_stats');
+
+create policy user_stats_select_anon on public.user_stats for select to anon
+using (is_public);
+
+create policy user_stats_select_authenticated on public.user_stats for select to authenticated
+using (is_public or user_id = (select auth.uid()) or (select private.has_role('moderator')));
+
+grant select on public.user_stats to anon, authenticated, service_role;
+-- no insert, update or delete: triggers count
+
+-- policies/identity/workspace_members.sql
+select private.close_table('public.workspace_members');
+
+create policy workspace_members_select_member on public.workspace_members for select to authenticated
+using (workspace_id = any((select private.my_workspace_ids())::uuid[]));
+
+grant select on public.workspace_members to authenticated, service_role;
+-- no insert, update or delete: functions write it
+
+-- policies/identity/workspaces.sql
+select private.close_table('public.workspaces');
+
+create policy workspaces_select_member on public.workspaces for select to authenticated
+using (id = any((select private.my_workspace_ids())::uuid[]));
+
+create policy workspaces_update_admin on public.workspaces for update to authenticated
+using (id = any((select private.my_workspace_ids('admin'))::uuid[]) and (select private.is_active()))
+with check (id = any((select private.my_workspace_ids('admin'))::uuid[]) and (select private.is_active()));
+
+create policy workspaces_delete_owner on public.workspaces for delete to authenticated
+using (id = any((select private.my_workspace_ids('owner'))::uuid[]) and (select private.is_active()));
+
+grant select, update (name), delete on public.workspaces to authenticated;
+grant select on public.workspaces to service_role;
+-- no insert: create_workspace also makes the first owner
+
+-- policies/identity/workspaces_functions.sql
+grant execute on function private.my_workspace_ids(public.workspace_role) to authenticated;
+
+grant execute on function private.create_workspace(text) to authenticated;
+grant execute on function public.create_workspace(text) to authenticated;
+grant execute on function private.add_workspace_member(uuid, uuid, public.workspace_role) to authenticated;
+grant execute on function public.add_workspace_member(uuid, uuid, public.workspace_role) to authenticated;
+grant execute on function private.update_workspace_member(uuid, uuid, public.workspace_role) to authenticated;
+grant execute on function public.update_workspace_member(uuid, uuid, public.workspace_role) to authenticated;
+grant execute on function private.remove_workspace_member(uuid, uuid) to authenticated;
+grant execute on function public.remove_workspace_member(uuid, uuid) to authenticated;
 
 -- policies/catalog/categories.sql
 select private.close_table('public.categories');
@@ -271,14 +639,18 @@ grant select, insert, update, delete on public.modules to service_role;
 -- policies/learning/certificates.sql
 select private.close_table('public.certificates');
 
-create policy certificates_select_party on public.certificates for select to authenticated
+create policy certificates_select_anon on public.certificates for select to anon
+using (is_holder_public and status = 'issued');
+
+create policy certificates_select_authenticated on public.certificates for select to authenticated
 using (
-    student_id = (select auth.uid())
+    (is_holder_public and status = 'issued')
+    or student_id = (select auth.uid())
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
 
-grant select on public.certificates to authenticated, service_role;
+grant select on public.certificates to anon, authenticated, service_role;
 -- no insert, update or delete: grading issues it; a certificate is revoked, not edited
 
 -- policies/learning/enrolments.sql

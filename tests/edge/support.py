@@ -40,6 +40,8 @@ class Upstream(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__((LOOPBACK, 0), _Handler)
         self.keys = Keys.generate()
+        self.gate = threading.Event()
+        """Rows are answered while it is set."""
         self.reset()
 
     def reset(self) -> None:
@@ -49,7 +51,7 @@ class Upstream(ThreadingHTTPServer):
         self.jwks_fetches = 0
         self.rows: dict[str, dict[str, Any]] = {}
         self.reply: Reply | None = None
-        self.delay = 0.0
+        self.gate.set()
         self.asked: list[tuple[str, dict[str, str]]] = []
 
     @property
@@ -90,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(upstream.jwks_status, json.dumps(upstream.jwks).encode())
             return
         upstream.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        time.sleep(upstream.delay)
+        upstream.gate.wait()
         if upstream.reply is not None:
             status, content, headers = upstream.reply
             self._answer(status, content, headers)
@@ -122,20 +124,35 @@ def listening() -> Iterator[Upstream]:
         thread.join()
 
 
+class Uncounted:
+    """What stands in for the limits: there is no database here in which to count."""
+
+    async def take(self, tier: str, key: str) -> None:
+        """Let everybody pass."""
+
+
 @contextmanager
-def serving(app: Litestar) -> Iterator[str]:
-    """The application on a port of its own; its address."""
-    config = uvicorn.Config(app, host=LOOPBACK, port=0, log_config=None, lifespan="on", ws="none")
-    server = uvicorn.Server(config)
+def running(server: uvicorn.Server) -> Iterator[int]:
+    """The server on a thread, whatever port it was told; the port it has."""
+    server.config.port = 0
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         assert thread.is_alive(), "the edge did not start"
         time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://{LOOPBACK}:{port}"
+    yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
+
+
+@contextmanager
+def serving(app: Litestar, *, counts: bool = False) -> Iterator[str]:
+    """The application on a port of its own; its address. It `counts` requests only where it has a database."""
+    config = uvicorn.Config(app, host=LOOPBACK, log_config=None, lifespan="on", ws="none")
+    with running(uvicorn.Server(config)) as port:
+        if not counts:
+            app.state.limits = Uncounted()
+        yield f"http://{LOOPBACK}:{port}"
 
 
 def settings_for(url: str, **changes: str) -> Settings:
@@ -150,6 +167,7 @@ def settings_for(url: str, **changes: str) -> Settings:
             "EDGE_JWT_ISSUER": ISSUER,
             "EDGE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
             "EDGE_CORS_ORIGINS": ORIGIN,
+            "EDGE_DRAIN_SECONDS": "0",
             "EDGE_PUBLIC_URL": PUBLIC_URL,
         }
         | changes

@@ -106,6 +106,7 @@ FORGERIES: dict[str, Forge] = {
     "another issuer": with_claims(iss=f"{ISSUER}/"),
     "no issuer": with_claims(iss=None),
     "role postgres": with_claims(role="postgres"),
+    "role supabase_admin": with_claims(role="supabase_admin"),
     "role service_role": with_claims(role="service_role"),
     "role anon": with_claims(role="anon"),
     "no role": with_claims(role=None),

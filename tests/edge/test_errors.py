@@ -11,7 +11,7 @@ from litestar.params import FromQuery, JSONBody
 
 from edge.app import create_app
 from edge.errors import EdgeError
-from tests.edge.support import NOWHERE, ORIGIN, Refused, Upstream, serving, settings_for
+from tests.edge.support import NOWHERE, Refused, Upstream, serving, settings_for
 
 SECRET = "a-secret-of-ours"
 
@@ -72,7 +72,7 @@ def test_unknown_addresses_are_404(path: str, edge: httpx.Client, refused: Refus
 def test_a_wrong_method_is_405(edge: httpx.Client, refused: Refused) -> None:
     answer = edge.post("/health")
     assert refused(answer, 405, "method_not_allowed")["code"] == "PT405"
-    assert "GET" in answer.headers["allow"]
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def test_a_refusal_of_postgrest_is_answered_as_it_is(
 
 
 def test_a_limit_of_postgrest_says_when_to_return(user: httpx.Client, upstream: Upstream, refused: Refused) -> None:
-    body = {"code": "PT429", "message": "too_many_requests", "details": None, "hint": None}
+    body = {"code": "PT429", "message": "rate_limited", "details": None, "hint": None}
     upstream.refuse(429, body, **{"Retry-After": "7", "X-Internal": SECRET})
     answer = user.get(f"/certificates/{upstream.certificate()}/pdf")
-    refused(answer, 429, "too_many_requests")
+    refused(answer, 429, "rate_limited")
     assert answer.headers["retry-after"] == "7"
     assert "x-internal" not in answer.headers
 
@@ -168,15 +168,3 @@ def test_postgrest_away_is_a_503(upstream: Upstream, token: str, refused: Refuse
     with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
         path = f"/certificates/{upstream.certificate()}/pdf"
         refused(client.get(path, headers={"authorization": f"Bearer {token}"}), 503, "database_unavailable")
-
-
-def test_origins_that_are_not_listed_get_no_leave(edge: httpx.Client) -> None:
-    for origin, leave in [(ORIGIN, ORIGIN), (f"{ORIGIN}.evil.test", None), (ORIGIN.replace(".", "x"), None)]:
-        answer = edge.get("/nothing", headers={"origin": origin})
-        assert answer.headers.get("access-control-allow-origin") == leave
-    preflight = {"access-control-request-method": "GET", "access-control-request-headers": "authorization,apikey"}
-    answer = edge.options("/certificates/x/pdf", headers={"origin": ORIGIN, **preflight})
-    assert answer.status_code == 204
-    assert answer.headers["access-control-allow-origin"] == ORIGIN
-    assert {"authorization", "apikey"} <= set(answer.headers["access-control-allow-headers"].split(", "))
-    assert edge.options("/certificates/x/pdf", headers={"origin": "https://evil.test", **preflight}).status_code == 400

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 from edge.database import System
@@ -15,7 +16,11 @@ from edge.errors import EdgeError
 from tests.conftest import Stack
 from tests.edge.support import NOWHERE, settings_for
 
-FUNCTIONS = {"private.schema_version()"}
+FUNCTIONS = {
+    "private.receive_webhook(text,text,text,jsonb)",
+    "private.schema_version()",
+    "private.take_token(text,text)",
+}
 """All that the role `edge` may call. Reviewed: a new function for the edge is added here by hand."""
 OURS = ["public", "private", "auth", "storage"]
 
@@ -34,6 +39,8 @@ begin
     raise exception 'a-secret-of-ours' using detail = 'a-secret-of-ours';
 end $$;
 create function private.wait() returns void language sql set search_path = '' return pg_catalog.pg_sleep(5);
+create function private.request() returns text language sql set search_path = ''
+    return current_setting('guildhall.request_id', true);
 create function private.backend() returns integer language sql set search_path = '' return pg_catalog.pg_backend_pid();
 """
 
@@ -150,6 +157,21 @@ def test_a_failure_has_its_status_and_tells_nothing(probe_url: str) -> None:
         assert await system.call("add", p_a=1, p_b=1) == 2
 
     with_system(f"{probe_url}?options=-cstatement_timeout%3D200", scenario)
+
+
+def test_the_requests_id_reaches_the_transaction_and_stays_in_it(probe_url: str) -> None:
+    async def scenario(system: System) -> None:
+        name = "'; select 1; --%s"
+        for request_id in ("one", "two", name):
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                assert await system.call("request") == request_id
+        # Outside of any request there is one for the call, and no earlier one is left over.
+        assert UUID(await system.call("request"))
+        async with system._pool.connection() as connection:
+            cursor = await connection.execute("select current_setting('guildhall.request_id', true)")
+            assert await cursor.fetchone() == ("",)
+
+    with_system(probe_url, scenario)
 
 
 def test_a_connection_that_died_is_replaced(probe_url: str) -> None:

@@ -1,14 +1,16 @@
 """Roles and standing: who gives them, and that they hold at the next request, whatever the token says."""
 
-import json
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.conftest import Stack, wait_for_mail
+from tests.databases import Databases
+from tests.people import PASSWORD, Academy, Course, Person, refused, rows, together
 
 SHOWN = {"prefer": "return=representation"}
 AN_ID = str(uuid.uuid4())
@@ -140,12 +142,29 @@ def test_a_suspended_teacher_loses_every_write_and_keeps_reads(academy: Academy)
         "record_progress": {"lesson_id": course.lesson_ids[0], "is_completed": True},
         "save_quiz_question": {"quiz_id": course.quiz_id, "kind": "true_false", "prompt": "So?", "answer": True},
         "submit_quiz": {"quiz_id": course.quiz_id, "answers": {}},
+        "sync_user": {},
+        "create_workspace": {"name": "One more"},
+        "add_workspace_member": {"workspace_id": AN_ID, "user_id": student.id},
+        "update_workspace_member": {"workspace_id": AN_ID, "user_id": student.id, "role": "owner"},
+        "remove_workspace_member": {"workspace_id": AN_ID, "user_id": student.id},
+        "apply_to_teach": {"motivation": "To go on"},
+        "withdraw_teacher_application": {},
+        "decide_teacher_application": {"application_id": AN_ID, "is_approved": True},
+        "create_user": {"email": f"{uuid.uuid4()}@example.com"},
+        "verify_email": {"user_id": student.id},
+        "send_password_reset": {"user_id": student.id},
+        "delete_user": {"user_id": student.id},
+        "delete_account": {},
+        "export_user_accounts": {},
     }
     writing = academy.sql(
         "select distinct proname from pg_proc where pronamespace = 'public'::regnamespace and provolatile = 'v'"
         " and prokind = 'f' and has_function_privilege('authenticated', oid, 'execute')"
     )
-    assert {name for (name,) in writing} == calls.keys(), "every function that writes belongs in this test"
+    # Whoever is suspended may take his data along.
+    assert {name for (name,) in writing} == {*calls, "export_my_data"}, (
+        "every function that writes belongs in this test"
+    )
     for name, arguments in calls.items():
         refused(academy.rpc(teacher, name, **arguments), 403, "account_inactive")
 
@@ -235,20 +254,80 @@ def test_roles_are_written_by_functions_only_and_read_by_their_owner(
     assert academy.call(None, "GET", path).status_code == 401
 
 
-def test_the_last_superadmin_stays(academy: Academy, db: psycopg.Connection) -> None:
-    last = academy.member("superadmin")
-    suspended = academy.member("superadmin")
-    academy.suspend(suspended)
-    # Only inside this transaction, which is rolled back, is he the last who may act.
-    db.execute(
-        "delete from public.user_roles where role = 'superadmin' and user_id <> all (%s)", [[last.id, suspended.id]]
+@pytest.fixture
+def guild(databases: Databases) -> Iterator[psycopg.Connection]:
+    """A migrated database without anybody, as its superuser."""
+    with databases.cloned() as name, psycopg.connect(databases.url(name), autocommit=True) as connection:
+        yield connection
+
+
+def recruit(connection: psycopg.Connection, *roles: str) -> str:
+    """A user with these roles, in a database of the test's own."""
+    user_id = str(uuid.uuid4())
+    connection.execute(
+        "insert into auth.users (id, aud, role, email) values (%s, 'authenticated', 'authenticated', %s)",
+        [user_id, f"{user_id}@example.com"],
     )
-    claims = json.dumps({"sub": last.id, "role": "authenticated", "aud": "authenticated"})
-    db.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-    db.execute("set local role authenticated")
+    connection.execute(
+        "insert into public.user_roles (user_id, role) select %s, unnest(%s::public.app_role[])", [user_id, list(roles)]
+    )
+    return user_id
+
+
+LOSSES = {
+    "revoked": "delete from public.user_roles where user_id = %s",
+    "suspended": "update public.accounts set status = 'suspended' where user_id = %s",
+    "suspended for a while": (
+        "update public.accounts set status = 'suspended', suspended_until = now() + '1 hour' where user_id = %s"
+    ),
+    "banned": "update public.accounts set status = 'banned' where user_id = %s",
+    "deleted": "delete from auth.users where id = %s",
+    "deleted softly": "update auth.users set deleted_at = now() where id = %s",
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_last_superadmin_stays(guild: psycopg.Connection, loss: str) -> None:
+    recruit(guild)
+    idle, first, last = recruit(guild, "superadmin"), recruit(guild, "superadmin"), recruit(guild, "superadmin")
+    guild.execute("update public.accounts set status = 'suspended' where user_id = %s", [idle])
+    guild.execute(LOSSES[loss].encode(), [first])
     with pytest.raises(psycopg.Error) as error:
-        db.execute("select public.revoke_role(%s, 'superadmin')", [last.id])
+        guild.execute(LOSSES[loss].encode(), [last])
     assert (error.value.sqlstate, error.value.diag.message_primary) == ("PT409", "last_superadmin")
+    recruit(guild, "superadmin")
+    guild.execute(LOSSES[loss].encode(), [last])
+
+
+def test_the_last_of_all_may_go(guild: psycopg.Connection) -> None:
+    recruit(guild, "superadmin")
+    recruit(guild)
+    guild.execute("delete from auth.users")
+    assert guild.execute("select status, email, roles::text from public.accounts").fetchall() == [
+        ("deleted", None, "{}"),
+        ("deleted", None, "{}"),
+    ]
+
+
+def test_of_two_superadmins_who_leave_at_once_one_stays(databases: Databases, guild: psycopg.Connection) -> None:
+    recruit(guild)
+    for _ in range(5):
+        guild.execute("delete from public.user_roles where role <> 'superadmin'")
+        pair = [recruit(guild, "superadmin") for _ in range(2)]
+        for other in guild.execute(
+            "select user_id from public.user_roles where role = 'superadmin' and user_id <> all(%s::uuid[])", [pair]
+        ).fetchall():
+            guild.execute("delete from auth.users where id = %s", other)
+
+        def leave(number: int) -> str:
+            with psycopg.connect(databases.url(guild.info.dbname)) as connection:
+                try:
+                    connection.execute("delete from auth.users where id = %s", [pair[number]])  # noqa: B023
+                except psycopg.Error as error:
+                    return str(error.diag.message_primary)
+            return "gone"
+
+        assert sorted(together(2, leave)) == ["gone", "last_superadmin"]
 
 
 def test_two_superadmins_who_suspend_each_other_at_once_do_not_both_succeed(academy: Academy) -> None:
@@ -292,3 +371,145 @@ def test_the_audit_log_is_for_admins_to_read_and_for_nobody_to_write(
     with pytest.raises(psycopg.Error) as error:
         academy.sql("delete from public.audit_log where target_id = %s", person.id)
     assert (error.value.sqlstate, error.value.diag.message_primary) == ("PT409", "append_only")
+
+
+# What an account shows of its user, and to whom
+
+
+def account(academy: Academy, reader: Person, person_id: str) -> dict[str, Any]:
+    """The account of somebody as somebody reads it."""
+    (row,) = rows(academy.call(reader, "GET", f"/rest/v1/accounts?user_id=eq.{person_id}"))
+    return row
+
+
+def test_an_account_is_its_owners_and_moderators_to_read_and_nobodys_to_write(
+    academy: Academy, moderator: Person, stranger: Person
+) -> None:
+    person = academy.member("teacher")
+    path = f"/rest/v1/accounts?user_id=eq.{person.id}"
+    assert account(academy, person, person.id) == account(academy, moderator, person.id)
+    assert account(academy, person, person.id)["email"] == person.email
+    assert rows(academy.call(stranger, "GET", path)) == []
+    assert rows(academy.call(stranger, "GET", f"/rest/v1/accounts?email=eq.{person.email}")) == []
+    assert academy.call(None, "GET", path).status_code == 401
+    for who in (person, moderator, academy.member("superadmin")):
+        assert academy.call(who, "PATCH", path, {"status": "active"}).status_code == 403
+        assert academy.call(who, "PATCH", path, {"email": "other@example.com"}).status_code == 403
+        assert academy.call(who, "DELETE", path).status_code == 403
+        assert academy.call(who, "POST", "/rest/v1/accounts", {"user_id": AN_ID}).status_code == 403
+
+
+def test_an_account_follows_auth(academy: Academy, moderator: Person) -> None:
+    email, other = (f"{uuid.uuid4().hex}@example.com" for _ in range(2))
+    secret = {"apikey": academy.secret_key}
+    made = academy.http.post(
+        "/auth/v1/admin/users", json={"email": email.upper(), "password": PASSWORD}, headers=secret
+    )
+    user_id = made.json()["id"]
+    path = f"/auth/v1/admin/users/{user_id}"
+    shown = account(academy, moderator, user_id)
+    assert (shown["email"], shown["email_confirmed_at"], shown["last_sign_in_at"]) == (email, None, None)
+    assert academy.http.put(path, json={"email_confirm": True}, headers=secret).status_code == 200
+    assert account(academy, moderator, user_id)["email_confirmed_at"]
+    academy.sign_in(email)
+    assert account(academy, moderator, user_id)["last_sign_in_at"]
+    assert academy.http.put(path, json={"email": other}, headers=secret).status_code == 200
+    assert account(academy, moderator, user_id)["email"] == other
+    gone = academy.http.request("DELETE", path, json={"should_soft_delete": True}, headers=secret)
+    assert gone.status_code == 200
+    shown = account(academy, moderator, user_id)
+    assert (shown["status"], shown["email"], shown["last_sign_in_at"]) == ("deleted", None, None)
+
+
+def test_whoever_came_without_an_address_may_give_one(stack: Stack, academy: Academy, moderator: Person) -> None:
+    key = {"apikey": academy.publishable_key}
+    session = academy.http.post("/auth/v1/signup", json={}, headers=key).json()
+    me = Person(id=session["user"]["id"], email="", token=session["access_token"])
+    shown = account(academy, me, me.id)
+    assert (shown["is_anonymous"], shown["email"]) == (True, None)
+    refused(academy.rpc(me, "apply_to_teach", motivation="Nobody knows me"), 403, "email_not_confirmed")
+
+    email = f"{uuid.uuid4().hex}@example.com"
+    assert academy.call(me, "PUT", "/auth/v1/user", {"email": email}).status_code == 200
+    text = str(wait_for_mail(stack, email)["text"])
+    link = next(word for word in text.split() if word.startswith("http"))
+    assert httpx.get(link).status_code == 303
+    shown = account(academy, moderator, me.id)
+    assert (shown["is_anonymous"], shown["email"]) == (False, email)
+    assert shown["email_confirmed_at"]
+
+
+def test_roles_are_copied_to_the_account(academy: Academy, admin: Person) -> None:
+    person = academy.member()
+    for change, expected in (
+        (("grant_role", "teacher"), ["teacher"]),
+        (("grant_role", "moderator"), ["teacher", "moderator"]),
+        (("revoke_role", "teacher"), ["moderator"]),
+    ):
+        assert academy.rpc(admin, change[0], user_id=person.id, role=change[1]).status_code == 204
+        assert account(academy, person, person.id)["roles"] == expected
+
+
+# What a standing means to auth, and what the person hears of it
+
+
+def password_grant(academy: Academy, person: Person) -> httpx.Response:
+    """Try to sign in."""
+    return academy.call(
+        None, "POST", "/auth/v1/token?grant_type=password", {"email": person.email, "password": PASSWORD}
+    )
+
+
+def test_a_ban_ends_sessions_and_refuses_sign_in_until_it_is_lifted(academy: Academy, moderator: Person) -> None:
+    person = academy.person()
+    refresh = password_grant(academy, person).json()["refresh_token"]
+    renew = {"refresh_token": refresh}
+    assert set_status(academy, moderator, person.id, "banned", reason="Threats").status_code == 204
+    assert not can_write(academy, person)
+    assert password_grant(academy, person).headers["x-sb-error-code"] == "user_banned"
+    path = "/auth/v1/token?grant_type=refresh_token"
+    assert academy.call(None, "POST", path, renew).status_code == 400
+    assert academy.sql("select from auth.sessions where user_id = %s", person.id) == []
+
+    assert set_status(academy, moderator, person.id, "active").status_code == 204
+    assert academy.call(None, "POST", path, renew).status_code == 400
+    assert password_grant(academy, person).status_code == 200
+
+
+def test_whoever_is_suspended_signs_in_and_reads(academy: Academy, moderator: Person) -> None:
+    person = academy.person()
+    session = password_grant(academy, person).json()
+    assert set_status(academy, moderator, person.id, "suspended", until="infinity").status_code == 204
+    renewed = academy.call(
+        None, "POST", "/auth/v1/token?grant_type=refresh_token", {"refresh_token": session["refresh_token"]}
+    )
+    assert renewed.status_code == 200
+    assert password_grant(academy, person).status_code == 200
+    assert account(academy, person, person.id)["status"] == "suspended"
+    assert not can_write(academy, person)
+
+
+def mails(academy: Academy, person: Person) -> list[tuple[str, dict[str, Any]]]:
+    """What is written to somebody, oldest first."""
+    found = academy.sql("select template, params from private.mail_outbox where user_id = %s order by id", person.id)
+    return [(template, params) for template, params in found]
+
+
+def test_a_person_hears_of_each_change_once(academy: Academy, moderator: Person, admin: Person) -> None:
+    person = academy.member()
+    until = "2999-01-01T00:00:00+00:00"
+    for _ in range(2):
+        assert set_status(academy, moderator, person.id, "suspended", reason="Spam", until=until).status_code == 204
+    for status in ("active", "active", "banned"):
+        assert set_status(academy, moderator, person.id, status).status_code == 204
+    for _ in range(2):
+        assert academy.rpc(admin, "grant_role", user_id=person.id, role="teacher").status_code == 204
+        assert academy.rpc(admin, "revoke_role", user_id=person.id, role="teacher").status_code == 204
+    nothing = {"reason": None}
+    assert mails(academy, person) == [
+        ("account_suspended", {"reason": "Spam", "until": until}),
+        ("account_reinstated", nothing),
+        ("account_banned", nothing),
+        *[("role_changed", {"role": "teacher", "granted": granted}) for granted in (True, False, True, False)],
+    ]
+    assert len(history(academy, admin, person)) == 7

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.people import Academy, Person, rows
+from tests.people import Academy, Person, refused, rows, together
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e3660000"
@@ -23,17 +23,17 @@ def hermit(academy: Academy) -> Person:
 
 
 @pytest.mark.route("WC-020", "WC-033", "WC-109", "GS-081", call="GET /rest/v1/profiles?id=eq.{user_id}")
-@pytest.mark.route("PL-007", call="GET /rest/v1/profiles?id=eq.{user_id}&select=*,enrolments(id),certificates(id)")
+@pytest.mark.route("PL-007", call="GET /rest/v1/profiles?id=eq.{user_id}&select=*,user_stats(*)")
 def test_one_reads_ones_own_profile(academy: Academy, hermit: Person, stranger: Person) -> None:
-    path = f"/rest/v1/profiles?id=eq.{hermit.id}&select=*,enrolments(id),certificates(id)"
+    path = f"/rest/v1/profiles?id=eq.{hermit.id}&select=*,user_stats(*)"
     (profile,) = rows(academy.call(hermit, "GET", path))
     assert (profile["display_name"], profile["bio"]) == ("A Hermit", "alone")
-    assert (profile["enrolments"], profile["certificates"]) == ([], [])
+    assert (profile["user_stats"]["follower_count"], profile["user_stats"]["enrolment_count"]) == (0, 0)
     assert "email" not in profile
     assert rows(academy.call(stranger, "GET", path)) == []
 
 
-@pytest.mark.route("WC-021", "WC-034", "WC-110", "GS-082", call="PATCH /rest/v1/profiles?id=eq.{user_id}")
+@pytest.mark.route("PL-008", "WC-021", "WC-034", "WC-110", "GS-082", call="PATCH /rest/v1/profiles?id=eq.{user_id}")
 def test_one_changes_ones_own_profile(academy: Academy, stranger: Person) -> None:
     person = academy.member()
     path = f"/rest/v1/profiles?id=eq.{person.id}"
@@ -59,11 +59,19 @@ def test_one_changes_ones_own_profile(academy: Academy, stranger: Person) -> Non
     ("column", "value"),
     [
         ("handle", "x"),
-        ("handle", "With Capitals"),
+        ("handle", "With Spaces"),
+        ("handle", "\u0430dmin"),  # Cyrillic
         ("handle", "-begins-with-a-dash"),
         ("handle", "x" * 31),
         ("display_name", " \t "),
         ("display_name", "x" * 121),
+        ("display_name", "\u200b\u2060\u3164"),  # nothing is seen
+        ("display_name", "\u2800 \ufe0f"),
+        ("display_name", "\U000e0041\U000e0042"),
+        ("display_name", "two\nlines"),
+        ("display_name", "gnp\u202eexe"),  # turns what follows around
+        ("display_name", "a\u2066b"),
+        ("display_name", "bell\u0007"),
         ("headline", "x" * 161),
         ("bio", "x" * 4001),
         ("location", "x" * 121),
@@ -88,6 +96,93 @@ def test_a_handle_is_one_persons(academy: Academy, stranger: Person) -> None:
     answer = academy.call(stranger, "PATCH", other, {"handle": handle})
     assert (answer.status_code, answer.json()["code"]) == (409, "23505"), answer.text
     assert "profiles_handle_key" in answer.json()["message"]
+
+
+def test_a_handle_is_one_whatever_its_case(academy: Academy, stranger: Person) -> None:
+    person = academy.member()
+    handle = f"Mixed_{uuid.uuid4().hex[:8]}"
+    own = f"/rest/v1/profiles?id=eq.{person.id}"
+    (changed,) = rows(academy.call(person, "PATCH", own, {"handle": f" {handle} "}, **SHOWN))
+    assert changed["handle"] == handle.lower()
+    answer = academy.call(stranger, "PATCH", f"/rest/v1/profiles?id=eq.{stranger.id}", {"handle": handle.upper()})
+    assert (answer.status_code, answer.json()["code"]) == (409, "23505"), answer.text
+    # The whole row sent back is no change.
+    assert academy.call(person, "PATCH", own, {"handle": changed["handle"].title()}).status_code == 204
+    (anew,) = rows(academy.call(person, "PATCH", own, {"handle": None}, **SHOWN))
+    assert anew["handle"].startswith("member-")
+    assert academy.call(person, "PATCH", own, {"handle": anew["handle"], "bio": "Sent back"}).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "handle", ["admin", "API", " www ", "null", "member-0123456789abcdef", "Deleted-me", "settings"]
+)
+def test_a_reserved_handle_is_nobodys(academy: Academy, stranger: Person, handle: str) -> None:
+    own = f"/rest/v1/profiles?id=eq.{stranger.id}"
+    refused(academy.call(stranger, "PATCH", own, {"handle": handle}), 409, "handle_reserved")
+    assert academy.rpc(stranger, "is_handle_available", handle=handle).json() is False
+
+
+def test_one_asks_whether_a_handle_is_free(academy: Academy, hermit: Person, stranger: Person) -> None:
+    free = f"free-{uuid.uuid4().hex[:8]}"
+    assert academy.rpc(stranger, "is_handle_available", handle=free.upper()).json() is True
+    academy.sql("update public.profiles set handle = %s where id = %s", free, hermit.id)
+    assert academy.rpc(stranger, "is_handle_available", handle=free.upper()).json() is False
+    assert academy.rpc(hermit, "is_handle_available", handle=free).json() is True  # its own
+    for unfit in ("x", "with space", "", None, "-dash", "\u0430dmin"):
+        assert academy.rpc(stranger, "is_handle_available", handle=unfit).json() is False
+    assert academy.call(None, "GET", f"/rest/v1/rpc/is_handle_available?handle={free}").status_code == 401
+
+
+def test_people_who_want_one_handle_at_once_do_not_share_it(academy: Academy) -> None:
+    people = [academy.member() for _ in range(8)]
+    handle = f"Wanted_{uuid.uuid4().hex[:8]}"
+    wanted = [handle.upper(), handle.lower(), handle]
+    answers = together(
+        len(people),
+        lambda number: (
+            academy.call(
+                people[number], "PATCH", f"/rest/v1/profiles?id=eq.{people[number].id}", {"handle": wanted[number % 3]}
+            ).status_code
+        ),
+    )
+    assert sorted(answers) == [204] + [409] * 7
+
+
+def test_a_name_is_trimmed_and_composed(academy: Academy, stranger: Person) -> None:
+    own = f"/rest/v1/profiles?id=eq.{stranger.id}"
+    for written, kept in (
+        ("  Zoe\u0308 \u3000", "Zo\u00eb"),
+        ("\u05e9\u05dc\u05d5\u05dd", "\u05e9\u05dc\u05d5\u05dd"),  # right to left by itself
+        ("\u0646\u200c\u0645", "\u0646\u200c\u0645"),  # Persian is written with joiners
+        ("\U0001f9d1\u200d\U0001f373", "\U0001f9d1\u200d\U0001f373"),
+    ):
+        (changed,) = rows(academy.call(stranger, "PATCH", own, {"display_name": written}, **SHOWN))
+        assert changed["display_name"] == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("Ad\u202ea\u0007  King\n", "Ada King"),
+        ("\u200b\u3164", "New member"),
+        ("", "New member"),
+        ("x" * 119 + "   yz", "x" * 119),
+    ],
+)
+def test_whatever_name_is_given_at_signup_makes_a_profile(academy: Academy, given: str, name: str) -> None:
+    person = academy.member(name=given)
+    (profile,) = rows(academy.call(person, "GET", f"/rest/v1/profiles?id=eq.{person.id}"))
+    assert profile["display_name"] == name
+
+
+def test_admins_mend_profiles(academy: Academy, stranger: Person, moderator: Person, admin: Person) -> None:
+    path = f"/rest/v1/profiles?id=eq.{academy.member().id}"
+    for who in (stranger, moderator):
+        assert rows(academy.call(who, "PATCH", path, {"display_name": "Mended"}, **SHOWN)) == []
+    (mended,) = rows(academy.call(admin, "PATCH", path, {"display_name": "Mended"}, **SHOWN))
+    assert mended["display_name"] == "Mended"
+    academy.suspend(admin_too := academy.member("admin"))
+    assert rows(academy.call(admin_too, "PATCH", path, {"display_name": "Broken"}, **SHOWN)) == []
 
 
 @pytest.mark.parametrize("column", ["id", "created_at", "updated_at"])

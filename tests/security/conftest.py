@@ -2,7 +2,8 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.databases import Databases
 from tests.people import Academy, Course, Person
 from tests.security import schema
 from tests.security.siege import Field
+from tests.security.wire import Wire
 from tests.security.world import PEOPLE, World
 
 
@@ -84,14 +86,39 @@ def school(academy: Academy) -> School:
 
 @pytest.fixture(scope="session")
 def field(databases: Databases, stack_data: Path) -> Iterator[Field]:
-    """The world in a database of its own, with the stack's own PostgREST settings but for the end of transactions."""
+    """The world in a database of its own."""
+    with battlefield(databases, stack_data) as field:
+        yield field
+
+
+@contextmanager
+def battlefield(
+    databases: Databases,
+    stack_data: Path,
+    *,
+    planted: str = "",
+    prepare: Callable[[psycopg.Connection], None] | None = None,
+) -> Iterator[Field]:
+    """A world behind a PostgREST with the stack's own settings, but for the end of transactions: nothing is committed.
+
+    Args:
+        databases: makes its database.
+        stack_data: where the settings lie.
+        planted: SQL to run when the world is there.
+        prepare: what else to do to the database.
+    """
     world = World()
     port = free_block().base
     with databases.cloned() as name:
         with psycopg.connect(databases.url(name), autocommit=True) as connection:
             world.build(connection)
+            if planted:
+                connection.execute(planted.encode())
+            if prepare is not None:
+                prepare(connection)
             tables, functions = schema.tables(connection), schema.functions(connection)
             labels = schema.labels(connection)
+        world.learn(row for table in tables.values() for row in table.rows)
         environment = {
             "PGRST_DB_URI": databases.url(name, "authenticator"),
             "PGRST_DB_TX_END": "rollback",
@@ -102,10 +129,10 @@ def field(databases: Databases, stack_data: Path) -> Iterator[Field]:
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
             try:
                 wait_until_ready(f"http://127.0.0.1:{port + 1}/ready", server)
-                with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+                with Wire(port) as wire:
                     yield Field(
                         database=name,
-                        http=http,
+                        wire=wire,
                         tokens={"anon": None} | {name: access_token(stack_data, world.ids[name]) for name in PEOPLE},
                         world=world,
                         tables=tables,

@@ -22,7 +22,7 @@ relations as (
         ('f', 'table', '{select,insert,update,delete,truncate,references,trigger}'),
         ('S', 'sequence', '{usage,select,update}')
     ) as k (kind, word, verbs) on k.kind = c.relkind
-    where n.nspname in ('public', 'private')
+    where n.nspname in ('public', 'private', 'procrastinate')
 ),
 relation_verbs as (
     select r.oid, r.object, v.verb, v.place
@@ -49,17 +49,17 @@ on_others as (
     select format('function %s', p.oid::regprocedure) as object, h.name, 1 as place, 'execute' as verb,
         has_function_privilege(h.name, p.oid, 'execute') as is_held
     from pg_catalog.pg_proc as p, holders as h
-    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace, 'procrastinate'::regnamespace)
     union all
     select format('type %s.%s', n.nspname, t.typname), h.name, 1, 'usage', has_type_privilege(h.name, t.oid, 'usage')
     from pg_catalog.pg_type as t
     join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
     cross join holders as h
-    where n.nspname in ('public', 'private') and t.typtype in ('e', 'd', 'r')
+    where n.nspname in ('public', 'private', 'procrastinate') and t.typtype in ('e', 'd', 'r')
     union all
     select format('schema %s', n.nspname), h.name, v.place, v.verb, has_schema_privilege(h.name, n.oid, v.verb)
     from pg_catalog.pg_namespace as n, holders as h, (values (1, 'usage'), (2, 'create')) as v (place, verb)
-    where n.nspname in ('public', 'private')
+    where n.nspname in ('public', 'private', 'procrastinate')
     union all
     select 'database', h.name, v.place, v.verb, has_database_privilege(h.name, current_database(), v.verb)
     from holders as h, (values (1, 'connect'), (2, 'create'), (3, 'temporary')) as v (place, verb)

@@ -14,5 +14,6 @@ select r.rolname, array_to_string(array_remove(array[
 ], null), ', ')
 from pg_catalog.pg_roles as r
 where r.rolname in (
-    'anon', 'authenticated', 'service_role', 'authenticator', 'edge', 'supabase_auth_admin', 'supabase_storage_admin'
+    'anon', 'authenticated', 'service_role', 'authenticator', 'edge', 'supabase_auth_admin', 'supabase_storage_admin',
+    'worker'
 )

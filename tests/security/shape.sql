@@ -1,9 +1,12 @@
 -- Everything that our migrations make, one line each, but for who may do what.
-with ours as (
-    select c.* from pg_catalog.pg_class as c where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+with schemas as (
+    select n.oid from pg_catalog.pg_namespace as n where n.nspname in ('public', 'private', 'procrastinate')
+),
+ours as (
+    select c.* from pg_catalog.pg_class as c join schemas as s on s.oid = c.relnamespace
 ),
 functions as (
-    select p.* from pg_catalog.pg_proc as p where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+    select p.* from pg_catalog.pg_proc as p join schemas as s on s.oid = p.pronamespace
 )
 select format(
     'column %s.%s %s%s %s %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod),
@@ -29,7 +32,7 @@ from ours as c where c.relkind in ('r', 'p')
 union all
 select format('enum %s %s', e.enumtypid::regtype, string_agg(e.enumlabel, ' ' order by e.enumsortorder))
 from pg_catalog.pg_enum as e join pg_catalog.pg_type as t on t.oid = e.enumtypid
-where t.typnamespace in ('public'::regnamespace, 'private'::regnamespace)
+join schemas as s on s.oid = t.typnamespace
 group by e.enumtypid
 union all
 select pg_get_functiondef(f.oid) from functions as f where f.prokind in ('f', 'p')

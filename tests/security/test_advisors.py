@@ -26,7 +26,7 @@ CANARIES = {
         " using ((select auth.jwt()) -> 'user_metadata' ->> 'role' = 'admin')"
     ),
     "security_definer_view": (
-        "create view public.canary as select * from private.accounts; grant select on public.canary to anon"
+        "create view public.canary as select * from public.accounts; grant select on public.canary to anon"
     ),
     "auth_users_exposed": (
         "create view public.canary as select id, email from auth.users; grant select on public.canary to anon"

@@ -10,11 +10,12 @@ import psycopg
 from edge import errors as edge_errors
 from stack.project import ROOT
 
-RAISE = re.compile(r"raise\s+sqlstate\s+'PT(\d{3})'\s+using\s+message\s*=\s*'([a-z_]+)'", re.IGNORECASE)
+RAISE = re.compile(
+    r"raise\s+sqlstate\s+'(?:PGRST'\s+using\s+message\s*=\s*json_build_object\(\s*'code',\s*')?PT(\d{3})'"
+    r"(?:\s+using\s+message\s*=|,\s*'message',)\s*'([a-z_]+)'",
+    re.IGNORECASE,
+)
 ROW = re.compile(r"\| (\d{3}) \| `([a-z_]+)` \|(.*)\|$")
-NEVER = {("grant_role", "last_superadmin")}
-"""What a function only seems to raise: both come from one that behaves by its arguments."""
-
 Token = tuple[int, str]
 
 
@@ -66,8 +67,7 @@ def raised_by_function(functions: dict[str, str]) -> dict[Token, set[str]]:
         if name.startswith("public."):
             for called in reached:
                 for status, token in RAISE.findall(functions[called]):
-                    if (name.removeprefix("public."), token) not in NEVER:
-                        found[int(status), token].add(name.removeprefix("public."))
+                    found[int(status), token].add(name.removeprefix("public."))
     return found
 
 
@@ -102,7 +102,7 @@ def test_documented_errors_of_functions_are_those_they_raise(live: psycopg.Conne
             " where pronamespace = 'public'::regnamespace"
         ).fetchall()
     )
-    common = {"sign_in_required", "account_inactive"}
+    common = {"sign_in_required", "account_inactive", "setting_missing"}
     for name, comment in comments.items():
         raised = {token for (_, token), functions in able.items() if name in functions} - common
         missing = {token for token in raised if token not in comment}

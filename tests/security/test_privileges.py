@@ -28,7 +28,7 @@ CHANGES = {
     "alter role edge bypassrls": "role edge: bypassrls, login",
     "grant service_role to edge": "role edge: login, may become service_role",
     "grant pg_read_all_data to authenticated": "role authenticated: may become pg_read_all_data",
-    "alter role edge inherit; grant pg_read_all_data to edge": "table private.accounts edge: select",
+    "alter role edge inherit; grant pg_read_all_data to edge": "table public.accounts edge: select",
 }
 """A change, and the line that it gives."""
 

@@ -5,6 +5,7 @@ what the student has in the course `free`.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -44,19 +45,32 @@ class World:
             for place, name in enumerate([*PEOPLE, *COURSES], 1)
         }
         self.names = {uuid: name for name, uuid in self.ids.items()}
+        self._heirs: dict[str, str] = {}
+        """The labels of rows, by their ids, for what refers to them and names nobody itself."""
 
     def label(self, row: dict[str, Any]) -> str:
         """Whose a row is, from the ids that it holds."""
-        named = (self.names[value] for value in map(str, row.values()) if value in self.names)
-        return ".".join(dict.fromkeys(named)) or "row"
+        values = [str(value) for value in row.values()]
+        for known in (self.names, self._heirs):
+            named = [known[value] for value in values if value in known]
+            if named:
+                return ".".join(dict.fromkeys(named))
+        return "row"
+
+    def learn(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Know whose rows are by what they refer to, however far away the person is."""
+        waiting = [row for row in rows if isinstance(row.get("id"), str) and row["id"] not in self.names]
+        while found := {row["id"]: self.label(row) for row in waiting if self.label(row) != "row"}:
+            waiting = [row for row in waiting if row["id"] not in found]
+            self._heirs |= found
 
     def build(self, connection: psycopg.Connection) -> None:
         """Fill a migrated database, as the superuser; what functions conclude is concluded by them."""
         run = connection.execute
         for name, roles in PEOPLE.items():
             run(
-                "insert into auth.users (id, aud, role, email, raw_user_meta_data)"
-                " values (%s, 'authenticated', 'authenticated', %s, %s)",
+                "insert into auth.users (id, aud, role, email, email_confirmed_at, raw_user_meta_data)"
+                " values (%s, 'authenticated', 'authenticated', %s, now(), %s)",
                 [self.ids[name], f"{name}@secret.example", Jsonb({"display_name": f"Name of {name}"})],
             )
             run(
@@ -64,16 +78,28 @@ class World:
                 [self.ids[name], list(roles)],
             )
         run("insert into public.user_roles (user_id, role) values (%s, 'teacher')", [self.ids["suspended"]])
+        self._show(connection)
         run("update public.profiles set is_public = false where id = %s", [self.ids["stranger"]])
         run("insert into public.categories (slug, name) values ('one', 'One'), ('two', 'Two')")
         for name in COURSES:
             self._build_course(connection, name)
         for student in ("student", "suspended"):
             self._take_course(connection, self.ids[student], self.ids["free"])
+        for person in ("student", "stranger"):
+            self.act(
+                connection,
+                person,
+                "insert into public.notification_preferences (topic, by_email) values ('learning', false)"
+                " returning topic",
+            )
+        self._build_workspace(connection)
         self.act(connection, "admin", "select public.grant_role(%s, 'teacher')", self.ids["rival"])
         self.act(connection, "admin", "select public.grant_role(%s, 'moderator')", self.ids["stranger"])
         self.act(connection, "admin", "select public.revoke_role(%s, 'moderator')", self.ids["stranger"])
         self.act(connection, "admin", "select public.revoke_role(%s, 'teacher')", self.ids["retired"])
+        for name in ("student", "stranger"):
+            self._know_in_auth(connection, self.ids[name])
+            self.act(connection, name, "select public.apply_to_teach('To pass it on')")
         self.act(connection, "moderator", "select public.set_account_status(%s, 'suspended')", self.ids["suspended"])
 
     def act(self, connection: psycopg.Connection, person: str, statement: str, *parameters: Any) -> Any:
@@ -87,6 +113,22 @@ class World:
             row = connection.execute(statement.encode(), parameters).fetchone()
             connection.execute("reset role")
         return row[0] if row else None
+
+    def _show(self, connection: psycopg.Connection) -> None:
+        """What people say of themselves, and whom they follow."""
+        for name in ("creator", "student", "stranger", "suspended"):
+            for statement in (
+                "insert into public.user_qualifications (user_id, title) values (%s, 'Skilled')",
+                "insert into public.user_expertise (user_id, topic) values (%s, 'clay')",
+            ):
+                connection.execute(statement.encode(), [self.ids[name]])
+        for follower, followee in (
+            ("student", "creator"), ("student", "stranger"), ("stranger", "creator"), ("suspended", "rival"),
+        ):  # fmt: skip
+            connection.execute(
+                "insert into public.follows (follower_id, followee_id) values (%s, %s)",
+                [self.ids[follower], self.ids[followee]],
+            )
 
     def _build_course(self, connection: psycopg.Connection, name: str) -> None:
         owner, price, status = COURSES[name]
@@ -122,6 +164,27 @@ class World:
             self.act(connection, owner, "select public.publish_course(%s)", course)
         # One without content, to which content could be moved.
         connection.execute("insert into public.lessons (module_id, title) values (%s, 'Bare')", [module])
+
+    def _build_workspace(self, connection: psycopg.Connection) -> None:
+        """The creator's, in which the rival is admin, and the student and the suspended one are members."""
+        workspace = self.act(connection, "creator", "select w.id from public.create_workspace('Kiln') as w")
+        for person, role in (("rival", "admin"), ("student", "member"), ("suspended", "member")):
+            self.act(
+                connection,
+                "creator",
+                "select public.add_workspace_member(%s, %s, %s)",
+                workspace,
+                self.ids[person],
+                role,
+            )
+
+    def _know_in_auth(self, connection: psycopg.Connection, user_id: str) -> None:
+        """Somebody signs in, and mistypes the password."""
+        connection.execute("insert into auth.sessions (id, user_id) values (gen_random_uuid(), %s)", [user_id])
+        connection.execute(
+            "select private.password_verification_attempt(jsonb_build_object('user_id', %s::text, 'valid', false))",
+            [user_id],
+        )
 
     def _take_course(self, connection: psycopg.Connection, student: str, course: str) -> None:
         name = self.names[student]

@@ -31,6 +31,7 @@ from stack.keys import KeyFile, Keys
 from stack.ports import LOOPBACK, free_block
 from stack.postgres import Cluster, run_as
 from stack.project import ROOT
+from tests.conftest import UNLIMITED
 
 PASSWORD = "correct-horse"
 SITE = "http://127.0.0.1:3000"
@@ -149,7 +150,9 @@ class Database:
 class AuthServer:
     """An auth server process, and the errands that many tests begin with."""
 
-    def __init__(self, database: Database, mailbox: Mailbox, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, database: Database, mailbox: Mailbox, folder: Path, *, limited: bool = False, **settings: str
+    ) -> None:
         self.database, self.mailbox = database, mailbox
         self.port = free_block().base
         self.keys_file = folder / f"keys-{self.port}.json"
@@ -170,6 +173,7 @@ class AuthServer:
             "AUTH_MAIL_FROM": "Guildhall <auth@example.com>",
             "AUTH_MAX_FREQUENCY": "0",
             "AUTH_BCRYPT_COST": "4",
+            **({} if limited else UNLIMITED),
             **settings,
         }
         self.http = httpx.Client(base_url=self.url, timeout=PATIENCE, headers=VERSIONED)
@@ -303,9 +307,9 @@ class Rig:
         self._closing.callback(mailbox.close)
         return mailbox
 
-    def server(self, **settings: str) -> AuthServer:
-        """One more server on the same database, with other settings."""
-        server = AuthServer(self.database, self.mailbox, self.folder, **settings)
+    def server(self, *, limited: bool = False, **settings: str) -> AuthServer:
+        """One more server on the same database, with other settings; `limited` as a new stack is, or not at all."""
+        server = AuthServer(self.database, self.mailbox, self.folder, limited=limited, **settings)
         self._closing.callback(server.close)
         return server
 

@@ -10,11 +10,11 @@ from psycopg import errors as pg
 
 from stack.auth.background import LARGEST, Background
 from stack.auth.errors import AuthError, from_database
+from stack.auth.limits import Mails
 from stack.auth.mail import confirmation
 from stack.auth.passwords import Hasher, check_strength, cost_of
 from stack.auth.redirects import Redirects, with_query
 from stack.auth.settings import Settings
-from stack.auth.throttle import Throttle
 from stack.errors import StackError
 
 GIVEN = {
@@ -94,19 +94,27 @@ def test_a_query_is_added_to() -> None:
     assert with_query("http://a/b?c=1&code=old#d", {"code": "x y"}) == "http://a/b?c=1&code=x+y#d"
 
 
-def test_the_throttle_counts_by_kind_and_address_and_forgets() -> None:
-    throttle = Throttle(30)
-    with throttle.slot("recovery", "a"), throttle.slot("recovery", "b"), throttle.slot("confirmation", "a"):
+def test_mails_are_counted_by_kind_and_address() -> None:
+    mails = Mails(interval=30, hourly=10)
+    with mails.slot("recovery", "a"), mails.slot("recovery", "b"), mails.slot("confirmation", "a"):
         pass
-    with pytest.raises(AuthError) as refused, throttle.slot("recovery", "a"):
+    with pytest.raises(AuthError) as refused, mails.slot("recovery", "a"):
         pass
     assert (refused.value.status, refused.value.code) == (429, "over_email_send_rate_limit")
-    with pytest.raises(OSError, match="mail"), throttle.slot("recovery", "c"):
+    with pytest.raises(OSError, match="mail"), mails.slot("recovery", "c"):
         raise OSError("no mail was sent")
-    with throttle.slot("recovery", "c"):
+    with mails.slot("recovery", "c"):
         pass
-    with Throttle(0).slot("recovery", "a"):
+
+
+def test_nobody_gets_mail_without_end() -> None:
+    mails = Mails(interval=0, hourly=10)
+    for _ in range(10):
+        with mails.slot("recovery", "a"):
+            pass
+    with pytest.raises(AuthError) as refused, mails.slot("recovery", "a"):
         pass
+    assert refused.value.retry_after == 360
 
 
 def test_passwords() -> None:

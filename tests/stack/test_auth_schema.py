@@ -13,8 +13,8 @@ from tests.stack.auth_server import (
 )
 
 TABLES = {
-    "audit_log_entries", "flow_state", "identities", "instances", "mfa_amr_claims", "mfa_challenges", "mfa_factors",
-    "one_time_tokens", "refresh_tokens", "schema_migrations", "sessions", "users",
+    "audit_log_entries", "familiar_networks", "flow_state", "identities", "instances", "mfa_amr_claims",
+    "mfa_challenges", "mfa_factors", "one_time_tokens", "refresh_tokens", "schema_migrations", "sessions", "users",
 }  # fmt: skip
 USER_COLUMNS = {
     "instance_id", "id", "aud", "role", "email", "encrypted_password", "email_confirmed_at", "invited_at",

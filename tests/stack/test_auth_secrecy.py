@@ -25,8 +25,20 @@ Errand = Callable[[str], Any]
 
 @pytest.fixture(scope="module", name="slow")
 def slow_fixture(rig: Rig) -> Iterator[AuthServer]:
-    """A server whose password hashes take a while, as in life."""
-    server = rig.server(AUTH_BCRYPT_COST="9")
+    """A server whose password hashes take a while, as in life, and whose hook of passwords does, too."""
+    rig.database.query(
+        """
+        create or replace function public.slow_hook(event jsonb) returns jsonb language plpgsql as $$
+        begin
+            perform pg_sleep(0.02);
+            return '{"decision": "continue"}'::jsonb;
+        end
+        $$;
+        grant usage on schema public to supabase_auth_admin;
+        grant execute on function public.slow_hook(jsonb) to supabase_auth_admin
+        """
+    )
+    server = rig.server(AUTH_BCRYPT_COST="9", AUTH_HOOK_PASSWORD_ATTEMPT="public.slow_hook")
     yield server
     server.close()
 

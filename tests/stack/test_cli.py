@@ -281,7 +281,7 @@ def test_up_again_says_that_it_runs(stack: Stack, stack_data: Path) -> None:
 def test_doctor_finds_nothing_wrong(stack: Stack, stack_data: Path) -> None:
     found = guildhall("doctor", "--data", stack_data)
     assert found.returncode == 0, found.stdout
-    for part in ("postgres", "postgrest", "auth", "storage", "gateway", "mailbox", "edge"):
+    for part in ("postgres", "postgrest", "auth", "storage", "gateway", "mailbox", "edge", "worker"):
         assert re.search(rf"^ok +{part} answers", found.stdout, re.MULTILINE)
     assert stack.secret_key not in found.stdout
 

@@ -28,6 +28,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from stack.errors import StackError
+from stack.gateway.settings import Settings
 from stack.keys import Keys
 from stack.ports import LOOPBACK, free_block
 
@@ -213,7 +215,7 @@ class Upstream:
 class Gateway:
     """A gateway process of its own."""
 
-    def __init__(self, folder: Path, urls: dict[str, str]) -> None:
+    def __init__(self, folder: Path, urls: dict[str, str], **settings: str) -> None:
         self.keys = Keys.generate()
         self.keys_file = folder / "keys.json"
         self.keys.save(self.keys_file)
@@ -224,6 +226,7 @@ class Gateway:
             "GATEWAY_PORT": str(self.port),
             "GATEWAY_KEYS_FILE": str(self.keys_file),
             **{f"GATEWAY_{part.upper()}_URL": url for part, url in urls.items()},
+            **settings,
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "stack.gateway"], env=environment, stderr=log)
@@ -357,6 +360,22 @@ def test_targets_pass_byte_for_byte(gateway: Gateway, target: str) -> None:
     connection.endheaders()
     assert json.loads(connection.getresponse().read())["target"] == target
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/metrics/", "//metrics", "/%6detrics", "/m%65trics//", "%2Fmetrics", "/metrics?x"]
+)
+def test_what_is_for_operators_is_not_there(gateway: Gateway, upstream: Upstream, path: str) -> None:
+    before = upstream.requests["echo"]
+    for key in (gateway.keys.publishable, gateway.keys.secret):
+        connection = http.client.HTTPConnection(LOOPBACK, gateway.port, timeout=WAIT_SECONDS)
+        connection.request("GET", f"/functions/v1{path}", headers={"apikey": key})
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())["code"]) == (404, "not_found")
+        connection.close()
+    assert upstream.requests["echo"] == before
+    assert gateway.http.get("/functions/v1/metrics/x").json()["target"] == "/metrics/x"
+    assert gateway.http.get("/storage/v1/metrics").json()["part"] == "storage"
 
 
 @pytest.mark.parametrize("target", ["/rest/v1/#/x", "/rest/v1/x?a=1#b", "/storage/v1/object/é"])
@@ -533,7 +552,8 @@ def test_a_clients_word_about_its_address_is_not_passed_on(gateway: Gateway) -> 
     forged = "6.6.6.6"
     names = [
         *("X-Forwarded-For", "x-forwarded-for", "X_Forwarded_For", "X-Forwarded-Host", "X-Forwarded-Proto"),
-        *("X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP"),
+        *("X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "X_Real_IP"),
+        *("CF-Connecting-IP", "True-Client-IP", "X-Client-IP", "X-Cluster-Client-IP", "Fly-Client-IP"),
     ]
     sent = [*gateway.publishable.items(), *((name, forged) for name in names)]
     echo = gateway.http.get("/rest/v1/x", headers=sent)
@@ -542,6 +562,55 @@ def test_a_clients_word_about_its_address_is_not_passed_on(gateway: Gateway) -> 
     assert got["x-forwarded-for"] == LOOPBACK
     assert got["x-forwarded-host"] == f"{LOOPBACK}:{gateway.port}"
     assert (got["x-forwarded-proto"], got["x-forwarded-port"]) == ("http", str(gateway.port))
+
+
+@pytest.fixture(scope="module")
+def proxied(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway behind two reverse proxies: one on this machine, one in 10.0.0.0/8 or fd00::/8."""
+    urls = {part: upstream.url(part) for part in upstream.ports.values()}
+    proxies = f"{LOOPBACK}, 10.0.0.0/8,fd00::/8"
+    running = Gateway(tmp_path_factory.mktemp("proxied"), urls, GATEWAY_TRUSTED_PROXIES=proxies)
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "believed"),
+    [
+        ([], LOOPBACK),
+        (["198.51.100.7"], "198.51.100.7"),
+        (["2001:db8::7"], "2001:db8::7"),
+        (["6.6.6.6, 198.51.100.7"], "198.51.100.7"),
+        (["6.6.6.6", "198.51.100.7, 10.1.2.3"], "198.51.100.7"),
+        (["6.6.6.6, 198.51.100.7,fd00::1 , 10.1.2.3"], "198.51.100.7"),
+        (["10.9.9.9, 10.1.2.3"], "10.9.9.9"),
+        (["6.6.6.6, unknown"], LOOPBACK),
+        (["6.6.6.6, , 10.1.2.3"], "10.1.2.3"),
+        (["6.6.6.6, 198.51.100.7:1234"], LOOPBACK),
+    ],
+)
+def test_a_proxys_word_is_believed_and_no_strangers(proxied: Gateway, forwarded: list[str], believed: str) -> None:
+    sent = [*proxied.publishable.items(), *(("X-Forwarded-For", hops) for hops in forwarded)]
+    got = proxied.http.get("/rest/v1/x", headers=[*sent, ("CF-Connecting-IP", "6.6.6.6")])
+    assert [value for name, value in got.json()["headers"] if name == "x-forwarded-for"] == [believed]
+    assert "6.6.6.6" not in got.text
+
+
+def test_a_server_says_for_whom_it_asks(gateway: Gateway) -> None:
+    said = {"Sb-Forwarded-For": "198.51.100.7"}
+    for key, believed in ((gateway.secret, "198.51.100.7"), (gateway.publishable, LOOPBACK)):
+        echo = gateway.http.get("/auth/v1/x", headers=key | said)
+        assert headers_of(echo)["x-forwarded-for"] == believed
+        assert "sb-forwarded-for" not in headers_of(echo)
+    nonsense = gateway.http.get("/auth/v1/x", headers=gateway.secret | {"Sb-Forwarded-For": "somebody"})
+    assert headers_of(nonsense)["x-forwarded-for"] == LOOPBACK
+
+
+def test_a_proxy_that_is_no_network_is_named(tmp_path: Path) -> None:
+    given = {"GATEWAY_PORT": "1", "GATEWAY_KEYS_FILE": str(tmp_path), "GATEWAY_TRUSTED_PROXIES": "10.0.0.1/8"}
+    urls = {f"GATEWAY_{part.upper()}_URL": "http://127.0.0.1:1" for part in PARTS}
+    with pytest.raises(StackError, match="GATEWAY_TRUSTED_PROXIES"):
+        Settings.from_mapping(given | urls)
 
 
 def test_hop_by_hop_headers_end_here(gateway: Gateway) -> None:
@@ -601,13 +670,15 @@ def test_answers_pass_unchanged(gateway: Gateway) -> None:
         ["Set-Cookie", "a=1; Path=/"],
         ["Set-Cookie", "b=2; Path=/"],
         ["x-sb-error-code", "weak_password"],
-        ["Server", "postgrest/12.0.2"],
         ["Vary", "Accept"],
     ]
     got = answer_of(gateway, {"status": 206, "headers": headers, "body": body})
     assert (got.status_code, got.content) == (206, b"[1,2]")
     for name, value in headers:
         assert value in got.headers.get_list(name)
+
+    told = answer_of(gateway, {"headers": [["Server", "postgrest/12.0.2"], ["X-Powered-By", "a version"]]}).headers
+    assert (told["server"], "x-powered-by" in told) == ("guildhall", False)
 
     # A cookie is its client's: the gateway never sends it again by itself.
     assert "cookie" not in headers_of(httpx.get(gateway.http.base_url.join("/functions/v1/x")))
@@ -680,10 +751,12 @@ def test_control_characters_and_strange_methods(gateway: Gateway) -> None:
         head = f"GET /storage/v1/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n\r\n"
         assert gateway.raw(head.encode("latin-1"))[9:12] == status
     for method in ("TRACE", "PROPFIND"):
-        refused(gateway.http.request(method, "/storage/v1/x"), 405, "method_not_allowed")
+        answer = gateway.http.request(method, "/storage/v1/x")
+        refused(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
     for line in ("OPTIONS * HTTP/1.1", "CONNECT a:1 HTTP/1.1", "GET http://a/storage/v1/x HTTP/1.1"):
-        answer = gateway.raw(f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        assert answer[9:12] in {b"400", b"404", b"405"}
+        raw = gateway.raw(f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert raw[9:12] in {b"400", b"404", b"405"}
 
 
 # Browsers
@@ -692,7 +765,7 @@ def test_control_characters_and_strange_methods(gateway: Gateway) -> None:
 @pytest.mark.parametrize("origin", ["https://site.example", "http://localhost:3000", "null", "https://evil.example"])
 def test_preflights_are_answered_here(gateway: Gateway, upstream: Upstream, origin: str) -> None:
     before = upstream.requests["echo"]
-    for path in ("/rest/v1/x", "/auth/v1/token", "/storage/v1/object/a/b", "/functions/v1/x"):
+    for path in ("/rest/v1/x", "/auth/v1/token", "/storage/v1/object/a/b", "/functions/v1/metrics", "/nowhere"):
         sent = {
             "Origin": origin,
             "Access-Control-Request-Method": "PATCH",
@@ -702,6 +775,7 @@ def test_preflights_are_answered_here(gateway: Gateway, upstream: Upstream, orig
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
+        assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["access-control-allow-headers"] == sent["Access-Control-Request-Headers"]
         assert {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} <= set(
             answer.headers["access-control-allow-methods"].split(", ")
@@ -709,20 +783,51 @@ def test_preflights_are_answered_here(gateway: Gateway, upstream: Upstream, orig
     assert upstream.requests["echo"] == before
 
 
+def test_the_edge_answers_its_preflights_itself(gateway: Gateway) -> None:
+    sent = {
+        "Origin": "https://site.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "apikey,authorization",
+    }
+    echo = gateway.http.options("/functions/v1/x", headers=sent)
+    assert (echo.json()["part"], echo.json()["method"]) == ("edge", "OPTIONS")
+    assert {name.lower(): value for name, value in sent.items()}.items() <= headers_of(echo).items()
+    assert not [name for name in echo.headers if name.startswith("access-control-")]
+
+
 def test_other_options_reach_the_part(gateway: Gateway) -> None:
     echo = gateway.http.options("/rest/v1/courses", headers=gateway.publishable)
     assert (echo.json()["method"], echo.json()["part"]) == ("OPTIONS", "rest")
 
 
-def test_every_answer_has_the_gateways_cors(gateway: Gateway) -> None:
-    own = [
-        ["Access-Control-Allow-Origin", "https://site.example"],
-        ["Access-Control-Allow-Credentials", "true"],
-        ["Access-Control-Expose-Headers", "X-Other"],
-    ]
-    for answer in (answer_of(gateway, {"headers": own}), gateway.http.get("/rest/v1/x"), gateway.http.get("/nowhere")):
+OWN_CORS = [
+    ["Access-Control-Allow-Origin", "https://site.example"],
+    ["Access-Control-Allow-Credentials", "true"],
+    ["Access-Control-Expose-Headers", "X-Other"],
+    ["Vary", "Origin"],
+]
+
+
+def test_the_edges_word_to_browsers_passes(gateway: Gateway) -> None:
+    for sent in (OWN_CORS, OWN_CORS[3:]):
+        got = gateway.http.get(f"/functions/v1/test/answer?as={quote(json.dumps({'headers': sent}))}")
+        said = [[name.title(), value] for name, value in got.headers.items() if name.startswith("access-control-")]
+        assert said == sent[:-1]
+        assert got.headers["vary"] == "Origin"
+    # What the gateway says in its place is no secret, and a page shall know what is wrong.
+    refused(gateway.http.get("/functions/v1/x", headers={"apikey": "wrong"}), 401, "invalid_api_key")
+    refused(gateway.http.get("/functions/v1/test/drop"), 502, "upstream_broken")
+
+
+def test_every_other_answer_has_the_gateways_cors(gateway: Gateway) -> None:
+    for answer in (
+        answer_of(gateway, {"headers": OWN_CORS}),
+        gateway.http.get("/rest/v1/x"),
+        gateway.http.get("/nowhere"),
+    ):
         assert answer.headers.get_list("access-control-allow-origin") == ["*"]
         assert "access-control-allow-credentials" not in answer.headers
+        assert answer.headers["x-content-type-options"] == "nosniff"
         exposed = {name.lower() for name in answer.headers["access-control-expose-headers"].split(", ")}
         assert exposed >= {
             *("content-range", "x-sb-error-code", "x-total-count", "link", "location", "retry-after", "x-request-id"),
@@ -775,7 +880,7 @@ def test_a_slow_reader_holds_the_part_back(gateway: Gateway, upstream: Upstream)
         connection.sendall(b"GET /storage/v1/test/flood HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(10).startswith(b"HTTP/1.1 2")
         time.sleep(0.4)
-        assert 0 < upstream.written < LARGE / 3
+        assert 0 < upstream.written < LARGE / 2  # a third is what the system's buffers may hold
 
 
 def test_a_slow_part_holds_the_sender_back(gateway: Gateway, upstream: Upstream) -> None:
@@ -790,7 +895,7 @@ def test_a_slow_part_holds_the_sender_back(gateway: Gateway, upstream: Upstream)
         with contextlib.suppress(TimeoutError):
             while sent < LARGE:
                 sent += connection.send(bytes(MIB))
-        assert sent < LARGE / 3
+        assert sent < LARGE / 2
     upstream.go_on.set()
 
 
@@ -852,11 +957,12 @@ def test_a_torn_answer_is_torn_not_shortened(gateway: Gateway, query: str) -> No
 
 def test_only_reads_are_repeated(gateway: Gateway, upstream: Upstream) -> None:
     for method, times in (("GET", 2), ("HEAD", 2), ("POST", 1), ("PUT", 1), ("PATCH", 1), ("DELETE", 1)):
+        before = upstream.requests[method]
         answer = gateway.http.request(method, "/storage/v1/test/drop")
         assert answer.status_code == 502
         if method != "HEAD":
             refused(answer, 502, "upstream_broken")
-        assert (method, upstream.requests[method]) == (method, times)
+        assert (method, upstream.requests[method] - before) == (method, times)
 
 
 def test_many_calls_at_once(gateway: Gateway) -> None:
@@ -869,7 +975,7 @@ def test_many_calls_at_once(gateway: Gateway) -> None:
 
     start = time.monotonic()
     assert asyncio.run(calls()) == [200] * 200
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 50  # one after the other would take 100
 
 
 def test_a_killed_part_and_its_successor(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
             "single": '{"code": "PGRST116"}',
             "no_function": '{"code": "PGRST202"}',
             "token": '{"message": "not_yours"}',
+            "signature": '{"message": "signature_invalid"}',
         }
         return int(status), bodies[name]
 
@@ -122,7 +123,9 @@ def outcome(suite: pytest.Pytester, origin: str, marker: str, body: str) -> tupl
             'get("/200/empty", method="PATCH"); get("/200/empty", "other", "PATCH")',
         ),
         ('"WC-099", call="GET /{status}/token?id=eq.{id}&x"', 'get("/403/token?x=&id=eq.7"); get("/403/token", "b")'),
+        ('"WC-099", call="GET /400/signature"', 'get("/400/signature"); get("/400/signature", "other")'),
         ('"WC-099", call="GET /403/token", public=True', 'get("/403/token")'),
+        ('"WC-099", call="GET /410/token", public=True, answers=410', 'get("/410/token", "other")'),
         ('"WC-099", "WC-098", call="GET /403/token", public=True', 'get_async("/403/token", "owner")'),
     ],
 )
@@ -140,6 +143,7 @@ def test_a_proved_claim_passes(suite: pytest.Pytester, origin: str, marker: str,
         pytest.param('"WC-099", call="GET /403/token?a=1", public=True', 'get("/403/token?a=2")', id="another query"),
         pytest.param('"WC-099", call="GET /403/token", public=True', 'get("/403/token", "x")', id="no success"),
         pytest.param('"WC-099", call="GET /200/empty", public=True', 'get("/200/empty", "x")', id="empty success"),
+        pytest.param('"WC-099", call="GET /410/token", public=True, answers=410', 'get("/410/token")', id="no 410"),
         pytest.param('"WC-099", call="GET /403/token"', 'get("/403/token")', id="no refusal"),
         pytest.param(
             '"WC-099", call="GET /409/token"', 'get("/409/token"); get("/409/token", "x")', id="not a refusal"
@@ -192,6 +196,7 @@ def test_it(early):
         'call="GET /403/token"',
         '"WC-099", call="/403/token"',
         '"WC-099", call="GET /403/token", private=True',
+        '"WC-099", call="GET /403/token", answers="410"',
     ],
 )
 def test_a_marker_that_cannot_be_kept_stops_the_collection(suite: pytest.Pytester, origin: str, marker: str) -> None:

@@ -1,6 +1,6 @@
 """A change of address: confirmed by the new address, and by the old one where there is one."""
 
-from stack.auth import mail, onetime, pkce, users
+from stack.auth import mail, pkce, users
 from stack.auth.database import Connection
 from stack.auth.errors import email_exists, otp_expired
 from stack.auth.onetime import Kind
@@ -31,7 +31,9 @@ async def write_email_change(
         recipients.append((user.email, Kind.EMAIL_CHANGE_CURRENT))
     letters = []
     for address, kind in recipients:
-        issued = await onetime.issue(connection, user.id, kind, address=address, by_pkce=asked.challenge is not None)
+        issued = await auth.onetime.issue(
+            connection, user.id, kind, address=address, by_pkce=asked.challenge is not None
+        )
         link = auth.link(token=issued.token, purpose="email_change", redirect_to=asked.place)
         letters.append((address, mail.email_change(link=link, otp=issued.otp, old=user.email or "", new=new)))
     return letters

@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar import Request, post
 
-from stack.auth import audit, mail, onetime, users
+from stack.auth import audit, mail, users
 from stack.auth.client import Client
 from stack.auth.database import Connection
 from stack.auth.errors import AuthError, email_exists, invalid
@@ -27,7 +27,7 @@ async def invite(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
     email = read_email(body.email)
     place = auth.redirects.choose(redirect_of(request, body))
     async with auth.transaction() as connection:
-        user, issued = await _invite(connection, email, body.data, Client.of(request))
+        user, issued = await _invite(auth, connection, email, body.data, Client.of(request))
         link = auth.link(token=issued.token, purpose="invite", redirect_to=place)
         await auth.mail(email, mail.invitation(link=link, otp=issued.otp))
         return (await users.existing(connection, user.id)).view()
@@ -48,7 +48,7 @@ async def generate_link(request: Request[Any, Any, Any], auth: Auth) -> dict[str
         hashed = await auth.hasher.hash(body.password)
     client = Client.of(request)
     async with auth.transaction() as connection:
-        user, issued, purpose = await _generate(connection, body, email, hashed, client)
+        user, issued, purpose = await _generate(auth, connection, body, email, hashed=hashed, client=client)
         view = (await users.existing(connection, user.id)).view()
     verified_as = "email_change" if purpose.startswith("email_change") else purpose
     return {
@@ -62,40 +62,42 @@ async def generate_link(request: Request[Any, Any, Any], auth: Auth) -> dict[str
 
 
 async def _generate(
-    connection: Connection, body: GenerateLink, email: str, hashed: str | None, client: Client
+    auth: Auth, connection: Connection, body: GenerateLink, email: str, *, hashed: str | None, client: Client
 ) -> tuple[User, Issued, str]:
     known = await users.by_email(connection, email, lock=True)
     purpose = body.type or ""
     if purpose == "magiclink" and known is None:
         purpose = "signup"
     if purpose == "invite":
-        return (*await _invite(connection, email, body.data, client), purpose)
+        return (*await _invite(auth, connection, email, body.data, client), purpose)
     if purpose == "signup":
         new = NewUser.by_email(email, hashed=hashed, data=body.data)
-        return (*await _signup(connection, known, new, client), purpose)
+        return (*await _signup(auth, connection, known, new, client), purpose)
     if known is None:
         raise AuthError(404, "user_not_found", "User with this email not found")
     if purpose in {"magiclink", "recovery"}:
         await audit.record(connection, "user_recovery_requested", actor=known, ip=client.ip)
-        return known, await onetime.issue(connection, known.id, Kind.RECOVERY, address=email), purpose
+        return known, await auth.onetime.issue(connection, known.id, Kind.RECOVERY, address=email), purpose
     changed = read_email(body.new_email)
     await email_change.require_free(connection, changed, user=known)
     await users.change(connection, known.id, {"email_change": changed, "email_change_confirm_status": 0})
     if purpose == "email_change_current":
-        return known, await onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_CURRENT, address=email), purpose
-    return known, await onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_NEW, address=changed), purpose
+        return known, await auth.onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_CURRENT, address=email), purpose
+    return known, await auth.onetime.issue(connection, known.id, Kind.EMAIL_CHANGE_NEW, address=changed), purpose
 
 
-async def _signup(connection: Connection, known: User | None, new: NewUser, client: Client) -> tuple[User, Issued]:
+async def _signup(
+    auth: Auth, connection: Connection, known: User | None, new: NewUser, client: Client
+) -> tuple[User, Issued]:
     if known is not None and known.email_confirmed_at is not None:
         raise email_exists()
     user = known or await users.insert(connection, new)
     await audit.record(connection, "user_confirmation_requested", actor=user, ip=client.ip)
-    return user, await onetime.issue(connection, user.id, Kind.CONFIRMATION, address=new.email or "")
+    return user, await auth.onetime.issue(connection, user.id, Kind.CONFIRMATION, address=new.email or "")
 
 
 async def _invite(
-    connection: Connection, email: str, data: dict[str, Any] | None, client: Client
+    auth: Auth, connection: Connection, email: str, data: dict[str, Any] | None, client: Client
 ) -> tuple[User, Issued]:
     known = await users.by_email(connection, email, lock=True)
     if known is not None and known.email_confirmed_at is not None:
@@ -105,4 +107,4 @@ async def _invite(
     await audit.record(
         connection, "user_invited", actor=None, ip=client.ip, traits={"user_id": user.id, "user_email": email}
     )
-    return user, await onetime.issue(connection, user.id, Kind.CONFIRMATION, address=email)
+    return user, await auth.onetime.issue(connection, user.id, Kind.CONFIRMATION, address=email)

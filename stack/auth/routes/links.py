@@ -9,7 +9,7 @@ from typing import Any
 
 from litestar import Request, get, post
 
-from stack.auth import audit, mail, onetime, pkce, users
+from stack.auth import audit, mail, pkce, users
 from stack.auth.client import Client
 from stack.auth.errors import AuthError, invalid, phone_disabled
 from stack.auth.onetime import Kind
@@ -26,7 +26,8 @@ async def recover(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]
     body = await read(request, Contact)
     email = read_email(body.email)
     asked = auth.asked(request, body)
-    with auth.throttle.slot("recovery", email):
+    auth.limits.mails_asked.take(asked.client)
+    with auth.limits.mails.slot("recovery", email):
         auth.background.start("recover", _send(auth, email, "recovery", asked))
     return {}
 
@@ -43,7 +44,8 @@ async def otp(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
     asked = auth.asked(request, body)
     may_create = auth.settings.signup and body.create_user is not False
     new = NewUser.by_email(email, hashed=None, data=body.data) if may_create else None
-    with auth.throttle.slot("recovery", email):
+    auth.limits.mails_asked.take(asked.client)
+    with auth.limits.mails.slot("recovery", email):
         auth.background.start("otp", _sign_in_link(auth, email, new, asked))
     return {}
 
@@ -70,7 +72,7 @@ async def _send(auth: Auth, email: str, purpose: str, asked: Asked) -> None:
         await audit.record(connection, "user_recovery_requested", actor=user, ip=asked.client.ip)
         if asked.challenge is not None:
             await pkce.begin(connection, asked.challenge, user_id=user.id, method=purpose)
-        issued = await onetime.issue(
+        issued = await auth.onetime.issue(
             connection, user.id, Kind.RECOVERY, address=email, by_pkce=asked.challenge is not None
         )
         link = auth.link(token=issued.token, purpose=purpose, redirect_to=asked.place)
@@ -88,7 +90,8 @@ async def resend(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
         raise invalid("Missing one of these types: signup, email_change, sms, phone_change")
     email = read_email(body.email)
     asked = auth.asked(request, body)
-    with auth.throttle.slot("confirmation" if body.type == "signup" else "email_change", email):
+    auth.limits.mails_asked.take(asked.client)
+    with auth.limits.mails.slot("confirmation" if body.type == "signup" else "email_change", email):
         again = _resend_confirmation if body.type == "signup" else _resend_email_change
         auth.background.start("resend", again(auth, email, asked))
     return {}
@@ -116,12 +119,14 @@ async def _resend_email_change(auth: Auth, email: str, asked: Asked) -> None:
 @get("/reauthenticate")
 async def reauthenticate(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
     """Mail a code by which somebody who is signed in shows that he still holds his address."""
+    client = Client.of(request)
     async with auth.transaction() as connection:
         user = (await auth.caller(request, connection, lock=True)).user
         email = _confirmed_address(user)
-        with auth.throttle.slot("reauthentication", email):
-            await audit.record(connection, "user_reauthenticate_requested", actor=user, ip=Client.of(request).ip)
-            issued = await onetime.issue(connection, user.id, Kind.REAUTHENTICATION, address=email)
+        auth.limits.mails_asked.take(client)
+        with auth.limits.mails.slot("reauthentication", email):
+            await audit.record(connection, "user_reauthenticate_requested", actor=user, ip=client.ip)
+            issued = await auth.onetime.issue(connection, user.id, Kind.REAUTHENTICATION, address=email)
             await auth.mail(email, mail.reauthentication(otp=issued.otp))
     return {}
 

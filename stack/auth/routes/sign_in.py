@@ -42,11 +42,17 @@ async def _by_password(request: Request[Any, Any, Any], auth: Auth) -> dict[str,
     if not body.email:
         raise invalid("missing email or phone")
     password = body.password or ""
+    email = body.email.lower()
+    auth.limits.sign_ins.take(client)
+    guess = await auth.guess_password(email, client)
     async with auth.pool.connection() as connection:
-        user = await users.by_email(connection, body.email.lower())
-    # A limit on wrong passwords belongs here. Nothing below this line may depend on whether there is such a user.
-    if not await auth.hasher.matches(password, user.encrypted_password if user else None) or user is None:
+        user = await users.by_email(connection, email)
+    # Nothing above the refusal may depend on whether there is such a user.
+    matched = await auth.hasher.matches(password, user.encrypted_password if user else None)
+    await auth.password_tried(user, valid=matched, client=client)
+    if not matched or user is None:
         raise invalid_credentials()
+    guess.give_back()
     rehashed = None
     if cost_of(user.encrypted_password or "") != auth.hasher.cost:
         rehashed = await auth.hasher.hash(password)
@@ -69,8 +75,10 @@ async def _by_refresh_token(request: Request[Any, Any, Any], auth: Auth) -> dict
     body = await read(request, RefreshGrant)
     if not body.refresh_token:
         raise invalid("refresh_token required")
+    client = Client.of(request)
+    auth.limits.refreshes.take(client)
     async with auth.transaction() as connection:
-        outcome = await auth.sessions.refresh(connection, body.refresh_token, client=Client.of(request))
+        outcome = await auth.sessions.refresh(connection, body.refresh_token, client=client)
     # Raised only here, after the commit: the session of a stolen token has ended.
     if isinstance(outcome, AuthError):
         raise outcome
@@ -82,6 +90,7 @@ async def _by_pkce_code(request: Request[Any, Any, Any], auth: Auth) -> dict[str
     client = Client.of(request)
     if not body.auth_code or not body.code_verifier:
         raise invalid("invalid request: both auth code and code verifier should be non-empty")
+    auth.limits.refreshes.take(client)
     async with auth.transaction() as connection:
         flow = await pkce.exchange(connection, code=body.auth_code, verifier=body.code_verifier)
         user = await users.by_id(connection, flow.user_id, lock=True)

@@ -11,7 +11,7 @@ import psycopg
 from litestar import Request, post
 from psycopg import errors as pg
 
-from stack.auth import audit, mail, onetime, pkce, users
+from stack.auth import audit, mail, pkce, users
 from stack.auth.client import Client
 from stack.auth.database import Connection
 from stack.auth.errors import AuthError, invalid, is_taken_email, phone_disabled
@@ -35,6 +35,7 @@ async def sign_up(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]
     if not auth.settings.signup:
         raise AuthError(422, "signup_disabled", "Signups not allowed for this instance")
     if anonymous:
+        auth.limits.anonymous.take(client)
         return await _without_address(auth, body, client)
     if body.email and body.phone:
         raise invalid("Only an email address or phone number should be provided on signup.")
@@ -45,10 +46,11 @@ async def sign_up(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]
     check_strength(body.password, shortest=auth.settings.min_password_length)
     email = read_email(body.email)
     asked = auth.asked(request, body)
+    auth.limits.sign_ins.take(client)
     if auth.settings.autoconfirm:
         new = NewUser.by_email(email, hashed=await auth.hasher.hash(body.password), data=body.data)
         return await _confirmed_at_once(auth, new, client)
-    with auth.throttle.slot("confirmation", email):
+    with auth.limits.mails.slot("confirmation", email):
         new = NewUser.by_email(email, hashed=await auth.hasher.hash(body.password), data=body.data)
         await invite_to_confirm(auth, new, email=email, asked=asked, is_answered=False)
     return _to_be_confirmed(new)
@@ -133,7 +135,7 @@ async def write_confirmation(auth: Auth, connection: Connection, user: User, ask
     )
     if asked.challenge is not None:
         await pkce.begin(connection, asked.challenge, user_id=user.id, method=PKCE_METHOD)
-    issued = await onetime.issue(
+    issued = await auth.onetime.issue(
         connection, user.id, Kind.CONFIRMATION, address=user.email or "", by_pkce=asked.challenge is not None
     )
     link = auth.link(token=issued.token, purpose="signup", redirect_to=asked.place)

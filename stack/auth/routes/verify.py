@@ -60,15 +60,24 @@ async def verify(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
         raise invalid("Verify requires either a token or a token hash")
     if body.phone or body.type in PHONE_TYPES:
         raise phone_disabled()
-    if body.token_hash:
-        if body.email:
-            raise invalid("Only the token_hash and type should be provided")
-        token = body.token_hash
-    else:
-        token = onetime.token_hash(read_email(body.email), (body.token or "").strip())
+    if body.token_hash and body.email:
+        raise invalid("Only the token_hash and type should be provided")
     client = Client.of(request)
+    if body.token_hash:
+        auth.limits.verifications.take(client)
+        return await _session(auth, token=body.token_hash, purpose=body.type, client=client)
+    email = read_email(body.email)
+    auth.limits.verifications.take(client)
+    guess = await auth.guess_code(email, client)
+    token = auth.onetime.token_hash(email, (body.token or "").strip())
+    answer = await _session(auth, token=token, purpose=body.type, client=client)
+    guess.give_back()
+    return answer
+
+
+async def _session(auth: Auth, *, token: str, purpose: str, client: Client) -> dict[str, Any]:
     async with auth.transaction() as connection:
-        done = await _redeem(auth, connection, token=token, purpose=body.type, client=client)
+        done = await _redeem(auth, connection, token=token, purpose=purpose, client=client)
         if not done.complete:
             return {"msg": email_change.ONE_DONE, "code": "200"}
         return await auth.sessions.begin(connection, done.user, method="otp", client=client)
@@ -80,10 +89,12 @@ async def follow_link(request: Request[Any, Any, Any], auth: Auth) -> Response[N
     token, purpose = request.query_params.get("token"), request.query_params.get("type")
     if not token or not purpose:
         raise invalid("Verify requires a token and a verification type")
+    client = Client.of(request)
+    auth.limits.verifications.take(client)
     place = auth.redirects.choose(redirect_of(request))
     by_pkce = token.startswith(PKCE_PREFIX)
     try:
-        return _see_other(await _landing(auth, token=token, purpose=purpose, place=place, client=Client.of(request)))
+        return _see_other(await _landing(auth, token=token, purpose=purpose, place=place, client=client))
     except (AuthError, psycopg.Error) as error:
         refusal = as_auth_error(error, path="/verify")
         if refusal.status >= 500 and refusal.status != 503:

@@ -1,0 +1,21 @@
+"""What identity providers tell the edge, and what it answers them."""
+
+from typing import Any, Literal
+
+import msgspec
+
+MAX_EVENT_ID = 255
+"""Characters, as the inbox keeps them."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What every event of Clerk has. What the rest means is known in SQL: private.apply_clerk_event."""
+
+    type: str
+    data: dict[str, Any]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an event: it had its effect, or means nothing here."""
+
+    status: Literal["applied", "ignored"]

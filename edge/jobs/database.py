@@ -1,0 +1,80 @@
+"""The database as the role `worker` sees it: the job queue, and the functions of `private` that it may call."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from edge.jobs.settings import Settings
+from edge.pool import Pool
+
+BESIDE_JOBS = 4
+"""Connections for the queue itself: fetching, finishing, heartbeats, health."""
+PATIENCE = 2.0
+"""Seconds to wait for a connection before the database counts as away."""
+PURGES = """
+select p.proname from pg_catalog.pg_proc as p
+where p.pronamespace = 'private'::regnamespace and p.proname ~ '^purge_' and p.pronargs = 0
+    and has_function_privilege(p.oid, 'execute')
+order by p.proname
+"""
+
+
+class Transaction:
+    """One transaction."""
+
+    def __init__(self, connection: psycopg.AsyncConnection) -> None:
+        self._connection = connection
+
+    async def call(self, function: str, /, **parameters: Any) -> Any:
+        """Call `private.<function>` with named parameters; returns its one value.
+
+        Raises:
+            psycopg.Error: it failed, or the database is away.
+        """
+        statement = sql.SQL("select {}({})").format(
+            sql.Identifier("private", function),
+            sql.SQL(", ").join(
+                sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in parameters
+            ),
+        )
+        row = await (await self._connection.execute(statement, parameters)).fetchone()
+        return None if row is None else row[0]
+
+    async def purges(self) -> list[str]:
+        """The names of the functions `private.purge_*` that the worker may call."""
+        return [name for (name,) in await (await self._connection.execute(PURGES)).fetchall()]
+
+
+class Database:
+    """The worker's connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.pool: Pool[psycopg.AsyncConnection] = Pool(
+            settings.db_url,
+            timeout=PATIENCE,
+            kwargs={"application_name": "worker", "connect_timeout": 5},
+            min_size=1,
+            max_size=settings.concurrency + BESIDE_JOBS,
+            name="worker",
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction, committed at the end of the block and rolled back where the block raises.
+
+        Raises:
+            psycopg.Error: the database is away.
+        """
+        async with self.pool.connection() as connection:
+            yield Transaction(connection)
+
+    async def is_reachable(self) -> bool:
+        """Whether the database answers the role `worker` and has our schema."""
+        try:
+            async with self.transaction() as transaction:
+                return bool(await transaction.call("schema_version"))
+        except psycopg.Error:
+            return False

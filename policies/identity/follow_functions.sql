@@ -1,0 +1,1 @@
+grant execute on function private.is_member() to authenticated, service_role;

@@ -1,0 +1,124 @@
+"""A request as PostgREST reads it: which table or function, which filters, and which tables are embedded."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from stack.errors import StackError
+
+PREFIX = "/rest/v1/"
+WINDOW = {"order", "limit", "offset"}
+"""What chooses among rows that fit, and is no filter."""
+AGGREGATE = re.compile(r"(?:^|[.:])(?:count|sum|avg|min|max)\(\)$")
+EMBED = re.compile(r"(?:\.\.\.)?(?:(?P<alias>[^:()!]+):)?(?P<target>[^:()!]+)(?P<hints>(?:![^()!]+)*)\((?P<inner>.*)\)")
+
+
+class Embed(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that the answer holds within another's rows."""
+
+    name: str
+    """As the answer calls it."""
+    target: str
+    """As the request calls it: a table, or the foreign key that leads to one."""
+    written: str
+    """All that stands before the parenthesis."""
+    embeds: tuple["Embed", ...]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to PostgREST."""
+
+    method: str
+    path: str
+    """Below /rest/v1, with a slash."""
+    query: tuple[tuple[str, str], ...]
+    body: Any
+    table: str | None
+    function: str | None
+    embeds: tuple[Embed, ...]
+
+    @property
+    def filters(self) -> list[tuple[str, str]]:
+        """The query without what only chooses columns, or among the rows that fit."""
+        dropped = WINDOW | {"select", "columns", "on_conflict"}
+        return [(name, value) for name, value in self.query if name.rpartition(".")[2] not in dropped]
+
+    @property
+    def written_columns(self) -> list[str]:
+        """The columns that the body, or the query, names to be written."""
+        rows = self.body if isinstance(self.body, list) else [self.body]
+        named = [column for name, value in self.query if name == "columns" for column in value.split(",")]
+        return named or list(dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row))
+
+
+def read(method: str, path: str, body: str | None) -> Request:
+    """Read a request.
+
+    Raises:
+        StackError: it is none to PostgREST, or its body is no JSON.
+    """
+    url = urlsplit(path)
+    resource = unquote(url.path.removeprefix(PREFIX))
+    if not url.path.startswith(PREFIX) or not re.fullmatch(r"(?:rpc/)?[^/]+", resource):
+        raise StackError(f"what can be explained is {PREFIX}<table>?... and {PREFIX}rpc/<function>")
+    is_call = resource.startswith("rpc/")
+    if body is not None and method in {"GET", "DELETE"}:
+        raise StackError(f"{method} takes no body")
+    try:
+        content = None if body is None else msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise StackError(f"the body is not JSON: {error}") from error
+    query = tuple(parse_qsl(url.query, keep_blank_values=True))
+    return Request(
+        method=method,
+        path=f"/{resource}",
+        query=query,
+        body=content,
+        table=None if is_call else resource,
+        function=resource.removeprefix("rpc/") if is_call else None,
+        embeds=tuple(embed for name, value in query if name == "select" for embed in _embeds(value)),
+    )
+
+
+def _embeds(select: str) -> tuple[Embed, ...]:
+    found = []
+    for item in split(select, ","):
+        embed = None if AGGREGATE.search(item) else EMBED.fullmatch(item.strip())
+        if embed is not None:
+            found.append(
+                Embed(
+                    name=embed["alias"] or embed["target"],
+                    target=embed["target"],
+                    # A spread is asked for as an object: its rows are to be told apart.
+                    written=item.strip()[: embed.start("inner") - 1].removeprefix("..."),
+                    embeds=_embeds(embed["inner"]),
+                )
+            )
+    return tuple(found)
+
+
+def split(text: str, separator: str) -> list[str]:
+    """The pieces of a text between separators that stand outside of quotes and parentheses."""
+    pieces, began = [], 0
+    for place, level in enumerate([0, *levels(text)[:-1]] if text else []):
+        if level == 0 and place >= began and text.startswith(separator, place):
+            pieces.append(text[began:place])
+            began = place + len(separator)
+    return [*pieces, text[began:]]
+
+
+def levels(text: str) -> list[int]:
+    """How many quotes and parentheses are open after each letter of a text."""
+    level, quote, found = 0, "", []
+    for letter in text:
+        if quote:
+            if letter == quote:
+                quote, level = "", level - 1
+        elif letter in "'\"":
+            quote, level = letter, level + 1
+        else:
+            level += (letter in "([") - (letter in ")]")
+        found.append(level)
+    return found

@@ -1,0 +1,239 @@
+"""Mails: their words, their headers, what servers say to them; from the event that causes one to somebody's mailbox."""
+
+import asyncio
+import email
+import email.policy
+from email.message import EmailMessage
+from typing import Any
+
+import httpx
+import jinja2
+import msgspec
+import psycopg
+import pytest
+
+from edge.mail.client import NotTakenError, RefusedError, Security, Smtp, send
+from edge.mail.letters import compose, render, settings_url, templates
+from edge.mail.types import Letter, Sender
+from stack.ports import LOOPBACK
+from tests.conftest import Stack, wait_for_mail
+from tests.edge.post import SITE, Post, post_office, wait_until
+from tests.people import Academy, Person, rows
+
+SAMPLES: dict[str, list[dict[str, Any]]] = {
+    "account_banned": [{"reason": "Advertising.\nTwice."}, {"reason": None}],
+    "account_created": [{}],
+    "account_reinstated": [{"reason": "It was a mistake.", "until": None}, {"reason": None, "until": None}],
+    "account_suspended": [
+        {"reason": "Advertising.\nTwice.", "until": "2026-12-03T10:00:00.123456+01:00"},
+        {"reason": None, "until": None},
+    ],
+    "certificate_issued": [
+        {"certificate_id": "0", "code": "7F3A-92C0-44D1-0B6E-A1F9", "course_title": "Wheel throwing"}
+    ],
+    "role_changed": [{"role": "moderator", "granted": True}, {"role": "teacher", "granted": False}],
+    "teacher_application_approved": [{"note": "Welcome.\n\nBegin small."}, {"note": None}],
+    "teacher_application_rejected": [{"note": "Show your own work."}, {"note": None}],
+}
+"""What each template is filled in with: in every way that gives other words."""
+CASES = [
+    pytest.param(name, params, id=f"{name}-{n}") for name, all_ in SAMPLES.items() for n, params in enumerate(all_)
+]
+SENDER = Sender(name="Gïld & Sons", address="guild@example.test", site=SITE)
+
+
+def letter(template: str, params: dict[str, Any], **changes: Any) -> Letter:
+    written = Letter(
+        address="nadia@example.com",
+        display_name="Nadia Rahman",
+        template=template,
+        params=params,
+        topic="learning",
+        is_mandatory=False,
+        attempts=0,
+        message_id="0123abcd",
+    )
+    return msgspec.structs.replace(written, **changes)
+
+
+def parsed(message: EmailMessage) -> EmailMessage:
+    """A message as it arrives."""
+    return email.message_from_bytes(message.as_bytes(policy=email.policy.SMTP), policy=email.policy.default)
+
+
+def test_every_template_has_its_row_and_its_words(live: psycopg.Connection) -> None:
+    known = {name for (name,) in live.execute("select template from private.mail_templates")}
+    assert known == templates() == set(SAMPLES)
+
+
+@pytest.mark.parametrize(("template", "params"), CASES)
+@pytest.mark.parametrize("is_mandatory", [True, False])
+def test_a_template_is_a_whole_mail_in_both_forms(template: str, params: dict[str, Any], is_mandatory: bool) -> None:
+    written = letter(template, params, is_mandatory=is_mandatory)
+    message = parsed(compose(written, SENDER))
+    assert message.get_content_type() == "multipart/alternative"
+    text, html = (part.get_content() for part in message.iter_parts())
+    for form in (text, html):
+        assert "Nadia Rahman" in form
+        assert "{" not in form.replace("{ margin", "").replace("{ color", "")
+        assert "None" not in form
+        assert (settings_url(written, SENDER) in form) is not is_mandatory
+    assert html.startswith("<!doctype html>")
+    assert "<" not in text
+    assert ("List-Unsubscribe" in message) is not is_mandatory
+    said = [value for value in params.values() if isinstance(value, str) and "T" not in value and value != "0"]
+    assert [word for value in said for word in value.split() if word not in text or word not in html] == []
+
+
+@pytest.mark.parametrize(("template", "params"), CASES)
+def test_a_missing_parameter_is_an_error(template: str, params: dict[str, Any]) -> None:
+    unused = {"account_reinstated": {"until"}, "account_banned": {"until"}}.get(template, set())
+    for name in set(params) - {"certificate_id"} - unused:
+        with pytest.raises(jinja2.UndefinedError):
+            render(letter(template, {key: value for key, value in params.items() if key != name}), SENDER)
+
+
+def test_an_instant_is_told_for_people() -> None:
+    words = render(letter("account_suspended", SAMPLES["account_suspended"][0]), SENDER)
+    assert "until 3 December 2026, 09:00 UTC" in words.text
+
+
+NASTY = "Eve\r\nBcc: all@example.com\r\n\r\n<script>alert(1)</script>\u202e {{ 7 * 7 }} \x00"
+
+
+def test_a_name_and_a_title_are_words_and_nothing_else() -> None:
+    params = SAMPLES["certificate_issued"][0] | {"course_title": NASTY}
+    message = parsed(compose(letter("certificate_issued", params, display_name=NASTY), SENDER))
+    assert sorted(message.keys()) == sorted(
+        [
+            *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "List-Unsubscribe"),
+            *("MIME-Version", "Content-Type"),
+        ]
+    )
+    [to] = message["To"].addresses
+    assert (to.addr_spec, len(message["To"].addresses)) == ("nadia@example.com", 1)
+    assert message["Subject"].startswith("Your certificate for Eve Bcc: all@example.com")
+    text, html = (part.get_content() for part in message.iter_parts())
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    for form in (text, html):
+        assert "Eve Bcc:" in form
+        assert "{{ 7 * 7 }}" in form
+        assert "\u202e" not in form
+
+
+@pytest.mark.parametrize(
+    "name", ["Ægir Þórsson", "渡辺 ちひろ", "نادية", '"quoted" <x@y.z>', "a@b.example", "", "x" * 300]
+)
+def test_a_name_arrives_as_it_is(name: str) -> None:
+    message = parsed(compose(letter("account_created", {}, display_name=name), SENDER))
+    [to] = message["To"].addresses
+    assert (to.display_name, to.addr_spec) == (name, "nadia@example.com")
+    assert message["From"].addresses[0].display_name == "Gïld & Sons"
+
+
+def test_a_mail_has_the_same_id_each_time() -> None:
+    one, again = (compose(letter("account_created", {}), SENDER)["Message-ID"] for _ in range(2))
+    assert one == again == "<0123abcd@example.test>"
+
+
+# What a server says
+
+
+def hand_over(post: Post, **changes: Any) -> None:
+    smtp = Smtp(host=LOOPBACK, port=post.port, user=None, password=None, security=Security.NONE)
+    message = compose(letter("account_created", {}), SENDER)
+    asyncio.run(send(msgspec.structs.replace(smtp, **changes), message))
+
+
+def test_a_mail_is_taken() -> None:
+    with post_office() as post:
+        hand_over(post)
+        [mail] = post.taken
+    assert mail["Subject"] == "Welcome to Gïld & Sons"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ("550 5.1.1 nadia@example.com is not here", RefusedError),
+        ("552 5.2.2 full", RefusedError),
+        ("450 4.2.0 greylisted", NotTakenError),
+        ("421 4.3.2 going down", NotTakenError),
+    ],
+)
+def test_a_refused_recipient(answer: str, error: type[NotTakenError]) -> None:
+    with post_office() as post:
+        post.refusals = [answer]
+        with pytest.raises(NotTakenError) as refused:
+            hand_over(post)
+    assert type(refused.value) is error
+    assert "nadia" not in f"{refused.value}"
+    assert answer[:3] in f"{refused.value}"
+
+
+def test_a_refused_content() -> None:
+    with post_office() as post:
+        post.refuses_content = "554 5.7.1 spam"
+        with pytest.raises(RefusedError):
+            hand_over(post)
+
+
+def test_a_fault_of_ours_is_no_refusal_of_the_mail() -> None:
+    """A wrong password, a server that knows no STARTTLS, or none at all: the mail waits until that is mended."""
+    with post_office() as post:
+        for changes in (
+            {"user": "guild", "password": "wrong"},
+            {"security": Security.STARTTLS},
+            {"security": Security.TLS},
+            {"port": 1},
+            {"host": "nowhere.invalid"},
+        ):
+            with pytest.raises(NotTakenError) as failure:
+                hand_over(post, **changes)
+            assert type(failure.value) is NotTakenError, changes
+            assert "wrong" not in f"{failure.value}"
+
+
+# From the event to the mailbox
+
+
+def test_who_passes_the_quiz_is_mailed_the_certificate(stack: Stack, academy: Academy, teacher: Person) -> None:
+    course = academy.course(teacher)
+    student = academy.member(name="Nadia <b>Rahman</b>")
+    academy.enrol(student, course)
+    passed = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)
+    code = passed.json()["certificate"]["code"]
+    mail = wait_for_mail(stack, student.email, "certificate")
+    [title] = academy.sql("select title from public.courses where id = %s", course.id)[0]
+    assert mail["subject"] == f"Your certificate for {title}"
+    for form in ("text", "html"):
+        assert code in str(mail[form])
+    assert "Nadia &lt;b&gt;Rahman&lt;/b&gt;" in str(mail["html"])
+    [verify, *_] = [link for link in mail["links"] if "/verify/" in link]  # type: ignore[attr-defined]
+    assert verify.endswith(f"/verify/{code}")
+    settled = "select status::text, attempts, last_error, sent_at is null from private.mail_outbox where user_id = %s"
+    wait_until(lambda: academy.sql(settled, student.id) == [("sent", 1, None, False)])
+
+
+def test_who_does_not_want_the_mail_gets_none(stack: Stack, academy: Academy, teacher: Person) -> None:
+    course = academy.course(teacher)
+    student = academy.member()
+    academy.insert(student, "notification_preferences", topic="learning", by_email=False)
+    academy.enrol(student, course)
+    assert academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers).is_success
+    academy.sql("select private.enqueue_mail(%s, 'account_created', '{}', %s)", student.id, student.id)
+    settled = "select template, status::text from private.mail_outbox where user_id = %s order by id"
+    wait_until(
+        lambda: academy.sql(settled, student.id) == [("certificate_issued", "skipped"), ("account_created", "sent")]
+    )
+    [mail] = httpx.get(f"{stack.mail_url}/api/messages", params={"to": student.email}).json()
+    assert mail["subject"].startswith("Welcome")
+    assert rows(academy.call(student, "GET", "/rest/v1/certificates"))
+
+
+def test_a_link_for_a_new_password_comes_from_auth(stack: Stack, academy: Academy) -> None:
+    person = academy.person()
+    academy.sql("select private.defer_job('send_password_link', jsonb_build_object('user_id', %s::text))", person.id)
+    mail = wait_for_mail(stack, person.email, "password")
+    assert [link for link in mail["links"] if "type=recovery" in link]  # type: ignore[attr-defined]

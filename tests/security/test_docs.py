@@ -1,0 +1,21 @@
+"""docs/security.md names tests that there are."""
+
+import ast
+import re
+
+from stack.project import ROOT
+
+NAMED = re.compile(r"`(tests/[a-z_/]+\.py)(?:::(test_[a-z0-9_]+))?`")
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = NAMED.findall((ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 50
+    missing = [f"{file}::{test}" for file, test in named if not (ROOT / file).exists() or test not in defined(file)]
+    assert missing == []
+
+
+def defined(file: str) -> set[str]:
+    """The tests of a file, and nothing for who names none."""
+    nodes = ast.walk(ast.parse((ROOT / file).read_text()))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | {""}

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg import sql
@@ -20,6 +20,19 @@ where p.pronamespace = 'private'::regnamespace and p.proname ~ '^purge_' and p.p
     and has_function_privilege(p.oid, 'execute')
 order by p.proname
 """
+
+
+class Connection(psycopg.AsyncConnection[Any]):
+    """A connection that commits each statement by itself, unless a transaction is opened on it.
+
+    The queue shares the pool: were its statements blocks to commit in a step of their own, a worker that is frozen
+    between the two would hold its locks, and stop all others.
+    """
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", *, autocommit: bool = True, **options: Any) -> Self:
+        """Connect as psycopg does. It is no option of the pool, since Procrastinate passes the pool's on beside its own."""
+        return await super().connect(conninfo, autocommit=autocommit, **options)
 
 
 class Transaction:
@@ -52,9 +65,10 @@ class Database:
     """The worker's connections."""
 
     def __init__(self, settings: Settings) -> None:
-        self.pool: Pool[psycopg.AsyncConnection] = Pool(
+        self.pool: Pool[Connection] = Pool(
             settings.db_url,
             timeout=PATIENCE,
+            connection_class=Connection,
             kwargs={"application_name": "worker", "connect_timeout": 5},
             min_size=1,
             max_size=settings.concurrency + BESIDE_JOBS,
@@ -68,7 +82,7 @@ class Database:
         Raises:
             psycopg.Error: the database is away.
         """
-        async with self.pool.connection() as connection:
+        async with self.pool.connection() as connection, connection.transaction():
             yield Transaction(connection)
 
     async def is_reachable(self) -> bool:

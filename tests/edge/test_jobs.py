@@ -1,5 +1,6 @@
 """The job queue and its worker: what is deferred is done, whatever is killed."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -17,8 +18,10 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
 
+from edge.jobs.database import Database
 from edge.jobs.settings import Settings
 from edge.settings import SettingsError
 from stack.project import MIGRATIONS, ROOT
@@ -452,6 +455,22 @@ def test_a_frozen_worker_and_its_successor_send_one_mail(own: Own, post: Post) -
             wait_until(lambda: own.outbox() == [("sent", 1, None)])
             wait_until(lambda: own.jobs() == [])
     assert len(post.taken) == 1
+
+
+def test_the_queues_statements_are_committed_at_once(own: Own, post: Post) -> None:
+    """Were they committed in a step of its own, a worker frozen before it would hold its locks, and stop all others."""
+
+    async def status() -> TransactionStatus:
+        database = Database(Settings.from_mapping(environment(**at(own, post))))
+        await database.pool.open()
+        try:
+            async with database.pool.connection() as connection:
+                await connection.execute("select 1")
+                return connection.info.transaction_status
+        finally:
+            await database.pool.close()
+
+    assert asyncio.run(status()) is TransactionStatus.IDLE
 
 
 def test_the_worker_survives_the_loss_of_its_connections(own: Own, post: Post) -> None:

@@ -168,7 +168,7 @@ def test_the_requests_id_reaches_the_transaction_and_stays_in_it(probe_url: str)
         # Outside of any request there is one for the call, and no earlier one is left over.
         assert UUID(await system.call("request"))
         async with system._pool.connection() as connection:
-            cursor = await connection.execute("select current_setting('guildhall.request_id', true)")
+            cursor = await connection.execute("select coalesce(current_setting('guildhall.request_id', true), '')")
             assert await cursor.fetchone() == ("",)
 
     with_system(probe_url, scenario)

@@ -215,32 +215,36 @@ for each row when (old.deleted_at is null and new.deleted_at is not null)
 execute function private.tg_users__bury_account();
 
 create function private.is_active() returns boolean
-language sql
+language plpgsql -- which keeps its plan for the session; a policy asks in every query
 stable
 security definer -- policies of accounts ask it, too
 set search_path = ''
 as $$
-    select exists (
+begin
+    return exists (
         select from public.accounts as a
         where a.user_id = (select auth.uid())
             and (a.status = 'active' or (a.status = 'suspended' and a.suspended_until <= now()))
-    )
+    );
+end
 $$;
 comment on function private.is_active() is
 'Whether the caller may write: signed in, and neither suspended, banned nor deleted. Policies call it as
 (select private.is_active()).';
 
 create function private.has_role(p_role public.app_role) returns boolean
-language sql
+language plpgsql
 stable
 security definer -- reads roles and standing for policies of every table, theirs included
 set search_path = ''
 as $$
-    select (select private.is_active()) and exists (
+begin
+    return private.is_active() and exists (
         select from public.user_roles as r
         where r.user_id = (select auth.uid())
             and (r.role = p_role or (p_role >= 'moderator' and r.role > p_role))
-    )
+    );
+end
 $$;
 comment on function private.has_role(public.app_role) is
 'Whether the caller has the role, or one above it from moderator upwards, and may act. Policies call it as

@@ -1,14 +1,16 @@
 -- Identity: who follows whom.
 
 create function private.is_member() returns boolean
-language sql
+language plpgsql
 stable
 security definer -- auth.users is closed to clients
 set search_path = ''
 as $$
-    select (select private.is_active()) and exists (
+begin
+    return private.is_active() and exists (
         select from auth.users as u where u.id = (select auth.uid()) and not u.is_anonymous
-    )
+    );
+end
 $$;
 comment on function private.is_member() is
 'Whether the caller may act and is more than a guest, who signed in anonymously. Policies call it as

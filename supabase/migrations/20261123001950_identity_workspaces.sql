@@ -46,13 +46,17 @@ comment on index public.workspace_members_user_id_idx is
 'my_workspace_ids, and the workspaces of one person: workspace_members.user_id=eq.';
 
 create function private.my_workspace_ids(p_role public.workspace_role default 'member') returns uuid[]
-language sql
+language plpgsql
 stable
 security definer -- the policy of workspace_members itself asks
 set search_path = ''
 as $$
-    select coalesce(array_agg(m.workspace_id), '{}') from public.workspace_members as m
-    where m.user_id = (select auth.uid()) and m.role >= p_role
+begin
+    return (
+        select coalesce(array_agg(m.workspace_id), '{}') from public.workspace_members as m
+        where m.user_id = (select auth.uid()) and m.role >= p_role
+    );
+end
 $$;
 comment on function private.my_workspace_ids(public.workspace_role) is
 'The workspaces in which the caller has the role or one above it. Policies call it as

@@ -139,12 +139,16 @@ create trigger _050_set_slug before insert on public.courses
 for each row when (new.slug is null) execute function private.tg_courses__set_slug();
 
 create function private.my_taught_course_ids() returns uuid[]
-language sql
+language plpgsql
 stable
 security definer -- the policy of courses itself asks
 set search_path = ''
 as $$
-    select coalesce(array_agg(c.id), '{}') from public.courses as c where c.creator_id = (select auth.uid())
+begin
+    return (
+        select coalesce(array_agg(c.id), '{}') from public.courses as c where c.creator_id = (select auth.uid())
+    );
+end
 $$;
 comment on function private.my_taught_course_ids() is
 'The courses that the caller created. Policies call it as any((select private.my_taught_course_ids())::uuid[]).';

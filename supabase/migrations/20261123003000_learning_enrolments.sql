@@ -46,18 +46,22 @@ create trigger _200_set_updated_at before update on public.enrolments
 for each row execute function private.tg__set_updated_at();
 
 create function private.my_course_ids() returns uuid[]
-language sql
+language plpgsql
 stable
 security definer -- policies of enrolments and courses themselves ask
 set search_path = ''
 as $$
-    select coalesce(array_agg(e.course_id), '{}')
-    from public.enrolments as e
-    join public.courses as c on c.id = e.course_id
-    where e.student_id = (select auth.uid())
-        and e.status <> 'cancelled'
-        and (e.access_until is null or e.access_until > now())
-        and c.status <> 'suspended'
+begin
+    return (
+        select coalesce(array_agg(e.course_id), '{}')
+        from public.enrolments as e
+        join public.courses as c on c.id = e.course_id
+        where e.student_id = (select auth.uid())
+            and e.status <> 'cancelled'
+            and (e.access_until is null or e.access_until > now())
+            and c.status <> 'suspended'
+    );
+end
 $$;
 comment on function private.my_course_ids() is
 'The courses that are open to the caller as a student. Policies call it as any((select

@@ -107,6 +107,25 @@ RULES = (
         found="planted on public.courses",
     ),
     Rule(
+        name="what a policy calls keeps its plan for the session: SQL functions are planned anew in every query",
+        query=r"""
+            select distinct f.oid::regprocedure::text
+            from pg_catalog.pg_policy as p
+            cross join lateral regexp_matches(
+                concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)),
+                '\mprivate\.(\w+)\(', 'g'
+            ) as m (names)
+            join pg_catalog.pg_proc as f on f.proname = m.names[1] and f.pronamespace = 'private'::regnamespace
+            join pg_catalog.pg_language as l on l.oid = f.prolang
+            where l.lanname = 'sql'
+        """,
+        planted="""
+            create function private.planted() returns boolean language sql as 'select true';
+            create policy planted on public.courses for update to anon using ((select private.planted()))
+        """,
+        found="private.planted()",
+    ),
+    Rule(
         name="a policy gives a function nothing of the row",
         query=r"""
             select format('%s on %s', p.polname, p.polrelid::regclass)

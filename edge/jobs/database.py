@@ -31,7 +31,7 @@ class Connection(psycopg.AsyncConnection[Any]):
 
     @classmethod
     async def connect(cls, conninfo: str = "", *, autocommit: bool = True, **options: Any) -> Self:
-        """Connect as psycopg does. It is no option of the pool, since Procrastinate passes the pool's on beside its own."""
+        """Connect as psycopg does. Not an option of the pool: Procrastinate passes the pool's on beside its own."""
         return await super().connect(conninfo, autocommit=autocommit, **options)
 
 

@@ -60,6 +60,27 @@ end
 $$;
 comment on function private.tg__set_updated_at() is 'Before update: the row says when it last changed.';
 
+create function private.tg__check_time_zone() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    -- AT TIME ZONE would take more: abbreviations, and rules that the caller makes up.
+    if not exists (
+        select from pg_catalog.pg_timezone_names as z
+        where z.name = new.time_zone and (z.name like '%/%' or z.name = 'UTC') and z.name !~ '^(posix|right)/'
+    ) then
+        raise sqlstate 'PT422' using
+            message = 'time_zone_invalid',
+            detail = 'There is no such time zone.',
+            hint = 'Use an IANA name, such as Europe/Lisbon, or UTC.';
+    end if;
+    return new;
+end
+$$;
+comment on function private.tg__check_time_zone() is
+'Before a row''s time_zone is set: it is one of Area/City, or UTC. Raises PT422 time_zone_invalid.';
+
 create function private.close_table(p_table regclass) returns void
 language plpgsql
 set search_path = ''

@@ -153,29 +153,9 @@ revoke all on public.user_settings from anon, authenticated, service_role;
 create trigger _200_set_updated_at before update on public.user_settings
 for each row execute function private.tg__set_updated_at();
 
-create function private.tg_user_settings__check_time_zone() returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-    -- AT TIME ZONE would take more: abbreviations, and rules that the caller makes up.
-    if not exists (
-        select from pg_catalog.pg_timezone_names as z
-        where z.name = new.time_zone and (z.name like '%/%' or z.name = 'UTC') and z.name !~ '^(posix|right)/'
-    ) then
-        raise sqlstate 'PT422' using
-            message = 'time_zone_invalid',
-            detail = 'There is no such time zone.',
-            hint = 'Use an IANA name, such as Europe/Lisbon, or UTC.';
-    end if;
-    return new;
-end
-$$;
-comment on function private.tg_user_settings__check_time_zone() is
-'Before the time zone is set: it is one of Area/City, or UTC. Raises PT422 time_zone_invalid.';
 create trigger _100_check_time_zone before update of time_zone on public.user_settings
 for each row when (new.time_zone is distinct from old.time_zone)
-execute function private.tg_user_settings__check_time_zone();
+execute function private.tg__check_time_zone();
 
 create table public.user_stats (
     user_id uuid constraint user_stats_pkey primary key,

@@ -114,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument(
         "--revoke", action="store_true", help="refuse the tokens of earlier keys at once: all sign in anew"
     )
+    demo = word(
+        "demo",
+        "play the main story against the running stack, and print each call and its answer",
+        "The academy's people write a course, take it, pass, teach it on, and are refused what is not theirs.\n"
+        "What they make stays: `reset` begins anew. Exits with 1 where an answer is not the one that belongs there.",
+    )
+    demo.add_argument("--whole", action="store_true", help="print answers whole, however long they are")
     word("policies", "compile policies/ into the last migration", data=False)
     routes = word("routes", "list every endpoint: whether it is served, by which call, and its test", data=False)
     routes.add_argument("--json", action="store_true", help="for programs")

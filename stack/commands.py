@@ -17,7 +17,7 @@ import msgspec
 import psycopg
 
 import stack.routes
-from stack import database, doctor, explain, policies, processes
+from stack import database, demo, doctor, explain, policies, processes
 from stack.errors import StackError
 from stack.keys import Keys
 from stack.parts import base_url, jwks_url
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         "reset": reset,
         "doctor": examine,
         "rotate-keys": rotate_keys,
+        "demo": play_demo,
         "policies": seal,
         "routes": routes,
         "test": test,
@@ -290,6 +291,20 @@ def token(args: argparse.Namespace) -> int:
     if not link.is_success:
         raise StackError(f"auth refused: {link.json().get('message', link.status_code)}")
     say(link.json()["access_token"])
+    return 0
+
+
+def play_demo(args: argparse.Namespace) -> int:
+    """Play the story of the demo academy."""
+    folder = Folder(args.data)
+    if folder.running() is None:
+        raise StackError("nothing runs: ./guildhall up starts it")
+    facts = _facts(folder)
+    with httpx.Client(base_url=facts["API_URL"], timeout=30) as http:
+        try:
+            demo.play(demo.Stage(http, facts["PUBLISHABLE_KEY"], say, whole=args.whole), DEMO_PASSWORD)
+        except httpx.HTTPError as error:
+            raise StackError(f"the stack does not answer: {error}") from error
     return 0
 
 

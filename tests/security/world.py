@@ -85,6 +85,7 @@ class World:
             self._build_course(connection, name)
         for student in ("student", "suspended"):
             self._take_course(connection, self.ids[student], self.ids["free"])
+        self._meet_and_order(connection)
         for person in ("student", "stranger"):
             self.act(
                 connection,
@@ -199,6 +200,20 @@ class World:
             " where q.course_id = %s",
             course,
         )
+
+    def _meet_and_order(self, connection: psycopg.Connection) -> None:
+        """The creator has sessions with those who take `free`, and the student orders `paid`."""
+        for day, student in enumerate(("student", "suspended"), 1):
+            self.act(
+                connection,
+                "creator",
+                "select public.schedule_session(e.id, now() + %s * interval '1 day') from public.enrolments as e"
+                " where e.student_id = %s and e.course_id = %s",
+                day,
+                self.ids[student],
+                self.ids["free"],
+            )
+        self.act(connection, "student", "select public.place_order(%s)", self.ids["paid"])
 
     @staticmethod
     def _id(connection: psycopg.Connection, statement: str, *parameters: Any) -> Any:

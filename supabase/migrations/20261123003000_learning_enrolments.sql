@@ -17,7 +17,10 @@ create table public.enrolments (
     enrolled_at timestamptz not null default now(),
     completed_at timestamptz,
     access_until timestamptz,
+    student_teacher_id uuid,
     updated_at timestamptz not null default now(),
+    constraint enrolments_student_teacher_id_fkey foreign key (student_teacher_id, course_id)
+    references public.student_teachers (id, course_id) on delete set null (student_teacher_id),
     constraint enrolments_student_id_course_id_key unique (student_id, course_id),
     constraint enrolments_id_course_id_student_id_key unique (id, course_id, student_id),
     constraint enrolments_completed_at_check check ((status = 'completed') = (completed_at is not null))
@@ -28,11 +31,16 @@ Written by functions only.';
 comment on column public.enrolments.source is 'How the student came by it.';
 comment on column public.enrolments.status is 'Derived from progress and quizzes; never written by a client.';
 comment on column public.enrolments.access_until is 'When the course closes to the student; null for never.';
+comment on column public.enrolments.student_teacher_id is
+'Who helps the student through the course; null for nobody. Written by the functions that assign.';
 alter table public.enrolments enable row level security;
 revoke all on public.enrolments from anon, authenticated, service_role;
 create index enrolments_course_id_idx on public.enrolments (course_id, enrolled_at desc);
 comment on index public.enrolments_course_id_idx is
 'A course''s students: course_id=eq.&order=enrolled_at.desc, and the policies';
+create index enrolments_student_teacher_id_course_id_idx on public.enrolments (student_teacher_id, course_id);
+comment on index public.enrolments_student_teacher_id_course_id_idx is
+'A student-teacher''s students: student_teacher_id=eq., and the foreign key';
 
 insert into private.status_transitions (table_name, from_status, to_status)
 values

@@ -763,3 +763,72 @@ update (title, description, pass_percent, attempt_limit, is_certifying),
 delete
 on public.quizzes to authenticated;
 grant select, insert, update, delete on public.quizzes to service_role;
+
+-- policies/learning/student_teachers.sql
+select private.close_table('public.student_teachers');
+
+create policy student_teachers_select_anon on public.student_teachers for select to anon
+using (is_public and status = 'approved');
+
+create policy student_teachers_select_authenticated on public.student_teachers for select to authenticated
+using (
+    (is_public and status = 'approved')
+    or user_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy student_teachers_update_self on public.student_teachers for update to authenticated
+using (user_id = (select auth.uid()) and (select private.is_active()))
+with check (user_id = (select auth.uid()) and (select private.is_active()));
+
+grant select on public.student_teachers to anon, authenticated, service_role;
+-- no insert or delete: apply_as_student_teacher writes it, and what was decided is not forgotten
+grant update (is_available, max_students) on public.student_teachers to authenticated;
+
+-- policies/live/commitments.sql
+select private.close_table('private.commitments');
+
+create policy commitments_all_nobody on private.commitments for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: the functions that make sessions write it
+
+-- policies/live/functions.sql
+grant execute on function private.schedule_session(uuid, timestamptz, integer, text, text) to authenticated;
+grant execute on function public.schedule_session(uuid, timestamptz, integer, text, text) to authenticated;
+grant execute on function private.cancel_session(uuid, text) to authenticated;
+grant execute on function public.cancel_session(uuid, text) to authenticated;
+grant execute on function private.complete_session(uuid, boolean) to authenticated;
+grant execute on function public.complete_session(uuid, boolean) to authenticated;
+
+-- policies/live/sessions.sql
+select private.close_table('public.sessions');
+
+create policy sessions_select_party on public.sessions for select to authenticated
+using (
+    student_id = (select auth.uid())
+    or host_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.sessions to authenticated, service_role;
+-- no insert, update or delete: schedule_session, cancel_session and complete_session write it
+
+-- policies/commerce/functions.sql
+grant execute on function private.place_order(uuid) to authenticated;
+grant execute on function public.place_order(uuid) to authenticated;
+grant execute on function private.cancel_order(uuid) to authenticated;
+grant execute on function public.cancel_order(uuid) to authenticated;
+grant execute on function private.settle_order(uuid, text) to authenticated;
+grant execute on function public.settle_order(uuid, text) to authenticated;
+
+-- policies/commerce/orders.sql
+select private.close_table('public.orders');
+
+create policy orders_select_party on public.orders for select to authenticated
+using (buyer_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.orders to authenticated, service_role;
+-- no insert, update or delete: place_order, cancel_order and settle_order write it

@@ -85,6 +85,7 @@ class World:
             self._build_course(connection, name)
         for student in ("student", "suspended"):
             self._take_course(connection, self.ids[student], self.ids["free"])
+        self._build_student_teachers(connection)
         self._meet_and_order(connection)
         for person in ("student", "stranger"):
             self.act(
@@ -177,6 +178,15 @@ class World:
                 workspace,
                 self.ids[person],
                 role,
+            )
+
+    def _build_student_teachers(self, connection: psycopg.Connection) -> None:
+        """Of the course `free`: the student is one, the suspended one asks to be."""
+        for person, status in (("student", "approved"), ("suspended", "pending")):
+            connection.execute(
+                "insert into public.student_teachers (course_id, user_id, statement, status, decided_at)"
+                " values (%s, %s, 'To pass it on', %s, now())",
+                [self.ids["free"], self.ids[person], status],
             )
 
     def _know_in_auth(self, connection: psycopg.Connection, user_id: str) -> None:

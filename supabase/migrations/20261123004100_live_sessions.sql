@@ -8,7 +8,7 @@ create table public.sessions (
     id uuid not null default gen_random_uuid() constraint sessions_pkey primary key,
     course_id uuid not null constraint sessions_course_id_fkey references public.courses (id) on delete restrict,
     enrolment_id uuid not null,
-    student_id uuid not null,
+    student_id uuid not null constraint sessions_student_id_fkey references public.profiles (id) on delete restrict,
     host_id uuid not null constraint sessions_host_id_fkey references public.profiles (id) on delete restrict,
     commitment_id uuid not null constraint sessions_commitment_id_key unique
     constraint sessions_commitment_id_fkey references private.commitments (id) on delete restrict,
@@ -183,7 +183,7 @@ enrolment''s student-teacher. starts_at is an instant; time_zone (IANA) is that 
 own. Raises enrolment_not_found (404), enrolment_closed or host_busy (409), session_time_invalid or time_zone_invalid
 (422).';
 
-create function private.lock_session(p_session_id uuid) returns public.sessions
+create function private.require_session(p_session_id uuid) returns public.sessions
 language plpgsql
 security definer -- locks a row that only functions may write
 set search_path = ''
@@ -208,18 +208,21 @@ begin
     return v_session;
 end
 $$;
-comment on function private.lock_session(uuid) is
+comment on function private.require_session(uuid) is
 'A session in which the caller has a part (student, host, creator of the course, admin), locked until the transaction
 ends. Raises PT404 session_not_found.';
 
 create function private.cancel_session(p_session_id uuid, p_reason text) returns public.sessions
 language plpgsql
-security definer -- sessions are no client's to write; lock_session checks the caller
+security definer -- sessions are no client's to write; require_session checks the caller
 set search_path = ''
 as $$
 declare
-    v_session public.sessions := private.lock_session(p_session_id);
+    v_session public.sessions := private.require_session(p_session_id);
 begin
+    if v_session.status = 'cancelled' then
+        return v_session;
+    end if;
     update public.sessions as s
     set status = 'cancelled', cancellation_reason = p_reason
     where s.id = v_session.id
@@ -232,7 +235,7 @@ begin
 end
 $$;
 comment on function private.cancel_session(uuid, text) is
-'Calls off a scheduled session, frees the host''s time, and writes to the others. Raises PT404 session_not_found, and
+'Calls off a scheduled session, once, frees the host''s time, and writes to the others. Raises PT404 session_not_found, and
 PT409 illegal_transition by a trigger.';
 
 create function public.cancel_session(session_id uuid, reason text default null) returns public.sessions
@@ -243,7 +246,7 @@ as $$
 $$;
 comment on function public.cancel_session(uuid, text) is
 'Calls off a scheduled session, and answers it; the others get a mail. For its student, its host, the course''s creator
-and admins. Raises session_not_found (404), illegal_transition (409: it is over or called off already).';
+and admins; once, however often it is called. Raises session_not_found (404), illegal_transition (409: it is over).';
 
 create function private.complete_session(p_session_id uuid, p_was_attended boolean) returns public.sessions
 language plpgsql
@@ -251,7 +254,7 @@ security definer -- sessions are no client's to write; only the host concludes, 
 set search_path = ''
 as $$
 declare
-    v_session public.sessions := private.lock_session(p_session_id);
+    v_session public.sessions := private.require_session(p_session_id);
 begin
     if v_session.host_id <> (select auth.uid()) then
         raise sqlstate 'PT403' using

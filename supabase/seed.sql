@@ -652,3 +652,139 @@ select pg_temp.write_course('noor', $course$
 }
 $course$);
 
+-- People who learn, at every stage
+
+create function pg_temp.course(p_slug text) returns uuid
+language sql
+as $$
+    select c.id from public.courses as c where c.slug = p_slug
+$$;
+
+create function pg_temp.enrolment(p_handle text, p_slug text) returns uuid
+language sql
+as $$
+    select e.id
+    from public.enrolments as e
+    join public.profiles as p on p.id = e.student_id
+    where p.handle = p_handle and e.course_id = pg_temp.course(p_slug)
+$$;
+
+create function pg_temp.buy(p_handle text, p_slug text) returns void
+language plpgsql
+as $$
+declare
+    v_order_id uuid;
+begin
+    perform pg_temp.act_as(p_handle);
+    v_order_id := (public.place_order(pg_temp.course(p_slug))).id;
+    perform pg_temp.act_as('ruth');
+    perform public.settle_order(v_order_id, 'Bank transfer');
+end
+$$;
+
+-- Through with it, and back to help others.
+select pg_temp.learn('tomas', 'first-pots-on-the-wheel', 4, 'right');
+do $$
+declare
+    v_student_teacher_id uuid;
+begin
+    perform pg_temp.act_as('tomas');
+    v_student_teacher_id := (public.apply_as_student_teacher(
+        pg_temp.course('first-pots-on-the-wheel'),
+        'I centred my first pot at fifty-one and have kept every ugly one. Weekday evenings, in Spanish or English.'
+    )).id;
+    perform pg_temp.act_as('ines');
+    perform public.decide_student_teacher(v_student_teacher_id, true);
+    -- Under way with him, and recommended.
+    perform pg_temp.learn('yuki', 'first-pots-on-the-wheel', 3, 'wrong');
+    perform public.choose_student_teacher(v_student_teacher_id);
+    perform pg_temp.act_as('tomas');
+    perform public.schedule_session(
+        pg_temp.enrolment('yuki', 'first-pots-on-the-wheel'), date_trunc('hour', now()) + interval '2 days', 45,
+        'Europe/Madrid', 'Pulling without stopping'
+    );
+    perform public.recommend_certificate(
+        pg_temp.enrolment('yuki', 'first-pots-on-the-wheel'), 'Her cups hold. The quiz was a language matter.'
+    );
+end
+$$;
+
+-- Under way, in a free course and in a paid one.
+select pg_temp.learn('amara', 'first-pots-on-the-wheel', 2);
+select pg_temp.buy('amara', 'highlife-guitar-in-ten-evenings');
+select pg_temp.learn('amara', 'highlife-guitar-in-ten-evenings', 1);
+-- Begun, and fallen silent.
+select pg_temp.learn('lior', 'mixing-in-a-small-room', 1, 'wrong');
+-- A taster, taken and left.
+select pg_temp.learn('lior', 'tune-your-ears', 3);
+select pg_temp.learn('sam', 'tune-your-ears', 1);
+select public.leave_course(pg_temp.course('tune-your-ears'));
+-- Completed, in Arabic; then a paid one.
+select pg_temp.learn('olena', 'khatt-first-strokes', 3, 'right');
+select pg_temp.buy('olena', 'statistics-for-the-curious');
+select pg_temp.learn('olena', 'statistics-for-the-curious', 2);
+-- Just enrolled, and about to buy.
+select pg_temp.learn('meera', 'khatt-first-strokes', 0);
+select public.place_order(pg_temp.course('statistics-for-the-curious'));
+-- Earned, and revoked.
+select pg_temp.learn('sam', 'mixing-in-a-small-room', 5, 'right');
+do $$
+begin
+    perform pg_temp.act_as('ruth');
+    perform public.revoke_certificate(c.id, 'Somebody else took the quiz.')
+    from public.certificates as c
+    where c.enrolment_id = pg_temp.enrolment('sam', 'mixing-in-a-small-room');
+end
+$$;
+
+-- What Kofi wrote down about one of his, for himself.
+select pg_temp.act_as('kofi');
+insert into public.enrolment_notes (enrolment_id, body, is_at_risk, at_risk_reason)
+values (
+    pg_temp.enrolment('lior', 'mixing-in-a-small-room'), 'Good ears, no time. Write to him after the holidays.', true,
+    'One lesson in five weeks'
+);
+select set_config('request.jwt.claims', '', false);
+
+-- Not all of it was today.
+
+do $$
+declare
+    v_past record;
+begin
+    for v_past in
+        select pg_temp.enrolment(s.handle, s.slug) as enrolment_id, s.days * interval '1 day' as ago
+        from (
+            values
+            ('tomas', 'first-pots-on-the-wheel', 210),
+            ('yuki', 'first-pots-on-the-wheel', 24),
+            ('amara', 'first-pots-on-the-wheel', 12),
+            ('amara', 'highlife-guitar-in-ten-evenings', 5),
+            ('lior', 'mixing-in-a-small-room', 36),
+            ('lior', 'tune-your-ears', 60),
+            ('sam', 'tune-your-ears', 90),
+            ('sam', 'mixing-in-a-small-room', 80),
+            ('olena', 'khatt-first-strokes', 45),
+            ('olena', 'statistics-for-the-curious', 9)
+        ) as s (handle, slug, days)
+    loop
+        update public.enrolments as e
+        set
+            enrolled_at = e.enrolled_at - v_past.ago,
+            last_activity_at = e.last_activity_at - v_past.ago * 0.8,
+            completed_at = e.completed_at - v_past.ago * 0.8
+        where e.id = v_past.enrolment_id;
+        update public.lesson_progress as p
+        set completed_at = p.completed_at - v_past.ago * 0.8
+        where p.enrolment_id = v_past.enrolment_id;
+        update public.quiz_attempts as a
+        set submitted_at = a.submitted_at - v_past.ago * 0.8
+        where a.enrolment_id = v_past.enrolment_id;
+        update public.certificates as c
+        set
+            issued_at = c.issued_at - v_past.ago * 0.8,
+            revoked_at = c.revoked_at - v_past.ago * 0.2
+        where c.enrolment_id = v_past.enrolment_id;
+    end loop;
+end
+$$;

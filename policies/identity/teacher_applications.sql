@@ -13,3 +13,5 @@ grant execute on function private.withdraw_teacher_application() to authenticate
 grant execute on function public.withdraw_teacher_application() to authenticated;
 grant execute on function private.decide_teacher_application(uuid, boolean, text) to authenticated;
 grant execute on function public.decide_teacher_application(uuid, boolean, text) to authenticated;
+
+grant execute on function public.teaching_status() to authenticated;

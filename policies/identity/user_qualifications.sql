@@ -17,10 +17,14 @@ create policy user_qualifications_delete_owner on public.user_qualifications for
 using (user_id = (select auth.uid()) and (select private.is_active()));
 
 grant select on public.user_qualifications to anon, authenticated;
--- user_id is the caller by default, and named where a list is written over; is_public is the database's
+-- user_id is the caller by default, and named where a list is written over; is_public is the database's, and what is
+-- verified is for verify_qualification
 grant
-insert (user_id, title, issuer, awarded_on, url, position),
-update (title, issuer, awarded_on, url, position),
+insert (user_id, title, issuer, awarded_on, url, document_path, position),
+update (title, issuer, awarded_on, url, document_path, position),
 delete
 on public.user_qualifications to authenticated;
 grant select, insert, update, delete on public.user_qualifications to service_role;
+
+grant execute on function private.verify_qualification(uuid, boolean) to authenticated;
+grant execute on function public.verify_qualification(uuid, boolean) to authenticated;

@@ -7,6 +7,7 @@ create policy certificates_select_authenticated on public.certificates for selec
 using (
     (is_holder_public and status = 'issued')
     or student_id = (select auth.uid())
+    or enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );

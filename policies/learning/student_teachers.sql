@@ -7,6 +7,7 @@ create policy student_teachers_select_authenticated on public.student_teachers f
 using (
     (is_public and status = 'approved')
     or user_id = (select auth.uid())
+    or id = any((select private.my_chosen_student_teacher_ids())::uuid[])
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );

@@ -222,6 +222,32 @@ comment on function public.decide_teacher_application(uuid, boolean, text) is
 the applicant; answers the application. Of two admins at once one decides. For admins. Raises role_required (403),
 application_not_found or user_not_found (404), application_decided (409), decision_missing (422).';
 
+create function public.teaching_status() returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+    select jsonb_build_object(
+        'can_teach', (select private.has_role('teacher')),
+        'application', (
+            select to_jsonb(t) - 'user_id' - 'decided_by'
+            from public.teacher_applications as t
+            where t.user_id = (select auth.uid())
+            order by t.created_at desc
+            limit 1
+        ),
+        'qualification_count', (
+            select count(*) from public.user_qualifications as q where q.user_id = (select auth.uid())
+        ),
+        'verified_qualification_count', (
+            select s.verified_qualification_count from public.user_stats as s where s.user_id = (select auth.uid())
+        )
+    )
+$$;
+comment on function public.teaching_status() is
+'Where the caller stands as a teacher: {can_teach, application, qualification_count, verified_qualification_count}; the
+application is the last one of teacher_applications, null where there is none. For everybody who is signed in.';
+
 create function private.tg_users__bury_teacher_applications() returns trigger
 language plpgsql
 security definer -- auth deletes the user as supabase_auth_admin, which must not write our tables

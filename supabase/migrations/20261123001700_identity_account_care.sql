@@ -173,7 +173,7 @@ security definer -- storage shows a folder to its owner and to moderators, and t
 set search_path = ''
 as $$
     select o.bucket_id, o.name from storage.objects as o
-    where o.bucket_id = 'avatars'
+    where o.bucket_id in ('avatars', 'qualifications')
         -- What begins with the folder: a range of storage's own index, for 0 follows the slash.
         and o.name collate "C" >= p_user_id::text || '/' and o.name collate "C" < p_user_id::text || '0'
 $$;

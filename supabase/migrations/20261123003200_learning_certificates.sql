@@ -2,7 +2,8 @@
 
 create type public.certificate_status as enum ('pending', 'issued', 'rejected', 'revoked');
 comment on type public.certificate_status is
-'pending: recommended, not decided. issued: stands. rejected: decided against. revoked: stood once.';
+'pending: recommended, not decided. issued: stands. rejected: decided against; may be recommended again. revoked: stood
+once; may be reinstated.';
 
 create table public.certificates (
     id uuid not null default gen_random_uuid() constraint certificates_pkey primary key,
@@ -25,6 +26,7 @@ create table public.certificates (
     constraint certificates_student_id_fkey foreign key (student_id, is_holder_public)
     references public.profiles (id, is_public) on update cascade on delete restrict,
     constraint certificates_student_id_course_id_key unique (student_id, course_id),
+    constraint certificates_id_course_id_student_id_key unique (id, course_id, student_id),
     constraint certificates_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
     references public.enrolments (id, course_id, student_id) on delete restrict,
     -- PostgREST embeds one certificate in an enrolment, not a list.
@@ -54,6 +56,15 @@ comment on index public.certificates_course_id_idx is
 create index certificates_student_id_is_holder_public_idx on public.certificates (student_id, is_holder_public);
 comment on index public.certificates_student_id_is_holder_public_idx is
 'A person''s certificates: student_id=eq., and the foreign key';
+create index certificates_created_at_idx on public.certificates (created_at desc, id);
+comment on index public.certificates_created_at_idx is
+'The admins'' list: created_at=gte.&created_at=lt.&order=created_at.desc,id';
+create index certificates_pending_idx on public.certificates (created_at, id) where status = 'pending';
+comment on index public.certificates_pending_idx is
+'Those that wait for a decision: status=eq.pending&order=created_at,id';
+create index certificates_revoked_idx on public.certificates (created_at desc, id) where status = 'revoked';
+comment on index public.certificates_revoked_idx is
+'The admins'' list by status: status=eq.revoked&order=created_at.desc,id';
 create index certificates_attempt_id_idx on public.certificates (attempt_id);
 comment on index public.certificates_attempt_id_idx is 'The foreign key';
 
@@ -168,9 +179,13 @@ begin
             'course_title', c.course_title,
             'creator_name', c.creator_name,
             'issued_at', c.issued_at,
-            'revoked_at', c.revoked_at
+            'revoked_at', c.revoked_at,
+            'course_slug', k.slug,
+            'creator_handle', p.handle
         )
         from public.certificates as c
+        left join public.courses as k on k.id = c.course_id and k.status = 'published'
+        left join public.profiles as p on p.id = k.creator_id and p.is_public
         where c.code = upper(btrim(p_code)) and c.status in ('issued', 'revoked')
     );
     if v_found is null then
@@ -194,4 +209,5 @@ as $$
 $$;
 comment on function public.verify_certificate(text) is
 'Verifies a certificate by its code: {code, is_valid, status, holder_name, course_title, creator_name, issued_at,
-revoked_at}. For everybody. Raises certificate_not_found (404).';
+revoked_at, course_slug, creator_handle}; the slug where the course is published still, and the handle of who teaches it
+now where that profile is public, else null. Why one was revoked, it does not say. For everybody. Raises certificate_not_found (404).';

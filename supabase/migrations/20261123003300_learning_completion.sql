@@ -56,6 +56,9 @@ begin
         ),
         certificate_count = (
             select count(*) from public.certificates as c where c.student_id = s.user_id and c.status = 'issued'
+        ),
+        verified_qualification_count = (
+            select count(*) from public.user_qualifications as q where q.user_id = s.user_id and q.is_verified
         )
     where s.user_id = p_user_id;
 end

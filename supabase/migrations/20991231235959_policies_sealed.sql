@@ -315,22 +315,24 @@ using (false);
 
 -- policies/identity/storage_objects.sql
 -- storage.objects is Supabase's table: its grants are not ours, and only our own policies are remade here.
-drop policy if exists objects_select_avatar_owner_or_moderator on storage.objects;
-drop policy if exists objects_insert_avatar_owner on storage.objects;
+drop policy if exists objects_select_personal_owner_or_moderator on storage.objects;
+drop policy if exists objects_insert_personal_owner on storage.objects;
 drop policy if exists objects_update_avatar_owner on storage.objects;
-drop policy if exists objects_delete_avatar_owner_or_moderator on storage.objects;
+drop policy if exists objects_delete_personal_owner_or_moderator on storage.objects;
 
--- An avatar lies in the folder named by its owner's id. The bucket is public: fetching needs no policy, and this one
--- lets nobody list but the owner, and moderators, who take down what nobody should see.
-create policy objects_select_avatar_owner_or_moderator on storage.objects for select to authenticated
+-- An avatar, and the document that shows a qualification, lie in the folder named by their owner's id. The bucket of
+-- avatars is public: fetching needs no policy, and this one lets nobody list but the owner, and moderators, who take down
+-- what nobody should see. That of documents is private; one that moderators looked at is not written over.
+create policy objects_select_personal_owner_or_moderator on storage.objects for select to authenticated
 using (
-    bucket_id = 'avatars'
+    bucket_id in ('avatars', 'qualifications')
     and (starts_with(name, (select auth.uid())::text || '/') or (select private.has_role('moderator')))
 );
 
-create policy objects_insert_avatar_owner on storage.objects for insert to authenticated
+create policy objects_insert_personal_owner on storage.objects for insert to authenticated
 with check (
-    bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
+    bucket_id in ('avatars', 'qualifications')
+    and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
 );
 
 create policy objects_update_avatar_owner on storage.objects for update to authenticated
@@ -339,9 +341,9 @@ with check (
     bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
 );
 
-create policy objects_delete_avatar_owner_or_moderator on storage.objects for delete to authenticated
+create policy objects_delete_personal_owner_or_moderator on storage.objects for delete to authenticated
 using (
-    bucket_id = 'avatars'
+    bucket_id in ('avatars', 'qualifications')
     and (
         (starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
         or (select private.has_role('moderator'))
@@ -364,6 +366,8 @@ grant execute on function private.withdraw_teacher_application() to authenticate
 grant execute on function public.withdraw_teacher_application() to authenticated;
 grant execute on function private.decide_teacher_application(uuid, boolean, text) to authenticated;
 grant execute on function public.decide_teacher_application(uuid, boolean, text) to authenticated;
+
+grant execute on function public.teaching_status() to authenticated;
 
 -- policies/identity/user_accounts.sql
 select private.close_table('public.user_accounts');
@@ -411,13 +415,17 @@ create policy user_qualifications_delete_owner on public.user_qualifications for
 using (user_id = (select auth.uid()) and (select private.is_active()));
 
 grant select on public.user_qualifications to anon, authenticated;
--- user_id is the caller by default, and named where a list is written over; is_public is the database's
+-- user_id is the caller by default, and named where a list is written over; is_public is the database's, and what is
+-- verified is for verify_qualification
 grant
-insert (user_id, title, issuer, awarded_on, url, position),
-update (title, issuer, awarded_on, url, position),
+insert (user_id, title, issuer, awarded_on, url, document_path, position),
+update (title, issuer, awarded_on, url, document_path, position),
 delete
 on public.user_qualifications to authenticated;
 grant select, insert, update, delete on public.user_qualifications to service_role;
+
+grant execute on function private.verify_qualification(uuid, boolean) to authenticated;
+grant execute on function public.verify_qualification(uuid, boolean) to authenticated;
 
 -- policies/identity/user_roles.sql
 select private.close_table('public.user_roles');
@@ -636,6 +644,20 @@ grant select on public.modules to anon, authenticated;
 grant insert (course_id, title, description), update (title, description), delete on public.modules to authenticated;
 grant select, insert, update, delete on public.modules to service_role;
 
+-- policies/learning/certificate_decisions.sql
+select private.close_table('public.certificate_decisions');
+
+create policy certificate_decisions_select_party on public.certificate_decisions for select to authenticated
+using (
+    (student_id = (select auth.uid()) and status <> 'pending')
+    or decided_by = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.certificate_decisions to authenticated, service_role;
+-- no insert, update or delete: the functions that decide write it, and nobody changes it
+
 -- policies/learning/certificates.sql
 select private.close_table('public.certificates');
 
@@ -646,6 +668,7 @@ create policy certificates_select_authenticated on public.certificates for selec
 using (
     (is_holder_public and status = 'issued')
     or student_id = (select auth.uid())
+    or enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
@@ -653,12 +676,29 @@ using (
 grant select on public.certificates to anon, authenticated, service_role;
 -- no insert, update or delete: grading issues it; a certificate is revoked, not edited
 
+-- policies/learning/certificates_functions.sql
+grant execute on function private.recommend_certificate(uuid, text) to authenticated;
+grant execute on function public.recommend_certificate(uuid, text) to authenticated;
+grant execute on function private.issue_certificate(uuid, text) to authenticated;
+grant execute on function public.issue_certificate(uuid, text) to authenticated;
+grant execute on function private.reject_certificate(uuid, text) to authenticated;
+grant execute on function public.reject_certificate(uuid, text) to authenticated;
+grant execute on function private.award_certificate(uuid, text) to authenticated;
+grant execute on function public.award_certificate(uuid, text) to authenticated;
+grant execute on function private.revoke_certificate(uuid, text) to authenticated;
+grant execute on function public.revoke_certificate(uuid, text) to authenticated;
+grant execute on function private.reinstate_certificate(uuid, text) to authenticated;
+grant execute on function public.reinstate_certificate(uuid, text) to authenticated;
+grant execute on function private.find_certificates(text) to authenticated;
+grant execute on function public.search_certificates(text) to authenticated;
+
 -- policies/learning/enrolments.sql
 select private.close_table('public.enrolments');
 
 create policy enrolments_select_party on public.enrolments for select to authenticated
 using (
     student_id = (select auth.uid())
+    or student_teacher_id = any((select private.my_student_teacher_ids())::uuid[])
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
@@ -694,6 +734,7 @@ select private.close_table('public.lesson_progress');
 create policy lesson_progress_select_party on public.lesson_progress for select to authenticated
 using (
     student_id = (select auth.uid())
+    or enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
@@ -764,6 +805,19 @@ delete
 on public.quizzes to authenticated;
 grant select, insert, update, delete on public.quizzes to service_role;
 
+-- policies/learning/student_teacher_decisions.sql
+select private.close_table('public.student_teacher_decisions');
+
+create policy student_teacher_decisions_select_party on public.student_teacher_decisions for select to authenticated
+using (
+    user_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.student_teacher_decisions to authenticated, service_role;
+-- no insert, update or delete: the functions that decide write it, and nobody changes it
+
 -- policies/learning/student_teachers.sql
 select private.close_table('public.student_teachers');
 
@@ -774,6 +828,7 @@ create policy student_teachers_select_authenticated on public.student_teachers f
 using (
     (is_public and status = 'approved')
     or user_id = (select auth.uid())
+    or id = any((select private.my_chosen_student_teacher_ids())::uuid[])
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
@@ -785,6 +840,27 @@ with check (user_id = (select auth.uid()) and (select private.is_active()));
 grant select on public.student_teachers to anon, authenticated, service_role;
 -- no insert or delete: apply_as_student_teacher writes it, and what was decided is not forgotten
 grant update (is_available, max_students) on public.student_teachers to authenticated;
+
+-- policies/learning/student_teachers_functions.sql
+grant execute on function private.my_student_teacher_ids() to authenticated, service_role;
+grant execute on function private.my_assigned_enrolment_ids() to authenticated, service_role;
+grant execute on function private.my_chosen_student_teacher_ids() to authenticated, service_role;
+
+grant execute on function private.apply_as_student_teacher(uuid, text) to authenticated;
+grant execute on function public.apply_as_student_teacher(uuid, text) to authenticated;
+grant execute on function private.withdraw_as_student_teacher(uuid) to authenticated;
+grant execute on function public.withdraw_as_student_teacher(uuid) to authenticated;
+grant execute on function private.decide_student_teacher(uuid, boolean, text) to authenticated;
+grant execute on function public.decide_student_teacher(uuid, boolean, text) to authenticated;
+grant execute on function private.revoke_student_teacher(uuid, text) to authenticated;
+grant execute on function public.revoke_student_teacher(uuid, text) to authenticated;
+
+grant execute on function private.assign_student_teacher(uuid, uuid) to authenticated;
+grant execute on function public.assign_student_teacher(uuid, uuid) to authenticated;
+grant execute on function private.choose_student_teacher(uuid) to authenticated;
+grant execute on function public.choose_student_teacher(uuid) to authenticated;
+grant execute on function private.student_teacher_dashboard() to authenticated;
+grant execute on function public.student_teacher_dashboard() to authenticated;
 
 -- policies/live/commitments.sql
 select private.close_table('private.commitments');

@@ -31,7 +31,22 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
     "certificate_issued": [
         {"certificate_id": "0", "code": "7F3A-92C0-44D1-0B6E-A1F9", "course_title": "Wheel throwing"}
     ],
+    "certificate_reinstated": [
+        {"code": "7F3A-92C0-44D1-0B6E-A1F9", "course_title": "Wheel throwing", "note": "It was our mistake."},
+        {"code": "7F3A-92C0-44D1-0B6E-A1F9", "course_title": "Wheel throwing", "note": None},
+    ],
+    "certificate_rejected": [{"course_title": "Wheel throwing", "note": "The last bowl is missing."}],
+    "certificate_revoked": [{"course_title": "Wheel throwing", "note": "The bowls were bought."}],
     "role_changed": [{"role": "moderator", "granted": True}, {"role": "teacher", "granted": False}],
+    "student_teacher_approved": [
+        {"course_title": "Wheel throwing", "note": "Welcome."},
+        {"course_title": "Wheel throwing", "note": None},
+    ],
+    "student_teacher_rejected": [
+        {"course_title": "Wheel throwing", "note": "Practise first."},
+        {"course_title": "Wheel throwing", "note": None},
+    ],
+    "student_teacher_revoked": [{"course_title": "Wheel throwing", "note": "Nobody was helped."}],
     "teacher_application_approved": [{"note": "Welcome.\n\nBegin small."}, {"note": None}],
     "teacher_application_rejected": [{"note": "Show your own work."}, {"note": None}],
 }

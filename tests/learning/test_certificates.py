@@ -116,7 +116,9 @@ def test_the_score_is_rounded_down(academy: Academy, enrolled: Person, course: C
     assert rows(academy.call(enrolled, "GET", scored)) == [{"score_percent": 66}]
 
 
-def test_anyone_with_the_code_verifies_it(academy: Academy, stranger: Person, certificate: dict[str, str]) -> None:
+def test_anyone_with_the_code_verifies_it(
+    academy: Academy, stranger: Person, course: Course, certificate: dict[str, str]
+) -> None:
     code = certificate["code"]
     for who in (None, stranger):
         for written in (code, code.lower(), f"  {code.title()}\n".replace("\n", " ")):
@@ -131,9 +133,29 @@ def test_anyone_with_the_code_verifies_it(academy: Academy, stranger: Person, ce
                 "creator_name": "Ines",
                 "issued_at": found.json()["issued_at"],
                 "revoked_at": None,
+                "course_slug": course.slug,
+                "creator_handle": found.json()["creator_handle"],
             }
+            assert found.json()["creator_handle"].startswith("member-")
     get = academy.call(None, "GET", f"/rest/v1/rpc/verify_certificate?code={code}")
     assert (get.status_code, get.json()["is_valid"]) == (200, True)
+
+
+def test_verifying_names_nothing_that_is_hidden(academy: Academy, student: Person) -> None:
+    teacher = academy.member("teacher")
+    course = academy.course(teacher)
+    academy.enrol(student, course)
+    passed = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers).json()
+
+    def shown() -> tuple[str | None, str | None]:
+        found = academy.rpc(None, "verify_certificate", code=passed["certificate"]["code"]).json()
+        return found["course_slug"], found["creator_handle"]
+
+    assert None not in shown()
+    academy.sql("update public.profiles set is_public = false where id = %s", teacher.id)
+    assert shown() == (course.slug, None)
+    assert academy.rpc(teacher, "unpublish_course", course_id=course.id).status_code == 200
+    assert shown() == (None, None)
 
 
 @pytest.mark.parametrize("code", ["0000-0000-0000-0000-0000", "", "%", "____-____-____-____-____", None])

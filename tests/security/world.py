@@ -85,6 +85,7 @@ class World:
             self._build_course(connection, name)
         for student in ("student", "suspended"):
             self._take_course(connection, self.ids[student], self.ids["free"])
+        self._decide_certificates(connection)
         self._build_student_teachers(connection)
         self._meet_and_order(connection)
         for person in ("student", "stranger"):
@@ -181,12 +182,33 @@ class World:
             )
 
     def _build_student_teachers(self, connection: psycopg.Connection) -> None:
-        """Of the course `free`: the student is one, the suspended one asks to be."""
-        for person, status in (("student", "approved"), ("suspended", "pending")):
-            connection.execute(
-                "insert into public.student_teachers (course_id, user_id, statement, status, decided_at)"
-                " values (%s, %s, 'To pass it on', %s, now())",
-                [self.ids["free"], self.ids[person], status],
+        """Of the course `free`: the student is one and helps the suspended one, who asks to be one himself."""
+        for person in ("student", "suspended"):
+            self.act(
+                connection, person, "select public.apply_as_student_teacher(%s, 'To pass it on')", self.ids["free"]
+            )
+        self.act(
+            connection,
+            "creator",
+            "select public.decide_student_teacher(t.id, true, 'Welcome') from public.student_teachers as t"
+            " where t.user_id = %s",
+            self.ids["student"],
+        )
+        # A completed course needs no help: what would have been there before, is put there.
+        connection.execute(
+            "update public.enrolments as e set student_teacher_id = t.id from public.student_teachers as t"
+            " where e.student_id = %s and t.user_id = %s",
+            [self.ids["suspended"], self.ids["student"]],
+        )
+
+    def _decide_certificates(self, connection: psycopg.Connection) -> None:
+        """An admin revoked and reinstated that of the suspended one."""
+        for verb in ("revoke_certificate(c.id, 'A mistake')", "reinstate_certificate(c.id, 'None')"):
+            self.act(
+                connection,
+                "admin",
+                f"select public.{verb} from public.certificates as c where c.student_id = %s",  # noqa: S608
+                self.ids["suspended"],
             )
 
     def _know_in_auth(self, connection: psycopg.Connection, user_id: str) -> None:

@@ -1,0 +1,14 @@
+grant execute on function private.recommend_certificate(uuid, text) to authenticated;
+grant execute on function public.recommend_certificate(uuid, text) to authenticated;
+grant execute on function private.issue_certificate(uuid, text) to authenticated;
+grant execute on function public.issue_certificate(uuid, text) to authenticated;
+grant execute on function private.reject_certificate(uuid, text) to authenticated;
+grant execute on function public.reject_certificate(uuid, text) to authenticated;
+grant execute on function private.award_certificate(uuid, text) to authenticated;
+grant execute on function public.award_certificate(uuid, text) to authenticated;
+grant execute on function private.revoke_certificate(uuid, text) to authenticated;
+grant execute on function public.revoke_certificate(uuid, text) to authenticated;
+grant execute on function private.reinstate_certificate(uuid, text) to authenticated;
+grant execute on function public.reinstate_certificate(uuid, text) to authenticated;
+grant execute on function private.find_certificates(text) to authenticated;
+grant execute on function public.search_certificates(text) to authenticated;

@@ -21,6 +21,7 @@ from tests.security.siege import Field, Siege
 from tests.security.wire import Answer, Request, Wire
 
 WORD = re.compile(r"(?=[a-z_.+-]*[0-9@])[a-z0-9][a-z0-9_@.+-]{7,}")
+RANGE = re.compile(r'[\[(]"[^"]*","[^"]*"[\])]')
 SCHEMAS = ["public", "private", "auth", "storage", "procrastinate"]
 COLUMNS = """
 select n.nspname, c.relname, a.attname, a.atttypid::regtype::text
@@ -64,7 +65,8 @@ def words_of(value: Any) -> set[str]:
         return words_of(list(value.values()))
     if isinstance(value, list):
         return set().union(*map(words_of, value))
-    return words(value) if isinstance(value, str) else set()
+    # A range of instants is written without their T: what were left of it are bare dates, which other rows have, too.
+    return words(value) if isinstance(value, str) and not RANGE.fullmatch(value) else set()
 
 
 def plant(connection: psycopg.Connection, made: Iterable[str]) -> int:

@@ -13,6 +13,7 @@ NOT_TAKEN = {
 }
 """Tables and views of the API whose rows name a person who may read them, and are not taken along; and why."""
 PRIVATE = {
+    "commitments": "of hosts, whose sessions are taken",
     "external_identities": "taken along in the part about auth",
     "quiz_answer_keys": "of courses, whose creators read them by quiz_answer_keys",
     "search_terms": "made of the profile, which is taken",

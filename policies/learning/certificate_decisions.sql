@@ -2,7 +2,7 @@ select private.close_table('public.certificate_decisions');
 
 create policy certificate_decisions_select_party on public.certificate_decisions for select to authenticated
 using (
-    (student_id = (select auth.uid()) and status <> 'pending')
+    (student_id = (select auth.uid()) and outcome <> 'pending')
     or decided_by = (select auth.uid())
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))

@@ -1,6 +1,6 @@
 grant execute on function private.recommend_certificate(uuid, text) to authenticated;
 grant execute on function public.recommend_certificate(uuid, text) to authenticated;
-grant execute on function private.issue_certificate(uuid, text) to authenticated;
+grant execute on function private.issue_recommended_certificate(uuid, text) to authenticated;
 grant execute on function public.issue_certificate(uuid, text) to authenticated;
 grant execute on function private.reject_certificate(uuid, text) to authenticated;
 grant execute on function public.reject_certificate(uuid, text) to authenticated;

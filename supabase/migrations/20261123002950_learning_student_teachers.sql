@@ -83,10 +83,11 @@ create table public.student_teacher_decisions (
     student_teacher_id uuid not null,
     course_id uuid not null,
     user_id uuid not null,
-    status public.student_teacher_status not null
-    constraint student_teacher_decisions_status_check check (status in ('approved', 'rejected', 'revoked')),
+    outcome public.student_teacher_status not null
+    constraint student_teacher_decisions_outcome_check check (outcome in ('approved', 'rejected', 'revoked')),
     note text constraint student_teacher_decisions_note_check check (char_length(note) <= 2000),
-    decided_by uuid,
+    decided_by uuid not null constraint student_teacher_decisions_decided_by_fkey
+    references public.profiles (id) on delete restrict,
     created_at timestamptz not null default now(),
     constraint student_teacher_decisions_student_teacher_id_fkey
     foreign key (student_teacher_id, course_id, user_id)
@@ -96,10 +97,9 @@ comment on table public.student_teacher_decisions is
 'What was decided about student-teachers, and why: a row a decision. The person reads those about himself, the creator
 those of his courses, moderators all. Written by functions only, and never changed.';
 comment on column public.student_teacher_decisions.user_id is 'Whom it is about.';
-comment on column public.student_teacher_decisions.status is 'What it made of him.';
+comment on column public.student_teacher_decisions.outcome is 'What it made of him.';
 comment on column public.student_teacher_decisions.note is 'What was said to it; the person reads it.';
-comment on column public.student_teacher_decisions.decided_by is
-'The creator or admin. No foreign key: the decision outlives the account.';
+comment on column public.student_teacher_decisions.decided_by is 'The creator or admin.';
 alter table public.student_teacher_decisions enable row level security;
 revoke all on public.student_teacher_decisions from anon, authenticated, service_role;
 create index student_teacher_decisions_student_teacher_id_idx
@@ -110,6 +110,8 @@ create index student_teacher_decisions_course_id_idx on public.student_teacher_d
 comment on index public.student_teacher_decisions_course_id_idx is 'The policies, for creators';
 create index student_teacher_decisions_user_id_idx on public.student_teacher_decisions (user_id);
 comment on index public.student_teacher_decisions_user_id_idx is 'Those about oneself: user_id=eq., and the policies';
+create index student_teacher_decisions_decided_by_idx on public.student_teacher_decisions (decided_by);
+comment on index public.student_teacher_decisions_decided_by_idx is 'The foreign key';
 
 insert into private.mail_templates (template, topic)
 values
@@ -255,7 +257,7 @@ declare
     v_id uuid;
 begin
     insert into public.student_teacher_decisions (
-        student_teacher_id, course_id, user_id, status, note, decided_by
+        student_teacher_id, course_id, user_id, outcome, note, decided_by
     )
     values (
         p_student_teacher.id, p_student_teacher.course_id, p_student_teacher.user_id, p_student_teacher.status, p_note,

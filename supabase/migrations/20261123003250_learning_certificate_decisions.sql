@@ -6,9 +6,10 @@ create table public.certificate_decisions (
     certificate_id uuid not null,
     course_id uuid not null,
     student_id uuid not null,
-    status public.certificate_status not null,
+    outcome public.certificate_status not null,
     note text constraint certificate_decisions_note_check check (char_length(note) <= 2000),
-    decided_by uuid not null,
+    decided_by uuid not null constraint certificate_decisions_decided_by_fkey
+    references public.profiles (id) on delete restrict,
     created_at timestamptz not null default now(),
     constraint certificate_decisions_certificate_id_fkey foreign key (certificate_id, course_id, student_id)
     references public.certificates (id, course_id, student_id) on delete cascade
@@ -17,12 +18,11 @@ comment on table public.certificate_decisions is
 'What people decided about certificates, and why: a row a decision. Whoever decided reads it, the creator those of his
 courses, moderators all; the student those about himself, but for recommendations, which are between the student-teacher and
 the creator. Written by functions only, and never changed.';
-comment on column public.certificate_decisions.status is
+comment on column public.certificate_decisions.outcome is
 'What it made of the certificate: pending for a recommendation, issued, rejected, revoked.';
 comment on column public.certificate_decisions.note is
 'The reason, or what was said along with it. Nowhere else: the certificate itself, which others read, does not say why.';
-comment on column public.certificate_decisions.decided_by is
-'The student-teacher, creator or admin. No foreign key: the decision outlives the account.';
+comment on column public.certificate_decisions.decided_by is 'The student-teacher, creator or admin.';
 alter table public.certificate_decisions enable row level security;
 revoke all on public.certificate_decisions from anon, authenticated, service_role;
 create index certificate_decisions_certificate_id_idx
@@ -31,11 +31,11 @@ comment on index public.certificate_decisions_certificate_id_idx is
 'Those about one certificate: certificate_id=eq., and the foreign key';
 create index certificate_decisions_course_id_idx on public.certificate_decisions (course_id);
 comment on index public.certificate_decisions_course_id_idx is 'The policies, for creators';
-create index certificate_decisions_student_id_idx on public.certificate_decisions (student_id, status);
+create index certificate_decisions_student_id_idx on public.certificate_decisions (student_id, outcome);
 comment on index public.certificate_decisions_student_id_idx is 'Those about oneself: student_id=eq., and the policies';
 create index certificate_decisions_decided_by_idx on public.certificate_decisions (decided_by, created_at desc);
 comment on index public.certificate_decisions_decided_by_idx is
-'What one recommended or decided: decided_by=eq.&order=created_at.desc, and the policies';
+'What one recommended or decided: decided_by=eq.&order=created_at.desc, the policies and the foreign key';
 
 insert into private.mail_templates (template, topic)
 values
@@ -86,7 +86,7 @@ language sql
 security definer -- the record is no client's to write; who calls it has decided
 set search_path = ''
 as $$
-    insert into public.certificate_decisions (certificate_id, course_id, student_id, status, note, decided_by)
+    insert into public.certificate_decisions (certificate_id, course_id, student_id, outcome, note, decided_by)
     values (
         p_certificate.id, p_certificate.course_id, p_certificate.student_id, p_certificate.status, p_note,
         (select auth.uid())
@@ -214,7 +214,7 @@ comment on function private.conclude_certificate(
 'Changes the status of a certificate by somebody''s decision: with the record, the entry in the audit log and the mail to
 the student. Of two at once one concludes. Raises PT409 illegal_transition where it is in none of the statuses p_from.';
 
-create function private.issue_certificate(p_certificate_id uuid, p_note text) returns public.certificates
+create function private.issue_recommended_certificate(p_certificate_id uuid, p_note text) returns public.certificates
 language plpgsql
 security definer -- certificates are no client's to write; the check below decides
 set search_path = ''
@@ -224,14 +224,14 @@ begin
     return private.conclude_certificate(p_certificate_id, '{pending}', 'issued', 'issue', p_note);
 end
 $$;
-comment on function private.issue_certificate(uuid, text) is
+comment on function private.issue_recommended_certificate(uuid, text) is
 'Issues a recommended certificate. Raises PT404 certificate_not_found, PT409 illegal_transition.';
 
 create function public.issue_certificate(certificate_id uuid, note text default null) returns public.certificates
 language sql
 set search_path = ''
 as $$
-    select private.issue_certificate(issue_certificate.certificate_id, issue_certificate.note)
+    select private.issue_recommended_certificate(issue_certificate.certificate_id, issue_certificate.note)
 $$;
 comment on function public.issue_certificate(uuid, text) is
 'Issues a certificate that is pending, and mails the student; answers it. For the course''s creator and admins. Raises

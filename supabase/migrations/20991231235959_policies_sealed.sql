@@ -649,7 +649,7 @@ select private.close_table('public.certificate_decisions');
 
 create policy certificate_decisions_select_party on public.certificate_decisions for select to authenticated
 using (
-    (student_id = (select auth.uid()) and status <> 'pending')
+    (student_id = (select auth.uid()) and outcome <> 'pending')
     or decided_by = (select auth.uid())
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
@@ -679,7 +679,7 @@ grant select on public.certificates to anon, authenticated, service_role;
 -- policies/learning/certificates_functions.sql
 grant execute on function private.recommend_certificate(uuid, text) to authenticated;
 grant execute on function public.recommend_certificate(uuid, text) to authenticated;
-grant execute on function private.issue_certificate(uuid, text) to authenticated;
+grant execute on function private.issue_recommended_certificate(uuid, text) to authenticated;
 grant execute on function public.issue_certificate(uuid, text) to authenticated;
 grant execute on function private.reject_certificate(uuid, text) to authenticated;
 grant execute on function public.reject_certificate(uuid, text) to authenticated;

@@ -11,7 +11,7 @@ from tests.people import Academy, Course, Person, rows, together
 ROW = "select to_jsonb(s) from public.user_stats as s where s.user_id = %s"
 FIGURES = (
     "follower_count", "following_count", "published_course_count", "student_count", "enrolment_count",
-    "completed_course_count", "certificate_count",
+    "completed_course_count", "certificate_count", "verified_qualification_count",
 )  # fmt: skip
 
 

@@ -80,10 +80,10 @@ def test_a_student_teacher_recommends_his_students(
     assert (count_of(academy, student), mails(academy, student)) == (0, [])
     # What was said is between him and the creator; that it is pending, the student may know.
     for path in (
-        f"/rest/v1/certificate_decisions?certificate_id=eq.{certificate['id']}&select=status,note",
-        f"/rest/v1/certificates?id=eq.{certificate['id']}&select=status,certificate_decisions(status,note)",
+        f"/rest/v1/certificate_decisions?certificate_id=eq.{certificate['id']}&select=outcome,note",
+        f"/rest/v1/certificates?id=eq.{certificate['id']}&select=status,certificate_decisions(outcome,note)",
     ):
-        seen = [{"status": "pending", "note": "Ready."}]
+        seen = [{"outcome": "pending", "note": "Ready."}]
         if "certificates?" in path:
             seen = [{"status": "pending", "certificate_decisions": seen}]
         for who in (helper, course.teacher, academy.member("moderator")):
@@ -275,7 +275,7 @@ def test_admins_list_search_and_look_closely(
         assert rows(academy.call(who, "GET", waiting)) == []
     detail = (
         f"/rest/v1/certificates?id=eq.{pending['id']}"
-        "&select=*,holder:profiles(handle),course:courses(slug),certificate_decisions(status,note,decided_by,created_at)"
+        "&select=*,holder:profiles(handle),course:courses(slug),certificate_decisions(outcome,note,decided_by,created_at)"
     )
     (row,) = rows(academy.call(admin, "GET", detail))
     assert [decision["note"] for decision in row["certificate_decisions"]] == ["Ready."]
@@ -286,7 +286,7 @@ def test_nobody_writes_what_was_decided(
     academy: Academy, student: Person, course: Course, admin: Person, pending: dict[str, Any]
 ) -> None:
     certificate, decisions = f"/rest/v1/certificates?id=eq.{pending['id']}", "/rest/v1/certificate_decisions"
-    forged = {"certificate_id": pending["id"], "course_id": course.id, "student_id": student.id, "status": "issued"}
+    forged = {"certificate_id": pending["id"], "course_id": course.id, "student_id": student.id, "outcome": "issued"}
     for who in (student, course.teacher, admin):
         assert academy.call(who, "PATCH", certificate, {"status": "issued"}).status_code == 403
         assert academy.call(who, "POST", decisions, forged | {"decided_by": admin.id}).status_code == 403

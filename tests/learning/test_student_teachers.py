@@ -105,9 +105,9 @@ def test_the_creator_approves(academy: Academy, stranger: Person, course: Course
     ]
     audited = academy.sql("select action, after ->> 'user_id' from public.audit_log where target_id = %s", row["id"])
     assert audited == [("student_teacher.approve", holder.id)]
-    decided = f"/rest/v1/student_teacher_decisions?student_teacher_id=eq.{row['id']}&select=status,note"
+    decided = f"/rest/v1/student_teacher_decisions?student_teacher_id=eq.{row['id']}&select=outcome,note"
     for who in (holder, course.teacher, academy.member("moderator")):
-        assert rows(academy.call(who, "GET", decided)) == [{"status": "approved", "note": "Welcome."}]
+        assert rows(academy.call(who, "GET", decided)) == [{"outcome": "approved", "note": "Welcome."}]
     assert rows(academy.call(stranger, "GET", decided)) == []
     assert academy.call(None, "GET", decided).status_code == 401
 

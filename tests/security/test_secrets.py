@@ -121,4 +121,5 @@ def test_certificate_shows_a_verifier_no_more_than_it_must(academy: Academy, sch
     shown = academy.rpc(None, "verify_certificate", code=school.certificate["code"]).json()
     assert set(shown) == {
         "code", "is_valid", "status", "holder_name", "course_title", "creator_name", "issued_at", "revoked_at",
+        "course_slug", "creator_handle",
     }  # fmt: skip

@@ -48,6 +48,7 @@ create table public.courses (
     price_amount bigint not null default 0 constraint courses_price_amount_check check (price_amount >= 0),
     price_currency text not null default 'EUR'
     constraint courses_price_currency_check check (price_currency ~ '^[A-Z]{3}$'),
+    is_intro boolean not null default false,
     status public.course_status not null default 'draft',
     is_featured boolean not null default false,
     published_at timestamptz,
@@ -64,7 +65,8 @@ create table public.courses (
         and pg_column_size(objectives) + pg_column_size(includes) + pg_column_size(prerequisites)
         + pg_column_size(target_audience) + pg_column_size(tags) <= 40000
     ),
-    constraint courses_published_at_check check (status <> 'published' or published_at is not null)
+    constraint courses_published_at_check check (status <> 'published' or published_at is not null),
+    constraint courses_is_intro_check check (not is_intro or price_amount = 0)
 );
 comment on table public.courses is
 'Courses. Published ones are for everybody to read; a teacher writes his own. Status, creator and featuring are
@@ -84,6 +86,8 @@ comment on column public.courses.tags is 'Words to find it by.';
 comment on column public.courses.thumbnail_path is 'The picture''s path in storage.';
 comment on column public.courses.price_amount is 'What it costs, in minor units of the currency; 0 is free.';
 comment on column public.courses.price_currency is 'ISO 4217, upper case.';
+comment on column public.courses.is_intro is
+'Whether it is a taster, of which each person may take only so many; an intro course is free.';
 comment on column public.courses.status is 'Changed by publish_course and unpublish_course.';
 comment on column public.courses.is_featured is 'Whether admins put it forward.';
 comment on column public.courses.published_at is 'When it was first published.';

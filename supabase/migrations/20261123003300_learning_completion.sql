@@ -6,17 +6,11 @@ security definer -- enrolments are no client's to write
 set search_path = ''
 as $$
     update public.enrolments as e
-    set status = 'completed', completed_at = now()
+    set status = 'completed'
     where e.id = p_enrolment_id
         and e.status = 'active'
-        and exists (select from public.lessons as l where l.course_id = e.course_id)
-        and not exists (
-            select from public.lessons as l
-            where l.course_id = e.course_id and not exists (
-                select from public.lesson_progress as p
-                where p.enrolment_id = e.id and p.lesson_id = l.id and p.completed_at is not null
-            )
-        )
+        and e.completed_lesson_count > 0
+        and e.completed_lesson_count >= (select count(*) from public.lessons as l where l.course_id = e.course_id)
         and not exists (
             select from public.quizzes as q
             where q.course_id = e.course_id and q.is_certifying and not exists (
@@ -27,7 +21,82 @@ as $$
 $$;
 comment on function private.settle_completion(uuid) is
 'Marks an active enrolment completed once every lesson is finished and the certifying quiz, if there is one, passed. It
-stays completed when the course grows later.';
+stays completed when the course grows later. Called with the enrolment locked.';
+
+create function private.settle_course(p_course_id uuid) returns void
+language plpgsql
+security definer -- enrolments are no client's to write
+set search_path = ''
+as $$
+declare
+    v_enrolment_id uuid;
+begin
+    perform private.lock_course_settling(p_course_id);
+    -- Whoever is just finishing something has not seen what changed, and is waited for.
+    perform from public.enrolments as e where e.course_id = p_course_id and e.status = 'active' for no key update;
+    for v_enrolment_id in
+        select e.id from public.enrolments as e
+        where e.course_id = p_course_id and e.status = 'active' and e.completed_lesson_count > 0
+            and e.completed_lesson_count >= (select count(*) from public.lessons as l where l.course_id = p_course_id)
+        order by e.student_id -- in which order figures are locked
+    loop
+        perform private.settle_completion(v_enrolment_id);
+    end loop;
+end
+$$;
+comment on function private.settle_course(uuid) is
+'After a course asks less of its students: whoever has done all that is left, has completed it.';
+
+create function private.tg_lessons__settle() returns trigger
+language plpgsql
+security definer -- enrolments are no client's to write
+set search_path = ''
+as $$
+begin
+    perform private.settle_course(c.course_id)
+    from (select distinct g.course_id from gone as g order by g.course_id) as c;
+    return null;
+end
+$$;
+comment on function private.tg_lessons__settle() is
+'After lessons are deleted: whoever has finished all the others has completed the course.';
+create trigger _400_settle after delete on public.lessons
+referencing old table as gone
+for each statement execute function private.tg_lessons__settle();
+
+create function private.tg_quizzes__settle() returns trigger
+language plpgsql
+security definer -- enrolments are no client's to write
+set search_path = ''
+as $$
+begin
+    perform private.settle_course(old.course_id);
+    return null;
+end
+$$;
+comment on function private.tg_quizzes__settle() is
+'After a quiz certifies no more, or is deleted: whoever has finished all lessons has completed the course.';
+create trigger _400_settle_deleted after delete on public.quizzes
+for each row when (old.is_certifying) execute function private.tg_quizzes__settle();
+create trigger _400_settle after update of is_certifying on public.quizzes
+for each row when (old.is_certifying and not new.is_certifying) execute function private.tg_quizzes__settle();
+
+create function private.tg_quiz_attempts__record_activity() returns trigger
+language plpgsql
+security definer -- enrolments are no client's to write
+set search_path = ''
+as $$
+begin
+    update public.enrolments as e
+    set last_activity_at = now()
+    where e.id = new.enrolment_id and e.last_activity_at < now() - interval '1 minute';
+    return null;
+end
+$$;
+comment on function private.tg_quiz_attempts__record_activity() is
+'After an attempt: when the student last did something in the course.';
+create trigger _300_record_activity after insert on public.quiz_attempts
+for each row execute function private.tg_quiz_attempts__record_activity();
 
 create function private.recount_user_stats(p_user_id uuid) returns void
 language plpgsql

@@ -37,6 +37,15 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
     ],
     "certificate_rejected": [{"course_title": "Wheel throwing", "note": "The last bowl is missing."}],
     "certificate_revoked": [{"course_title": "Wheel throwing", "note": "The bowls were bought."}],
+    "enrolment_confirmed": [
+        {"course_title": "Wheel throwing", "course_slug": "wheel", "creator_name": "Ines", "access_until": None},
+        {
+            "course_title": "Wheel throwing",
+            "course_slug": "wheel",
+            "creator_name": "Ines",
+            "access_until": "2026-12-03T10:00:00.123456+01:00",
+        },
+    ],
     "role_changed": [{"role": "moderator", "granted": True}, {"role": "teacher", "granted": False}],
     "student_teacher_approved": [
         {"course_title": "Wheel throwing", "note": "Welcome."},
@@ -228,7 +237,8 @@ def test_who_passes_the_quiz_is_mailed_the_certificate(stack: Stack, academy: Ac
     [verify, *_] = [link for link in mail["links"] if "/verify/" in link]  # type: ignore[attr-defined]
     assert verify.endswith(f"/verify/{code}")
     settled = "select status::text, attempts, last_error, sent_at is null from private.mail_outbox where user_id = %s"
-    wait_until(lambda: academy.sql(settled, student.id) == [("sent", 1, None, False)])
+    # That of the enrolment, and this one.
+    wait_until(lambda: academy.sql(settled, student.id) == [("sent", 1, None, False)] * 2)
 
 
 def test_who_does_not_want_the_mail_gets_none(stack: Stack, academy: Academy, teacher: Person) -> None:
@@ -240,7 +250,8 @@ def test_who_does_not_want_the_mail_gets_none(stack: Stack, academy: Academy, te
     academy.sql("select private.enqueue_mail(%s, 'account_created', '{}', %s)", student.id, student.id)
     settled = "select template, status::text from private.mail_outbox where user_id = %s order by id"
     wait_until(
-        lambda: academy.sql(settled, student.id) == [("certificate_issued", "skipped"), ("account_created", "sent")]
+        lambda: academy.sql(settled, student.id)
+        == [("enrolment_confirmed", "skipped"), ("certificate_issued", "skipped"), ("account_created", "sent")]
     )
     [mail] = httpx.get(f"{stack.mail_url}/api/messages", params={"to": student.email}).json()
     assert mail["subject"].startswith("Welcome")

@@ -46,18 +46,28 @@ class Journey(RuleBasedStateMachine):
         answer = self.academy.rpc(self.student, "enrol", course_id=self.course.id)
         assert answer.status_code == 200, answer.text
         if self.cancelled:
-            self.completed = False  # a new start; it is concluded again at the next step
+            self.settle()
         self.enrolled, self.cancelled = True, False
 
     @precondition(lambda self: self.open)
     @rule()
     def cancel(self) -> None:
-        """An admin's hand."""
-        self.academy.sql(
-            "update public.enrolments set status = 'cancelled', completed_at = null where student_id = %s",
-            self.student.id,
-        )
-        self.cancelled = True
+        """An operator's hand, which bars nobody from coming back."""
+        self.academy.sql("update public.enrolments set status = 'cancelled' where student_id = %s", self.student.id)
+        self.cancelled, self.completed = True, False
+
+    @precondition(lambda self: self.enrolled)
+    @rule()
+    def leave(self) -> None:
+        """Leave, unless it is done."""
+        answer = self.academy.rpc(self.student, "leave_course", course_id=self.course.id)
+        if self.cancelled:
+            refused(answer, 403, "not_enrolled")
+        elif self.completed:
+            refused(answer, 409, "enrolment_completed")
+        else:
+            assert answer.status_code == 200, answer.text
+            self.cancelled = True
 
     @rule(lesson=st.integers(0, 1), is_completed=st.booleans())
     def learn(self, lesson: int, is_completed: bool) -> None:

@@ -6,6 +6,7 @@ Nothing here knows the story. A call that is answered otherwise than the story e
 import json
 import shutil
 from collections.abc import Callable
+from textwrap import wrap
 from typing import Any
 
 import httpx
@@ -124,11 +125,7 @@ class Stage:
     def _show(self, mark: str, value: Any) -> None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         width = self._width - 6
-        lines = [
-            line[start : start + width]
-            for line in f"{mark}{text}".splitlines() or [mark]
-            for start in range(0, max(len(line), 1), width)
-        ]
+        lines = [part for line in f"{mark}{text}".splitlines() or [mark] for part in wrap(line, width) or [""]]
         if not self._whole and len(lines) > LINES:
             lines = [*lines[: LINES - 1], f"{lines[LINES - 1][: width - 4]} ..."]
         for line in lines:

@@ -65,7 +65,10 @@ for each row when (old.status is distinct from new.status) execute function priv
 insert into private.mail_templates (template, topic)
 values ('session_scheduled', 'learning'), ('session_cancelled', 'learning');
 
-create function private.tell_of_session(p_session public.sessions, p_template text, p_recipient_id uuid) returns void
+create function private.tell_of_session(
+    p_session public.sessions, p_template text, p_recipient_id uuid, p_words jsonb
+)
+returns void
 language sql
 security definer -- names and time zones of others; only the functions below call it
 set search_path = ''
@@ -76,11 +79,9 @@ as $$
         jsonb_build_object(
             'course_title', c.title,
             'other_name', o.display_name,
-            'topic', p_session.topic,
-            'reason', p_session.cancellation_reason,
             'local_time', to_char(p_session.starts_at at time zone s.time_zone, 'FMDD Mon YYYY, HH24:MI'),
             'time_zone', s.time_zone
-        ),
+        ) || p_words,
         p_template || ':' || p_session.id || ':' || p_recipient_id
     )
     from public.courses as c
@@ -89,8 +90,9 @@ as $$
         on o.id = case p_recipient_id when p_session.host_id then p_session.student_id else p_session.host_id end
     where c.id = p_session.course_id
 $$;
-comment on function private.tell_of_session(public.sessions, text, uuid) is
-'Enqueues the mail that tells one of the two of a session, in the recipient''s own time zone; once.';
+comment on function private.tell_of_session(public.sessions, text, uuid, jsonb) is
+'Enqueues the mail that tells one of the two of a session, in the recipient''s own time zone and with
+these words more; once.';
 
 create function private.schedule_session(
     p_enrolment_id uuid, p_starts_at timestamptz, p_duration_minutes integer, p_time_zone text, p_topic text
@@ -152,7 +154,9 @@ begin
         coalesce(p_time_zone, (select s.time_zone from public.user_settings as s where s.user_id = v_caller))
     )
     returning * into v_session;
-    perform private.tell_of_session(v_session, 'session_scheduled', v_session.student_id);
+    perform private.tell_of_session(
+        v_session, 'session_scheduled', v_session.student_id, jsonb_build_object('topic', v_session.topic)
+    );
     return v_session;
 end
 $$;
@@ -228,7 +232,9 @@ begin
     where s.id = v_session.id
     returning s.* into v_session;
     update private.commitments as c set is_live = false where c.id = v_session.commitment_id;
-    perform private.tell_of_session(v_session, 'session_cancelled', r.id)
+    perform private.tell_of_session(
+        v_session, 'session_cancelled', r.id, jsonb_build_object('reason', v_session.cancellation_reason)
+    )
     from unnest(array[v_session.student_id, v_session.host_id]) as r (id)
     where r.id <> (select auth.uid());
     return v_session;

@@ -20,6 +20,12 @@ from tests.conftest import Stack, wait_for_mail
 from tests.edge.post import SITE, Post, post_office, wait_until
 from tests.people import Academy, Person, rows
 
+SESSION = {
+    "course_title": "Wheel throwing",
+    "other_name": "Ines",
+    "local_time": "3 Dec 2026, 18:00",
+    "time_zone": "Europe/Lisbon",
+}
 SAMPLES: dict[str, list[dict[str, Any]]] = {
     "account_banned": [{"reason": "Advertising.\nTwice."}, {"reason": None}],
     "account_created": [{}],
@@ -47,6 +53,11 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "role_changed": [{"role": "moderator", "granted": True}, {"role": "teacher", "granted": False}],
+    "session_cancelled": [
+        {**SESSION, "reason": "A cold.\nNext week?"},
+        {**SESSION, "reason": None},
+    ],
+    "session_scheduled": [{**SESSION, "topic": "Pulling a wall"}, {**SESSION, "topic": None}],
     "student_teacher_approved": [
         {"course_title": "Wheel throwing", "note": "Welcome."},
         {"course_title": "Wheel throwing", "note": None},

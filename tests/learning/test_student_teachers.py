@@ -100,7 +100,7 @@ def test_the_creator_approves(academy: Academy, stranger: Person, course: Course
     application = {"course_id": course.id, "statement": STATEMENT}
     refused(academy.rpc(holder, "apply_as_student_teacher", **application), 409, "already_student_teacher")
 
-    assert mails(academy, holder)[1:] == [
+    assert mails(academy, holder)[2:] == [
         ("student_teacher_approved", {"note": "Welcome.", "course_title": mails(academy, holder)[0][1]["course_title"]})
     ]
     audited = academy.sql("select action, after ->> 'user_id' from public.audit_log where target_id = %s", row["id"])
@@ -116,7 +116,7 @@ def test_whom_the_creator_rejects_waits(academy: Academy, course: Course, holder
     row = apply(academy, course, holder)
     decision = {"student_teacher_id": row["id"], "is_approved": False}
     assert academy.rpc(course.teacher, "decide_student_teacher", **decision).json()["status"] == "rejected"
-    assert [template for template, _ in mails(academy, holder)][1:] == ["student_teacher_rejected"]
+    assert [template for template, _ in mails(academy, holder)][2:] == ["student_teacher_rejected"]
     application = {"course_id": course.id, "statement": "Again"}
     refused(academy.rpc(holder, "apply_as_student_teacher", **application), 409, "application_too_soon")
     academy.sql(

@@ -254,17 +254,29 @@ begin
 end
 $$;
 comment on function private.tg_user_qualifications__unverify() is
-'Before a verified qualification says something else: it is verified no more.'; create trigger _110_unverify before
-update of title, issuer, awarded_on, url, document_path on public.user_qualifications for each row when (
-old.is_verified     and (old.title, old.issuer, old.awarded_on, old.url, old.document_path)     is distinct from
-(new.title, new.issuer, new.awarded_on, new.url, new.document_path) ) execute function
-private.tg_user_qualifications__unverify();  create function private.tg_user_qualifications__count() returns trigger
-language plpgsql security definer -- figures are no client's to write set search_path = '' as $$ begin     update
-public.user_stats as s     set verified_qualification_count = s.verified_qualification_count         +
-coalesce(new.is_verified::integer, 0) - coalesce(old.is_verified::integer, 0)     where s.user_id =
-coalesce(new.user_id, old.user_id);     return null; end $$; comment on function
-private.tg_user_qualifications__count() is 'After a qualification is verified, is so no more, or goes: how many of the
-person''s are.';
+'Before a verified qualification says something else: it is verified no more.';
+create trigger _110_unverify before update of title, issuer, awarded_on, url, document_path
+on public.user_qualifications for each row when (
+    old.is_verified
+    and (old.title, old.issuer, old.awarded_on, old.url, old.document_path)
+    is distinct from (new.title, new.issuer, new.awarded_on, new.url, new.document_path)
+) execute function private.tg_user_qualifications__unverify();
+
+create function private.tg_user_qualifications__count() returns trigger
+language plpgsql
+security definer -- figures are no client's to write
+set search_path = ''
+as $$
+begin
+    update public.user_stats as s
+    set verified_qualification_count = s.verified_qualification_count
+        + coalesce(new.is_verified::integer, 0) - coalesce(old.is_verified::integer, 0)
+    where s.user_id = coalesce(new.user_id, old.user_id);
+    return null;
+end
+$$;
+comment on function private.tg_user_qualifications__count() is
+'After a qualification is verified, is so no more, or goes: how many of the person''s are.';
 -- No column list: the trigger above changes is_verified in updates that do not name it.
 create trigger _300_count after update on public.user_qualifications
 for each row when (old.is_verified <> new.is_verified) execute function private.tg_user_qualifications__count();

@@ -35,8 +35,9 @@ create table public.student_teachers (
 comment on table public.student_teachers is
 'Who helps, helped or asks to help the students of a course: one row a person and course. Everybody reads those
 approved of people with a public profile; the person reads his own, the creator those of his courses, a student the one
-assigned. Written by functions, but for what the person sets himself; gone with the user.'; comment on column
-public.student_teachers.is_public is 'Whether the person''s profile is public; the database keeps it.';
+assigned. Written by functions, but for what the person sets himself; gone with the user.';
+comment on column public.student_teachers.is_public is
+'Whether the person''s profile is public; the database keeps it.';
 comment on column public.student_teachers.status is 'Decided by the course''s creator; never written by a client.';
 comment on column public.student_teachers.statement is
 'Why, and how he helps, in his words; shown with him once approved.';

@@ -5,8 +5,8 @@ drop policy if exists objects_update_avatar_owner on storage.objects;
 drop policy if exists objects_delete_personal_owner_or_moderator on storage.objects;
 
 -- An avatar, and the document that shows a qualification, lie in the folder named by their owner's id. The bucket of
--- avatars is public: fetching needs no policy, and this one lets nobody list but the owner, and moderators, who take down
--- what nobody should see. That of documents is private; one that moderators looked at is not written over.
+-- avatars is public: fetching needs no policy, and this one lets nobody list but the owner, and moderators, who take
+-- down what nobody should see. That of documents is private; one that moderators looked at is not written over.
 create policy objects_select_personal_owner_or_moderator on storage.objects for select to authenticated
 using (
     bucket_id in ('avatars', 'qualifications')

@@ -75,8 +75,8 @@ comment on column public.user_qualifications.issuer is 'Who awarded it.';
 comment on column public.user_qualifications.awarded_on is 'When it was awarded.';
 comment on column public.user_qualifications.url is 'Where it can be looked up.';
 comment on column public.user_qualifications.document_path is
-'The document that shows it: its path in the private bucket `qualifications`, the user''s id and a name that is a uuid, so
-that it tells nothing. The user and moderators may fetch it.';
+'The document that shows it: its path in the private bucket `qualifications`, the user''s id and a name that is a uuid,
+so that it tells nothing. The user and moderators may fetch it.';
 comment on column public.user_qualifications.is_verified is
 'Whether a moderator found it true. Whatever is changed but the position, it is to be verified again.';
 comment on column public.user_qualifications.verified_at is 'When it was verified; null where it is not.';
@@ -235,8 +235,8 @@ end
 $$;
 comment on function private.tg_user_qualifications__unverify() is
 'Before a verified qualification says something else: it is verified no more.';
-create trigger _110_unverify before update of title, issuer, awarded_on, url, document_path on public.user_qualifications
-for each row when (
+create trigger _110_unverify before update of title, issuer, awarded_on, url, document_path
+on public.user_qualifications for each row when (
     old.is_verified
     and (old.title, old.issuer, old.awarded_on, old.url, old.document_path)
     is distinct from (new.title, new.issuer, new.awarded_on, new.url, new.document_path)
@@ -320,8 +320,8 @@ as $$
     )
 $$;
 comment on function public.verify_qualification(uuid, boolean) is
-'Says that a moderator found a qualification true, or not any more; answers it. For moderators, though not about their own.
-Raises role_required or target_protected (403), qualification_not_found (404), decision_missing (422).';
+'Says that a moderator found a qualification true, or not any more; answers it. For moderators, though not about their
+own. Raises role_required or target_protected (403), qualification_not_found (404), decision_missing (422).';
 
 insert into private.rate_limited_functions (function_name, tier) values ('verify_qualification', 'strict');
 

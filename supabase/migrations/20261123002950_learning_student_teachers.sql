@@ -33,10 +33,11 @@ create table public.student_teachers (
     check (decided_at is not null or status in ('pending', 'withdrawn'))
 );
 comment on table public.student_teachers is
-'Who helps, helped or asks to help the students of a course: one row a person and course. Everybody reads those approved
-of people with a public profile; the person reads his own, the creator those of his courses, a student the one assigned.
-Written by functions, but for what the person sets himself; gone with the user.';
-comment on column public.student_teachers.is_public is 'Whether the person''s profile is public; the database keeps it.';
+'Who helps, helped or asks to help the students of a course: one row a person and course. Everybody reads those
+approved of people with a public profile; the person reads his own, the creator those of his courses, a student the one
+assigned. Written by functions, but for what the person sets himself; gone with the user.';
+comment on column public.student_teachers.is_public is
+'Whether the person''s profile is public; the database keeps it.';
 comment on column public.student_teachers.status is 'Decided by the course''s creator; never written by a client.';
 comment on column public.student_teachers.statement is
 'Why, and how he helps, in his words; shown with him once approved.';
@@ -220,9 +221,9 @@ as $$
 $$;
 comment on function public.apply_as_student_teacher(uuid, text) is
 'Asks the creator of a course to be a student-teacher of it, and answers the application; again after a withdrawal or a
-revocation, and 30 days after a rejection at the earliest. Takes a statement of at most 4,000 characters, which everybody
-reads once it is approved. For who holds the course''s certificate. Raises account_inactive or certificate_required (403),
-own_course, already_student_teacher, application_pending or application_too_soon (409).';
+revocation, and 30 days after a rejection at the earliest. Takes a statement of at most 4,000 characters, which
+everybody reads once it is approved. For who holds the course''s certificate. Raises account_inactive or
+certificate_required (403), own_course, already_student_teacher, application_pending or application_too_soon (409).';
 
 create function private.require_student_teacher(p_student_teacher_id uuid) returns void
 language plpgsql
@@ -244,8 +245,8 @@ begin
 end
 $$;
 comment on function private.require_student_teacher(uuid) is
-'That this is a student-teacher, whatever the status, of a course that the caller owns. Raises what require_active raises,
-or PT404 student_teacher_not_found.';
+'That this is a student-teacher, whatever the status, of a course that the caller owns. Raises what require_active
+raises, or PT404 student_teacher_not_found.';
 
 create function private.record_student_teacher_decision(p_student_teacher public.student_teachers, p_note text)
 returns void
@@ -342,8 +343,8 @@ as $$
     )
 $$;
 comment on function public.decide_student_teacher(uuid, boolean, text) is
-'Approves or rejects an application to be a student-teacher, perhaps with a note to the applicant, who gets a mail; answers
-it. For the course''s creator and admins. Raises student_teacher_not_found (404), application_decided or
+'Approves or rejects an application to be a student-teacher, perhaps with a note to the applicant, who gets a mail;
+answers it. For the course''s creator and admins. Raises student_teacher_not_found (404), application_decided or
 certificate_not_issued (409), decision_missing (422).';
 
 create function private.revoke_student_teacher(p_student_teacher_id uuid, p_reason text)
@@ -389,9 +390,9 @@ as $$
     select private.revoke_student_teacher(revoke_student_teacher.student_teacher_id, revoke_student_teacher.reason)
 $$;
 comment on function public.revoke_student_teacher(uuid, text) is
-'Takes the standing from an approved student-teacher, who gets a mail with the reason, and loses his students; answers it.
-For the course''s creator and admins. Raises student_teacher_not_found (404), illegal_transition (409), reason_missing
-(422).';
+'Takes the standing from an approved student-teacher, who gets a mail with the reason, and loses his students; answers
+it. For the course''s creator and admins. Raises student_teacher_not_found (404), illegal_transition (409),
+reason_missing (422).';
 
 create function private.withdraw_as_student_teacher(p_course_id uuid) returns public.student_teachers
 language plpgsql

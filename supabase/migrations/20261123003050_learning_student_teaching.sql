@@ -1,7 +1,8 @@
 -- Learning: who helps whom. A student's enrolment names his student-teacher; places are taken one by one.
 --
--- Everybody who locks does it in one order: the gate of the student-teacher, then enrolments, then student_teachers, then
--- certificates. The gate is an advisory lock, shared by those who assign a student, exclusive for who unassigns them all.
+-- Everybody who locks does it in one order: the gate of the student-teacher, then enrolments, then student_teachers,
+-- then certificates. The gate is an advisory lock, shared by those who assign a student, exclusive for who unassigns
+-- them all.
 
 create function private.my_assigned_enrolment_ids() returns uuid[]
 language plpgsql
@@ -145,8 +146,9 @@ begin
 end
 $$;
 comment on function private.set_student_teacher(uuid, uuid) is
-'Gives an active enrolment this student-teacher, and takes a place of his; null for none. Whoever calls it holds the gate.
-Raises PT404 student_teacher_not_found, PT409 enrolment_not_active, student_teacher_full or student_teacher_unavailable.';
+'Gives an active enrolment this student-teacher, and takes a place of his; null for none. Whoever calls it holds the
+gate. Raises PT404 student_teacher_not_found, PT409 enrolment_not_active, student_teacher_full or
+student_teacher_unavailable.';
 
 create function private.open_gate(p_student_teacher_id uuid) returns void
 language sql
@@ -202,9 +204,9 @@ as $$
 $$;
 comment on function public.assign_student_teacher(uuid, uuid) is
 'Assigns a student to a student-teacher of the course, or to another one, or to none where student_teacher_id is left
-out; answers the enrolment. Of many at once no more succeed than the student-teacher has places. For the course''s creator
-and admins. Raises enrolment_not_found or student_teacher_not_found (404), enrolment_not_active, student_teacher_full or
-student_teacher_unavailable (409).';
+out; answers the enrolment. Of many at once no more succeed than the student-teacher has places. For the course''s
+creator and admins. Raises enrolment_not_found or student_teacher_not_found (404), enrolment_not_active,
+student_teacher_full or student_teacher_unavailable (409).';
 
 create function private.choose_student_teacher(p_student_teacher_id uuid) returns public.enrolments
 language plpgsql
@@ -242,9 +244,9 @@ as $$
     select private.choose_student_teacher(choose_student_teacher.student_teacher_id)
 $$;
 comment on function public.choose_student_teacher(uuid) is
-'Chooses one''s student-teacher in a course, or another one; answers the enrolment. Of many at once no more succeed than
-he has places. For students of the course. Raises account_inactive or not_enrolled (403), student_teacher_not_found (404),
-enrolment_not_active, student_teacher_full or student_teacher_unavailable (409).';
+'Chooses one''s student-teacher in a course, or another one; answers the enrolment. Of many at once no more succeed
+than he has places. For students of the course. Raises account_inactive or not_enrolled (403),
+student_teacher_not_found (404), enrolment_not_active, student_teacher_full or student_teacher_unavailable (409).';
 
 create function private.student_teacher_dashboard() returns jsonb
 language plpgsql
@@ -313,5 +315,6 @@ as $$
 $$;
 comment on function public.student_teacher_dashboard() is
 'What a student-teacher has before him: student_count, active_count, completed_count, recommended_count (certificates
-that wait for the creator), certified_count, and courses with the same figures, is_available and max_students. The students
-themselves are enrolments with his student_teacher_id. For student-teachers. Raises student_teacher_required (403).';
+that wait for the creator), certified_count, and courses with the same figures, is_available and max_students. The
+students themselves are enrolments with his student_teacher_id. For student-teachers. Raises student_teacher_required
+(403).';

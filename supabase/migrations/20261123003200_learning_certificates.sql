@@ -36,8 +36,8 @@ create table public.certificates (
 );
 comment on table public.certificates is
 'What a student earned: one a person and course. Everybody reads those that stand of people with a public profile; the
-student reads his own, the creator those of his courses; anyone with the code verifies one by verify_certificate. Written
-by functions only.';
+student reads his own, the creator those of his courses; anyone with the code verifies one by verify_certificate.
+Written by functions only.';
 comment on column public.certificates.code is
 'What proves it: 80 random bits, as five groups of four hexadecimal digits.';
 comment on column public.certificates.holder_name is 'The student''s name when it was issued.';
@@ -209,5 +209,6 @@ as $$
 $$;
 comment on function public.verify_certificate(text) is
 'Verifies a certificate by its code: {code, is_valid, status, holder_name, course_title, creator_name, issued_at,
-revoked_at, course_slug, creator_handle}; the slug where the course is published still, and the handle of who teaches it
-now where that profile is public, else null. Why one was revoked, it does not say. For everybody. Raises certificate_not_found (404).';
+revoked_at, course_slug, creator_handle}; the slug where the course is published still, and the handle of who teaches
+it now where that profile is public, else null. Why one was revoked, it does not say. For everybody. Raises
+certificate_not_found (404).';

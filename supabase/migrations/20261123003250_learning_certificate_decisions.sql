@@ -16,12 +16,13 @@ create table public.certificate_decisions (
 );
 comment on table public.certificate_decisions is
 'What people decided about certificates, and why: a row a decision. Whoever decided reads it, the creator those of his
-courses, moderators all; the student those about himself, but for recommendations, which are between the student-teacher and
-the creator. Written by functions only, and never changed.';
+courses, moderators all; the student those about himself, but for recommendations, which are between the
+student-teacher and the creator. Written by functions only, and never changed.';
 comment on column public.certificate_decisions.outcome is
 'What it made of the certificate: pending for a recommendation, issued, rejected, revoked.';
 comment on column public.certificate_decisions.note is
-'The reason, or what was said along with it. Nowhere else: the certificate itself, which others read, does not say why.';
+'The reason, or what was said along with it. Nowhere else: the certificate itself, which others read, does not say
+why.';
 comment on column public.certificate_decisions.decided_by is 'The student-teacher, creator or admin.';
 alter table public.certificate_decisions enable row level security;
 revoke all on public.certificate_decisions from anon, authenticated, service_role;
@@ -151,8 +152,8 @@ as $$
 $$;
 comment on function public.recommend_certificate(uuid, text) is
 'Recommends a student for the certificate of the course, perhaps with a note to its creator, who issues or rejects it;
-answers the certificate. For the student-teacher assigned, the course''s creator and admins. Raises account_inactive (403),
-enrolment_not_found (404), certificate_exists (409).';
+answers the certificate. For the student-teacher assigned, the course''s creator and admins. Raises account_inactive
+(403), enrolment_not_found (404), certificate_exists (409).';
 
 create function private.conclude_certificate(
     p_certificate_id uuid, p_from public.certificate_status[], p_status public.certificate_status, p_verb text,
@@ -181,8 +182,8 @@ begin
         revoked_at = case p_status when 'revoked' then now() end,
         issued_at = case p_status when 'issued' then coalesce(c.issued_at, now()) else c.issued_at end
     where c.id = p_certificate_id;
-    -- It says what is true when it is first issued, and not what was when somebody recommended it: unless the holder, whose
-    -- name went with him, is gone since.
+    -- It says what is true when it is first issued, and not what was when somebody recommended it: unless the holder,
+    -- whose name went with him, is gone since.
     update public.certificates as c
     set holder_name = s.display_name, course_title = k.title, creator_name = o.display_name
     from public.courses as k
@@ -211,8 +212,9 @@ $$;
 comment on function private.conclude_certificate(
     uuid, public.certificate_status[], public.certificate_status, text, text
 ) is
-'Changes the status of a certificate by somebody''s decision: with the record, the entry in the audit log and the mail to
-the student. Of two at once one concludes. Raises PT409 illegal_transition where it is in none of the statuses p_from.';
+'Changes the status of a certificate by somebody''s decision: with the record, the entry in the audit log and the mail
+to the student. Of two at once one concludes. Raises PT409 illegal_transition where it is in none of the statuses
+p_from.';
 
 create function private.issue_recommended_certificate(p_certificate_id uuid, p_note text) returns public.certificates
 language plpgsql
@@ -314,8 +316,8 @@ begin
 end
 $$;
 comment on function private.end_standing(uuid, uuid, text) is
-'Revokes whatever somebody is, or asked to be, as a student-teacher of a course: with the certificate goes what it was the
-ground of.';
+'Revokes whatever somebody is, or asked to be, as a student-teacher of a course: with the certificate goes what it was
+the ground of.';
 
 create function private.revoke_certificate(p_certificate_id uuid, p_reason text) returns public.certificates
 language plpgsql
@@ -343,10 +345,10 @@ as $$
     select private.revoke_certificate(revoke_certificate.certificate_id, revoke_certificate.reason)
 $$;
 comment on function public.revoke_certificate(uuid, text) is
-'Revokes an issued certificate, mails its holder why, and answers it: verify_certificate says from then on that it is not
-valid. Its holder is no student-teacher of the course any more. The reason is for the holder, the creator and moderators:
-certificate_decisions. For admins. Raises role_required (403), certificate_not_found (404), illegal_transition (409),
-reason_missing (422).';
+'Revokes an issued certificate, mails its holder why, and answers it: verify_certificate says from then on that it is
+not valid. Its holder is no student-teacher of the course any more. The reason is for the holder, the creator and
+moderators: certificate_decisions. For admins. Raises role_required (403), certificate_not_found (404),
+illegal_transition (409), reason_missing (422).';
 
 create function private.reinstate_certificate(p_certificate_id uuid, p_note text) returns public.certificates
 language plpgsql
@@ -370,8 +372,9 @@ as $$
     select private.reinstate_certificate(reinstate_certificate.certificate_id, reinstate_certificate.note)
 $$;
 comment on function public.reinstate_certificate(uuid, text) is
-'Reinstates a revoked certificate as it was first issued, and mails its holder; answers it. To be a student-teacher again, the
-holder applies again. For admins. Raises role_required (403), certificate_not_found (404), illegal_transition (409).';
+'Reinstates a revoked certificate as it was first issued, and mails its holder; answers it. To be a student-teacher
+again, the holder applies again. For admins. Raises role_required (403), certificate_not_found (404),
+illegal_transition (409).';
 
 create function private.find_certificates(p_query text) returns table (certificate_id uuid, place bigint)
 language plpgsql
@@ -414,7 +417,8 @@ as $$
 $$;
 comment on function public.search_certificates(text) is
 'Finds certificates by their code, and by the name and handle of their holder as search_users does, best first: rows of
-certificates, which are filtered, sorted, paged and embedded like those (select what you filter by). For moderators. Raises role_required (403).';
+certificates, which are filtered, sorted, paged and embedded like those (select what you filter by). For moderators.
+Raises role_required (403).';
 
 insert into private.rate_limited_functions (function_name, tier)
 values ('award_certificate', 'strict'), ('revoke_certificate', 'strict'), ('reinstate_certificate', 'strict');

@@ -68,8 +68,8 @@ def test_one_adds_certificates_from_elsewhere_and_lists_those_verified(
     listed = f"{QUALIFICATIONS}?user_id=eq.{person.id}&is_verified=is.true&order=position"
     for who in (person, moderator):
         assert [row["title"] for row in rows(academy.call(who, "GET", listed))] == ["Kiln builder"]
-    for who in (stranger, None):
-        assert rows(academy.call(who, "GET", listed)) == []
+    for nobody in (stranger, None):
+        assert rows(academy.call(nobody, "GET", listed)) == []
     waiting = (
         f"{QUALIFICATIONS}?is_verified=is.false&or=(url.not.is.null,document_path.not.is.null)&order=created_at,id"
         f"&user_id=eq.{person.id}"

@@ -83,7 +83,7 @@ def test_a_student_teacher_recommends_his_students(
         f"/rest/v1/certificate_decisions?certificate_id=eq.{certificate['id']}&select=outcome,note",
         f"/rest/v1/certificates?id=eq.{certificate['id']}&select=status,certificate_decisions(outcome,note)",
     ):
-        seen = [{"outcome": "pending", "note": "Ready."}]
+        seen: list[dict[str, Any]] = [{"outcome": "pending", "note": "Ready."}]
         if "certificates?" in path:
             seen = [{"status": "pending", "certificate_decisions": seen}]
         for who in (helper, course.teacher, academy.member("moderator")):
@@ -271,8 +271,8 @@ def test_admins_list_search_and_look_closely(
 
     waiting = f"/rest/v1/certificates?status=eq.pending&order=created_at,id&course_id=eq.{course.id}&limit=1000"
     assert pending["id"] in {row["id"] for row in rows(academy.call(admin, "GET", waiting))}
-    for who in (None, stranger):
-        assert rows(academy.call(who, "GET", waiting)) == []
+    for nobody in (None, stranger):
+        assert rows(academy.call(nobody, "GET", waiting)) == []
     detail = (
         f"/rest/v1/certificates?id=eq.{pending['id']}"
         "&select=*,holder:profiles(handle),course:courses(slug),certificate_decisions(outcome,note,decided_by,created_at)"

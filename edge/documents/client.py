@@ -25,8 +25,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 """All that a template can read: typst refuses every path outside."""
 TEMPLATE = TEMPLATES / "certificate.typ"
 FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
-"""Packages that hold nothing but fonts: Noto Sans for every script that a name may be in. Typst brings the serif itself;
-what the machine has installed is not looked at, so that a certificate looks alike wherever it is printed."""
+"""Packages that hold nothing but fonts: Noto Sans for every script that a name may be in. Typst brings the serif.
+
+What the machine has installed is not looked at: a certificate looks alike wherever it is printed."""
 TIME_CAP = 10.0
 """Seconds for one document, waiting included. It takes milliseconds where nothing is wrong."""
 INK = "#1d2b3a"
@@ -54,13 +55,7 @@ class Printer:
         self._public_url = public_url
         self._time_cap = time_cap
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="printer")
-        self._compiler = self._thread.submit(
-            typst.Compiler,
-            TEMPLATE,
-            root=TEMPLATES,
-            font_paths=[str(files(name)) for name in FONTS],
-            ignore_system_fonts=True,
-        )
+        self._compiler = self._thread.submit(self._prepare)
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         # Whatever makes another file of the same words.
         versions = " ".join(version(name) for name in ("typst", "segno", *FONTS))
@@ -111,6 +106,11 @@ class Printer:
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return printed
+
+    @staticmethod
+    def _prepare() -> typst.Compiler:
+        fonts = [Path(str(files(name))) for name in FONTS]
+        return typst.Compiler(TEMPLATE, root=TEMPLATES, font_paths=fonts, ignore_system_fonts=True)
 
     def _print(self, document: Document) -> bytes:
         code = segno.make(document.link, error="m", micro=False)

@@ -521,6 +521,24 @@ grant insert (slug, name, description, position), update (slug, name, descriptio
 on public.categories to authenticated;
 grant select, insert, update, delete on public.categories to service_role;
 
+-- policies/catalog/course_care_functions.sql
+grant execute on function private.publication_checklist(uuid) to authenticated;
+grant execute on function public.publication_checklist(uuid) to authenticated;
+grant execute on function private.archive_course(uuid) to authenticated;
+grant execute on function public.archive_course(uuid) to authenticated;
+grant execute on function private.delete_course(uuid) to authenticated;
+grant execute on function public.delete_course(uuid) to authenticated;
+
+-- for admins and moderators, as each checks
+grant execute on function private.set_course_featured(uuid, boolean) to authenticated;
+grant execute on function public.feature_course(uuid) to authenticated;
+grant execute on function public.unfeature_course(uuid) to authenticated;
+grant execute on function private.set_course_suspended(uuid, boolean, text) to authenticated;
+grant execute on function public.suspend_course(uuid, text) to authenticated;
+grant execute on function public.unsuspend_course(uuid) to authenticated;
+grant execute on function private.transfer_course(uuid, uuid) to authenticated;
+grant execute on function public.transfer_course(uuid, uuid) to authenticated;
+
 -- policies/catalog/courses.sql
 select private.close_table('public.courses');
 

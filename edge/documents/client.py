@@ -6,6 +6,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,6 +24,10 @@ log = structlog.get_logger()
 TEMPLATES = Path(__file__).parent / "templates"
 """All that a template can read: typst refuses every path outside."""
 TEMPLATE = TEMPLATES / "certificate.typ"
+FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
+"""Packages that hold nothing but fonts: Noto Sans for every script that a name may be in. Typst brings the serif.
+
+What the machine has installed is not looked at: a certificate looks alike wherever it is printed."""
 TIME_CAP = 10.0
 """Seconds for one document, waiting included. It takes milliseconds where nothing is wrong."""
 INK = "#1d2b3a"
@@ -50,10 +55,11 @@ class Printer:
         self._public_url = public_url
         self._time_cap = time_cap
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="printer")
-        self._compiler = self._thread.submit(typst.Compiler, TEMPLATE, root=TEMPLATES)
+        self._compiler = self._thread.submit(self._prepare)
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         # Whatever makes another file of the same words.
-        self._version = TEMPLATE.read_bytes() + f"{version('typst')} {version('segno')}".encode()
+        versions = " ".join(version(name) for name in ("typst", "segno", *FONTS))
+        self._version = TEMPLATE.read_bytes() + versions.encode()
 
     def close(self) -> None:
         """Let the document under way finish and forget those that wait."""
@@ -100,6 +106,11 @@ class Printer:
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return printed
+
+    @staticmethod
+    def _prepare() -> typst.Compiler:
+        fonts = [Path(str(files(name))) for name in FONTS]
+        return typst.Compiler(TEMPLATE, root=TEMPLATES, font_paths=fonts, ignore_system_fonts=True)
 
     def _print(self, document: Document) -> bytes:
         code = segno.make(document.link, error="m", micro=False)

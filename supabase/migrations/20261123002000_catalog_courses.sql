@@ -18,10 +18,10 @@ revoke all on public.categories from anon, authenticated, service_role;
 create trigger _200_set_updated_at before update on public.categories
 for each row execute function private.tg__set_updated_at();
 
-create type public.course_status as enum ('draft', 'published', 'archived', 'suspended');
+create type public.course_status as enum ('draft', 'published', 'archived', 'suspended', 'deleted');
 comment on type public.course_status is
 'draft: its creator''s alone. published: everybody''s to find. archived: no longer to be found, still open to those who
-have it. suspended: taken down by moderators.';
+have it. suspended: taken down by moderators. deleted: gone for good, but for those who have it.';
 
 create type public.course_level as enum ('beginner', 'intermediate', 'advanced', 'all');
 comment on type public.course_level is 'Whom a course is for; `all` for everybody.';
@@ -44,13 +44,18 @@ create table public.courses (
     prerequisites text[] not null default '{}',
     target_audience text[] not null default '{}',
     tags text[] not null default '{}',
-    thumbnail_path text constraint courses_thumbnail_path_check check (char_length(thumbnail_path) <= 300),
+    thumbnail_path text constraint courses_thumbnail_path_check
+    check (starts_with(thumbnail_path, id::text || '/') and char_length(thumbnail_path) <= 300),
     price_amount bigint not null default 0 constraint courses_price_amount_check check (price_amount >= 0),
     price_currency text not null default 'EUR'
     constraint courses_price_currency_check check (price_currency ~ '^[A-Z]{3}$'),
     is_intro boolean not null default false,
     status public.course_status not null default 'draft',
+    status_reason text constraint courses_status_reason_check check (char_length(status_reason) <= 1000),
     is_featured boolean not null default false,
+    lesson_count integer not null default 0 constraint courses_lesson_count_check check (lesson_count >= 0),
+    duration_seconds bigint not null default 0
+    constraint courses_duration_seconds_check check (duration_seconds >= 0),
     published_at timestamptz,
     search tsvector generated always as (
         setweight(to_tsvector('pg_catalog.simple', title), 'A')
@@ -66,6 +71,7 @@ create table public.courses (
         + pg_column_size(target_audience) + pg_column_size(tags) <= 40000
     ),
     constraint courses_published_at_check check (status <> 'published' or published_at is not null),
+    constraint courses_suspended_check check (status_reason is null or status = 'suspended'),
     constraint courses_is_intro_check check (not is_intro or price_amount = 0)
 );
 comment on table public.courses is
@@ -83,12 +89,19 @@ comment on column public.courses.includes is 'What comes with it, one item each.
 comment on column public.courses.prerequisites is 'What a student should know before, one item each.';
 comment on column public.courses.target_audience is 'Who should take it, one item each.';
 comment on column public.courses.tags is 'Words to find it by.';
-comment on column public.courses.thumbnail_path is 'The picture''s path in storage.';
+comment on column public.courses.thumbnail_path is
+'The picture''s path in the storage bucket `course-thumbnails`; begins with the course''s id.';
 comment on column public.courses.price_amount is 'What it costs, in minor units of the currency; 0 is free.';
 comment on column public.courses.price_currency is 'ISO 4217, upper case.';
 comment on column public.courses.is_intro is
 'Whether it is a taster, of which each person may take only so many; an intro course is free.';
-comment on column public.courses.status is 'Changed by publish_course and unpublish_course.';
+comment on column public.courses.status is
+'Changed by publish_course, unpublish_course, archive_course, delete_course, suspend_course and unsuspend_course.';
+comment on column public.courses.status_reason is
+'Why moderators suspended it: for its creator, who sees it then, and for moderators.';
+comment on column public.courses.lesson_count is 'How many lessons it has; counted by the database.';
+comment on column public.courses.duration_seconds is
+'About how long all lessons take together; summed by the database.';
 comment on column public.courses.is_featured is 'Whether admins put it forward.';
 comment on column public.courses.published_at is 'When it was first published.';
 comment on column public.courses.search is 'For full-text filters: search=wfts(simple).word';
@@ -102,6 +115,9 @@ create index courses_category_id_idx on public.courses (category_id);
 comment on index public.courses_category_id_idx is 'A category''s courses: category_id=eq., and the foreign key';
 create index courses_published_idx on public.courses (published_at desc, id) where status = 'published';
 comment on index public.courses_published_idx is 'The catalogue: status=eq.published&order=published_at.desc';
+create index courses_intro_idx on public.courses (is_intro desc, published_at desc, id) where status = 'published';
+comment on index public.courses_intro_idx is
+'The landing page: status=eq.published&order=is_intro.desc,published_at.desc, and is_intro=is.true of these';
 create index courses_search_idx on public.courses using gin (search);
 comment on index public.courses_search_idx is 'Full-text search: search=wfts(simple).';
 
@@ -114,6 +130,9 @@ values
 ('courses', 'draft', 'suspended'),
 ('courses', 'published', 'suspended'),
 ('courses', 'archived', 'suspended'),
+('courses', 'draft', 'deleted'),
+('courses', 'published', 'deleted'),
+('courses', 'archived', 'deleted'),
 ('courses', 'suspended', 'draft');
 create trigger _100_check_transition before update of status on public.courses
 for each row when (old.status is distinct from new.status) execute function private.tg__check_transition();
@@ -150,12 +169,13 @@ set search_path = ''
 as $$
 begin
     return (
-        select coalesce(array_agg(c.id), '{}') from public.courses as c where c.creator_id = (select auth.uid())
+        select coalesce(array_agg(c.id), '{}') from public.courses as c
+        where c.creator_id = (select auth.uid()) and c.status <> 'deleted'
     );
 end
 $$;
 comment on function private.my_taught_course_ids() is
-'The courses that the caller created. Policies call it as any((select private.my_taught_course_ids())::uuid[]).';
+'The courses that the caller created and has not deleted. Policies call it as any((select private.my_taught_course_ids())::uuid[]).';
 
 create function private.require_course_owner(p_course_id uuid) returns uuid
 language plpgsql
@@ -169,7 +189,8 @@ begin
     if not exists (
         select from public.courses as c
         where c.id = p_course_id and (
-                (c.creator_id = v_caller and (select private.has_role('teacher'))) or (select private.has_role('admin'))
+                (c.creator_id = v_caller and c.status <> 'deleted' and (select private.has_role('teacher')))
+                or (select private.has_role('admin'))
             )
     ) then
         raise sqlstate 'PT404' using
@@ -181,5 +202,5 @@ begin
 end
 $$;
 comment on function private.require_course_owner(uuid) is
-'The caller''s id, if the caller created the course and is a teacher still, or is an admin. Raises what require_active
-raises, or PT404 course_not_found.';
+'The caller''s id, if the caller created the course, which is not deleted, and is a teacher still, or is an admin. Raises
+what require_active raises, or PT404 course_not_found.';

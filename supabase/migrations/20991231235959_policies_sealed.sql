@@ -521,6 +521,24 @@ grant insert (slug, name, description, position), update (slug, name, descriptio
 on public.categories to authenticated;
 grant select, insert, update, delete on public.categories to service_role;
 
+-- policies/catalog/course_care_functions.sql
+grant execute on function private.publication_checklist(uuid) to authenticated;
+grant execute on function public.publication_checklist(uuid) to authenticated;
+grant execute on function private.archive_course(uuid) to authenticated;
+grant execute on function public.archive_course(uuid) to authenticated;
+grant execute on function private.delete_course(uuid) to authenticated;
+grant execute on function public.delete_course(uuid) to authenticated;
+
+-- for admins and moderators, as each checks
+grant execute on function private.set_course_featured(uuid, boolean) to authenticated;
+grant execute on function public.feature_course(uuid) to authenticated;
+grant execute on function public.unfeature_course(uuid) to authenticated;
+grant execute on function private.set_course_suspended(uuid, boolean, text) to authenticated;
+grant execute on function public.suspend_course(uuid, text) to authenticated;
+grant execute on function public.unsuspend_course(uuid) to authenticated;
+grant execute on function private.transfer_course(uuid, uuid) to authenticated;
+grant execute on function public.transfer_course(uuid, uuid) to authenticated;
+
 -- policies/catalog/courses.sql
 select private.close_table('public.courses');
 
@@ -530,7 +548,7 @@ using (status = 'published');
 create policy courses_select_authenticated on public.courses for select to authenticated
 using (
     status = 'published'
-    or creator_id = (select auth.uid())
+    or (creator_id = (select auth.uid()) and status <> 'deleted')
     or id = any((select private.my_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
@@ -538,27 +556,38 @@ using (
 create policy courses_insert_teacher on public.courses for insert to authenticated
 with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
 
-create policy courses_update_creator on public.courses for update to authenticated
-using (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
-with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+create policy courses_update_creator_or_admin on public.courses for update to authenticated
+using (
+    (creator_id = (select auth.uid()) and status <> 'deleted' and (select private.has_role('teacher')))
+    or (select private.has_role('admin'))
+)
+with check (
+    (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (select private.has_role('admin'))
+);
 
 create policy courses_delete_creator on public.courses for delete to authenticated
 using (creator_id = (select auth.uid()) and status = 'draft' and (select private.has_role('teacher')));
 
 grant select on public.courses to anon, authenticated;
--- creator_id is the caller by default; status, is_featured and published_at are for functions
+-- creator_id is the caller by default; thumbnail_path begins with an id that is the database's to give; the
+-- rest is for functions and triggers
 grant
 insert (
     category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites,
-    target_audience, tags, thumbnail_path, price_amount, price_currency
+    target_audience, tags, price_amount, price_currency, is_intro
 ),
 update (
     category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites,
-    target_audience, tags, thumbnail_path, price_amount, price_currency
+    target_audience, tags, thumbnail_path, price_amount, price_currency, is_intro
 ),
 delete
 on public.courses to authenticated;
 grant select, insert, update, delete on public.courses to service_role;
+
+-- policies/catalog/free_limit_functions.sql
+grant execute on function private.free_course_limit() to anon, authenticated, service_role;
+grant execute on function public.free_course_limit() to anon, authenticated, service_role;
 
 -- policies/catalog/functions.sql
 grant execute on function private.my_taught_course_ids() to authenticated, service_role;

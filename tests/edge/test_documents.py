@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pypdf
 import pytest
+from pypdf.generic import ByteStringObject, ContentStream, TextStringObject
 
 from edge.documents.client import TEMPLATES, Printer
 from edge.documents.types import Certificate
@@ -34,6 +35,32 @@ def words_of(document: pypdf.PdfReader) -> str:
     """All that the only page says, without line ends and the invisible places where a long word may break."""
     [page] = document.pages
     return " ".join(page.extract_text().replace("\u200b", "").split())
+
+
+def unset(document: pypdf.PdfReader) -> int:
+    """How many letters of the only page no font has: in every font, the first glyph is the box that stands for them."""
+    [page] = document.pages
+    shown = []
+    for operands, operator in ContentStream(page.get_contents(), document).operations:
+        if operator in {b"Tj", b"TJ"}:
+            shown += operands[0] if operator == b"TJ" else operands
+    count = 0
+    for text in shown:
+        if isinstance(text, ByteStringObject | TextStringObject):  # between them, TJ has numbers
+            glyphs = text.original_bytes
+            assert len(glyphs) % 2 == 0
+            count += sum(glyphs[place : place + 2] == b"\0\0" for place in range(0, len(glyphs), 2))
+    return count
+
+
+def fonts_of(document: pypdf.PdfReader) -> set[str]:
+    """The fonts that the only page is set in, every one embedded."""
+    [page] = document.pages
+    fonts = [font.get_object() for font in page["/Resources"]["/Font"].values()]  # type: ignore[index]
+    for font in fonts:
+        descriptor = font["/DescendantFonts"][0].get_object()["/FontDescriptor"].get_object()
+        assert {"/FontFile2", "/FontFile3"} & descriptor.keys()
+    return {str(font["/BaseFont"]).partition("+")[2] for font in fonts}
 
 
 def links_of(page: pypdf.PageObject) -> set[str]:
@@ -155,11 +182,64 @@ def test_latin_greek_and_cyrillic_names_are_set(name: str, user: httpx.Client, u
     assert name in words_of(pdf_of(user.get(f"/certificates/{upstream.certificate(holder_name=name)}/pdf")))
 
 
+SCRIPTS = {
+    "Vietnamese": ("Nguyễn Thị Ngọc Ánh", "LibertinusSerif"),
+    "Arabic": ("محمد بن موسى الخوارزمي", "NotoSansArabic"),
+    "Persian": ("پروین اعتصامی می‌خواهم", "NotoSansArabic"),
+    "Hebrew": ("אליעזר בן־יהודה", "LibertinusSerif"),
+    "mixed": ("Dr. محمد (علي) Smith אברהם", "NotoSansArabic"),
+    "Devanagari": ("क्षत्रिय श्रीमती लक्ष्मी त्रिपाठी", "NotoSansDevanagari"),
+    "Bengali": ("রবীন্দ্রনাথ ঠাকুর", "NotoSansBengali"),
+    "Gujarati": ("મોહનદાસ ગાંધી", "NotoSansGujarati"),
+    "Gurmukhi": ("ਗੁਰੂ ਨਾਨਕ", "NotoSansGurmukhi"),
+    "Tamil": ("திருவள்ளுவர்", "NotoSansTamil"),
+    "Telugu": ("శ్రీనివాస రామానుజన్", "NotoSansTelugu"),
+    "Kannada": ("ಕುವೆಂಪು", "NotoSansKannada"),
+    "Malayalam": ("കമല സുരയ്യ", "NotoSansMalayalam"),
+    "Sinhala": ("මාර්ටින් වික්‍රමසිංහ", "NotoSansSinhala"),
+    "Thai": ("สมชาย ใจดีพงศ์พิพัฒน์", "NotoSansThai"),
+    "Lao": ("ສຸລິວົງ", "NotoSansLao"),
+    "Khmer": ("សុខ វិបុល ច័ន្ទមុនី", "NotoSansKhmer"),
+    "Burmese": ("အောင်ဆန်း", "NotoSansMyanmar"),
+    "Georgian": ("შოთა რუსთაველი", "NotoSansGeorgian"),
+    "Armenian": ("Մեսրոպ Մաշտոց", "NotoSansArmenian"),
+    "Ethiopic": ("ሃይለ ሥላሴ ገብረ ማርያም", "NotoSansEthiopic"),
+    "Chinese": ("王小明 陶藝與書法", "NotoSansCJKsc"),
+    "Japanese": ("山田 太郎 ひらがな カタカナ", "NotoSansCJKjp"),
+    "Korean": ("김철수", "NotoSansCJKkr"),
+    "emoji": ("Zoë 👩‍🎓🎉☕ 🇵🇹", "NotoEmoji"),
+}
+"""Names, and a font in which each must be set."""
+PLAIN = {"Vietnamese", "Georgian", "Armenian", "Ethiopic", "Chinese", "Japanese", "Korean"}
+"""Scripts whose letters stand in a PDF one after the other, so that every reader finds them again."""
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_name_is_set_in_whatever_script_it_is(script: str, user: httpx.Client, upstream: Upstream) -> None:
+    name, font = SCRIPTS[script]
+    identifier = upstream.certificate(holder_name=name, course_title=name, creator_name=name)
+    document = pdf_of(user.get(f"/certificates/{identifier}/pdf"))
+    assert unset(document) == 0
+    assert any(known.startswith(font) for known in fonts_of(document)), fonts_of(document)
+    assert document.metadata is not None
+    assert document.metadata.author == name
+    if script in PLAIN:
+        assert words_of(document).count(name) == 3
+
+
+def test_letters_that_no_font_has_are_counted(user: httpx.Client, upstream: Upstream) -> None:
+    identifier = upstream.certificate(holder_name="A\U00012000B\U00012001")
+    assert unset(pdf_of(user.get(f"/certificates/{identifier}/pdf"))) == 2
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "W" * LONG,
         "Maria Magdalena " * (LONG // 16),
+        "สมชายใจดีพงศ์พิพัฒน์" * (LONG // 20),
+        "王小明" * (LONG // 3),
+        "الخوارزمي " * (LONG // 10),
         "אליעזר בן־יהודה",
         "محمد بن موسى",
         "王小明",

@@ -58,7 +58,13 @@ def audited(academy: Academy, certificate: dict[str, Any]) -> list[tuple[Any, ..
 
 @pytest.mark.route("PL-088", call="POST /rest/v1/rpc/recommend_certificate")
 def test_a_student_teacher_recommends_his_students(
-    academy: Academy, student: Person, stranger: Person, course: Course, helper: Person, enrolment: str
+    academy: Academy,
+    student: Person,
+    stranger: Person,
+    course: Course,
+    helper: Person,
+    *,
+    enrolment: str,
 ) -> None:
     recommendation = {"enrolment_id": enrolment, "note": "Ready."}
     other = certified(academy, course)
@@ -96,9 +102,15 @@ def test_a_student_teacher_recommends_his_students(
 
 @pytest.mark.route("PL-089", "PL-177", call="POST /rest/v1/rpc/issue_certificate")
 def test_the_creator_or_an_admin_issues_what_was_recommended(
-    academy: Academy, student: Person, stranger: Person, course: Course, helper: Person, admin: Person,
+    academy: Academy,
+    student: Person,
+    stranger: Person,
+    course: Course,
+    helper: Person,
+    *,
+    admin: Person,
     pending: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     issue = {"certificate_id": pending["id"]}
     for who in (student, stranger, helper, academy.member("moderator")):
         refused(academy.rpc(who, "issue_certificate", **issue), 404, "certificate_not_found")
@@ -139,9 +151,16 @@ def test_a_quiz_passed_while_it_is_issued_is_one_certificate_and_one_mail(
 
 @pytest.mark.route("PL-178", call="POST /rest/v1/rpc/reject_certificate")
 def test_one_that_is_rejected_can_be_recommended_again(
-    academy: Academy, student: Person, stranger: Person, course: Course, helper: Person, admin: Person,
-    enrolment: str, pending: dict[str, Any],
-) -> None:  # fmt: skip
+    academy: Academy,
+    student: Person,
+    stranger: Person,
+    course: Course,
+    helper: Person,
+    *,
+    admin: Person,
+    enrolment: str,
+    pending: dict[str, Any],
+) -> None:
     rejection = {"certificate_id": pending["id"], "reason": "The last bowl is missing."}
     for who in (student, stranger, helper):
         refused(academy.rpc(who, "reject_certificate", **rejection), 404, "certificate_not_found")
@@ -252,7 +271,13 @@ def test_an_admin_may_award_what_was_recommended_or_rejected(
 @pytest.mark.route("PL-174", call="GET /rest/v1/certificates?status=eq.pending&order=created_at,id")
 @pytest.mark.route("PL-175", call="GET /rest/v1/certificates?id=eq.{certificate_id}&select={fields}")
 def test_admins_list_search_and_look_closely(
-    academy: Academy, student: Person, stranger: Person, course: Course, admin: Person, pending: dict[str, Any]
+    academy: Academy,
+    student: Person,
+    stranger: Person,
+    course: Course,
+    admin: Person,
+    *,
+    pending: dict[str, Any],
 ) -> None:
     academy.call(student, "PATCH", f"/rest/v1/profiles?id=eq.{student.id}", {"display_name": "Ximena Quispe"})
     since, until = "created_at=gte.2020-01-01", "created_at=lt.2100-01-01"

@@ -236,7 +236,13 @@ def test_a_student_teacher_sees_his_students_and_nobody_elses(
 
 @pytest.mark.route("PL-150", call="POST /rest/v1/rpc/assign_student_teacher")
 def test_creator_and_admins_assign_and_reassign(
-    academy: Academy, student: Person, stranger: Person, course: Course, helper: dict[str, Any], holder: Person
+    academy: Academy,
+    student: Person,
+    stranger: Person,
+    course: Course,
+    helper: dict[str, Any],
+    *,
+    holder: Person,
 ) -> None:
     enrolment = academy.enrol(student, course)
     second = approved(academy, course, certified(academy, course))
@@ -349,6 +355,7 @@ def test_who_is_one_no_longer_has_no_students(
     stranger: Person,
     course: Course,
     helper: dict[str, Any],
+    *,
     holder: Person,
     ending: str,
 ) -> None:

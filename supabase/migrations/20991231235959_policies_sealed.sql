@@ -517,9 +517,16 @@ create policy categories_delete_admin on public.categories for delete to authent
 using ((select private.has_role('admin')));
 
 grant select on public.categories to anon, authenticated;
-grant insert (slug, name, description, position), update (slug, name, description, position), delete
+-- position is the database's
+grant insert (slug, name, description), update (slug, name, description), delete
 on public.categories to authenticated;
 grant select, insert, update, delete on public.categories to service_role;
+
+-- policies/catalog/categories_functions.sql
+grant execute on function private.reorder_categories(uuid[]) to authenticated;
+grant execute on function public.reorder_categories(uuid[]) to authenticated;
+grant execute on function private.merge_categories(uuid, uuid) to authenticated;
+grant execute on function public.merge_categories(uuid, uuid) to authenticated;
 
 -- policies/catalog/course_care_functions.sql
 grant execute on function private.publication_checklist(uuid) to authenticated;

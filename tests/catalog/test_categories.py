@@ -59,23 +59,27 @@ def order(academy: Academy) -> list[str]:
 
 
 @pytest.mark.route("PL-186", call="POST /rest/v1/rpc/reorder_categories")
-def test_admins_reorder_them_in_one_request(academy: Academy, admin: Person, teacher: Person) -> None:
+def test_admins_reorder_them_in_one_request(academy: Academy, teacher: Person) -> None:
+    admin = academy.member("admin")
     new = [academy.insert(admin, "categories", slug=slug(), name=name)["id"] for name in ("A", "B", "C")]
-    before = order(academy)
-    assert before[-3:] == new
-    turned = before[::-1]
-    refused(academy.rpc(teacher, "reorder_categories", category_ids=turned), 403, "role_required")
-    answer = rows(academy.rpc(admin, "reorder_categories", category_ids=turned))
-    assert [shelf["id"] for shelf in answer] == turned
-    assert order(academy) == turned
+    refused(academy.rpc(teacher, "reorder_categories", category_ids=order(academy)), 403, "role_required")
+    for _ in range(20):  # other tests add and remove some meanwhile
+        before = order(academy)
+        turned = before[::-1]
+        answer = academy.rpc(admin, "reorder_categories", category_ids=turned)
+        if answer.status_code == 200:
+            break
+        refused(answer, 409, "order_incomplete")
+    assert [shelf["id"] for shelf in rows(answer)] == turned
+    assert [shelf for shelf in order(academy) if shelf in new] == new[::-1]
     for wrong in (turned[1:], [*turned, turned[0]], [*turned[1:], teacher.id], [], None, [*turned[1:], turned[1]]):
         refused(academy.rpc(admin, "reorder_categories", category_ids=wrong), 409, "order_incomplete")
     assert academy.call(admin, "PATCH", f"/rest/v1/categories?id=eq.{new[0]}", {"position": 1}).status_code == 403
-    assert order(academy) == turned
-    [(actor, was, became)] = academy.sql(
-        "select actor_id::text, before, after from public.audit_log where action = 'category.reorder' order by id desc limit 1"
+    assert [shelf for shelf in order(academy) if shelf in new] == new[::-1]
+    [(was, became)] = academy.sql(
+        "select before, after from public.audit_log where action = 'category.reorder' and actor_id = %s", admin.id
     )
-    assert (actor, was, became) == (admin.id, before, turned)
+    assert (was, became) == (before, turned)
 
 
 def test_positions_have_no_gaps_whatever_happens_at_once(academy: Academy, admin: Person) -> None:

@@ -189,8 +189,8 @@ as $$
     select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('enrolments.settle:' || p_course_id))
 $$;
 comment on function private.lock_course_settling(uuid) is
-'Until the transaction ends nobody else changes many enrolments of the course at once. Who changes one does not ask, and
-holds no other: so neither waits for the other in a circle.';
+'Until the transaction ends nobody else settles enrolments of the course, of which it changes many. Who changes one does not
+ask, and holds no other: so neither waits for the other in a circle.';
 
 create function private.tg_lesson_progress__uncount() returns trigger
 language plpgsql
@@ -205,6 +205,11 @@ begin
         select distinct g.course_id from gone as g join public.enrolments as e on e.id = g.enrolment_id order by g.course_id
     loop
         perform private.lock_course_settling(v_course_id);
+        -- Whoever changes many locks them in this order; those active, settle_course will ask for.
+        perform from public.enrolments as e
+        where e.course_id = v_course_id
+            and (e.status = 'active' or e.id in (select g.enrolment_id from gone as g))
+        order by e.id for no key update;
         update public.enrolments as e
         set completed_lesson_count = e.completed_lesson_count - n.finished
         from (
@@ -486,6 +491,7 @@ begin
     -- The lesson is locked before the enrolment, as by whoever deletes it.
     select l.course_id into v_course_id from public.lessons as l where l.id = p_lesson_id for key share;
     v_enrolment := private.require_open_enrolment(v_course_id, v_caller);
+    perform private.require_unlocked_lesson(v_enrolment.id, p_lesson_id);
     insert into public.lesson_progress as p (
         enrolment_id, lesson_id, course_id, student_id, position_seconds, completed_at
     )
@@ -506,8 +512,8 @@ begin
 end
 $$;
 comment on function private.record_progress(uuid, integer, boolean) is
-'Writes how far the caller is in a lesson, and settles whether the course is completed. Raises PT403 not_enrolled, 23514
-for a position that cannot be.';
+'Writes how far the caller is in a lesson, and settles whether the course is completed. Raises PT403 not_enrolled or
+lesson_locked, 23514 for a position that cannot be.';
 
 create function public.record_progress(
     lesson_id uuid, position_seconds integer default null, is_completed boolean default false
@@ -523,8 +529,8 @@ $$;
 comment on function public.record_progress(uuid, integer, boolean) is
 'Says where the caller is in a lesson (seconds), and whether it is finished; answers the progress. A lesson once
 finished
-stays so. The course counts as completed when every lesson is and the certifying quiz is passed. Raises account_inactive
-or not_enrolled (403).';
+stays so. The course counts as completed when every lesson is and the certifying quiz is passed. Raises account_inactive,
+lesson_locked or not_enrolled (403).';
 
 insert into private.rate_limited_functions (function_name, tier) values ('record_progress', 'generous');
 

@@ -714,6 +714,12 @@ select private.close_table('public.creators');
 grant select on public.creators to anon, authenticated, service_role;
 -- no policy: the view runs as its caller, under those of profiles, user_stats and creator_placements
 
+-- policies/catalog/curriculum_functions.sql
+grant execute on function private.reorder_modules(uuid, uuid[]) to authenticated;
+grant execute on function public.reorder_modules(uuid, uuid[]) to authenticated;
+grant execute on function private.reorder_lessons(uuid, uuid[]) to authenticated;
+grant execute on function public.reorder_lessons(uuid, uuid[]) to authenticated;
+
 -- policies/catalog/free_limit_functions.sql
 grant execute on function private.free_course_limit() to anon, authenticated, service_role;
 grant execute on function public.free_course_limit() to anon, authenticated, service_role;
@@ -739,7 +745,10 @@ using (exists (select from public.lessons as l where l.id = lesson_contents.less
 
 create policy lesson_contents_select_authenticated on public.lesson_contents for select to authenticated
 using (
-    course_id = any((select private.my_course_ids())::uuid[])
+    (
+        course_id = any((select private.my_course_ids())::uuid[])
+        and lesson_id <> all((select private.my_locked_lesson_ids())::uuid[])
+    )
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
     or exists (select from public.lessons as l where l.id = lesson_contents.lesson_id and l.is_intro)
@@ -895,6 +904,12 @@ grant execute on function public.reinstate_certificate(uuid, text) to authentica
 grant execute on function private.find_certificates(text) to authenticated;
 grant execute on function public.search_certificates(text) to authenticated;
 
+-- policies/learning/course_students.sql
+select private.close_table('public.course_students');
+
+grant select on public.course_students to authenticated, service_role;
+-- no policy: the view runs as its caller, under those of the tables it shows
+
 -- policies/learning/enrolment_functions.sql
 -- private.enrol_student is nobody's: who is to be enrolled is decided before it is called
 grant execute on function private.leave_course(uuid) to authenticated;
@@ -903,6 +918,78 @@ grant execute on function private.free_courses_consumed() to authenticated;
 grant execute on function public.free_courses_consumed() to authenticated;
 grant execute on function private.course_access(uuid) to authenticated;
 grant execute on function public.course_access(uuid) to authenticated;
+grant execute on function public.resume_point(uuid) to authenticated;
+
+grant execute on function private.find_students(text) to authenticated;
+grant execute on function public.search_students(text) to authenticated;
+grant execute on function public.creator_dashboard() to authenticated;
+-- export_students runs as its caller, and with it what makes the file
+grant execute on function private.csv_cell(text) to authenticated;
+grant execute on function private.csv_file(text, text, text[]) to authenticated;
+grant execute on function private.csv_line(public.course_students) to authenticated;
+grant execute on function private.csv_students(text, text[]) to authenticated;
+grant execute on function public.export_students(uuid, public.enrolment_status) to authenticated;
+grant execute on function private.send_enrolment_mail(uuid, uuid) to authenticated;
+grant execute on function public.send_enrolment_mail(uuid, uuid) to authenticated;
+
+grant execute on function private.enrol_student_manually(uuid, uuid, timestamptz) to authenticated;
+grant execute on function public.enrol_student_manually(uuid, uuid, timestamptz) to authenticated;
+grant execute on function private.update_enrolment(uuid, timestamptz) to authenticated;
+grant execute on function public.update_enrolment(uuid, timestamptz) to authenticated;
+grant execute on function private.cancel_enrolment(uuid, text) to authenticated;
+grant execute on function public.cancel_enrolment(uuid, text) to authenticated;
+grant execute on function private.force_complete_enrolment(uuid) to authenticated;
+grant execute on function public.force_complete_enrolment(uuid) to authenticated;
+grant execute on function private.delete_enrolment(uuid) to authenticated;
+grant execute on function public.delete_enrolment(uuid) to authenticated;
+grant execute on function private.export_enrolments(
+    text, uuid, public.enrolment_status, boolean, timestamptz, timestamptz
+) to authenticated;
+grant execute on function public.export_enrolments(
+    text, uuid, public.enrolment_status, boolean, timestamptz, timestamptz
+) to authenticated;
+
+-- policies/learning/enrolment_notes.sql
+select private.close_table('public.enrolment_notes');
+
+create policy enrolment_notes_select_teaching on public.enrolment_notes for select to authenticated
+using (
+    enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy enrolment_notes_insert_creator_or_admin on public.enrolment_notes for insert to authenticated
+with check (
+    (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+    or (course_id is not null and (select private.has_role('admin')))
+);
+
+create policy enrolment_notes_update_creator_or_admin on public.enrolment_notes for update to authenticated
+using (
+    (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+    or (select private.has_role('admin'))
+)
+with check (
+    (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+    or (course_id is not null and (select private.has_role('admin')))
+);
+
+create policy enrolment_notes_delete_creator_or_admin on public.enrolment_notes for delete to authenticated
+using (
+    (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+    or (select private.has_role('admin'))
+);
+
+-- enrolment_id is updatable because an upsert sets it; course, student, and when and by whom it was flagged are the
+-- database's
+grant
+select,
+insert (enrolment_id, body, is_at_risk, at_risk_reason),
+update (enrolment_id, body, is_at_risk, at_risk_reason),
+delete
+on public.enrolment_notes to authenticated;
+grant select on public.enrolment_notes to service_role;
 
 -- policies/learning/enrolments.sql
 select private.close_table('public.enrolments');
@@ -926,19 +1013,42 @@ grant execute on function public.enrol(uuid) to authenticated;
 grant execute on function private.record_progress(uuid, integer, boolean) to authenticated;
 grant execute on function public.record_progress(uuid, integer, boolean) to authenticated;
 
-grant execute on function private.save_quiz_question(
-    uuid, uuid, public.question_kind, text, jsonb, jsonb, smallint, text
-) to authenticated;
-grant execute on function public.save_quiz_question(
-    uuid, public.question_kind, text, jsonb, jsonb, smallint, text, uuid
-) to authenticated;
-grant execute on function private.quiz_answer_keys(uuid) to authenticated;
-grant execute on function public.quiz_answer_keys(uuid) to authenticated;
-
-grant execute on function private.grade_quiz_and_issue_certificate(uuid, jsonb, uuid) to authenticated;
-grant execute on function public.submit_quiz(uuid, jsonb, uuid) to authenticated;
 grant execute on function private.verify_certificate(text) to anon, authenticated, service_role;
 grant execute on function public.verify_certificate(text) to anon, authenticated, service_role;
+
+-- policies/learning/gates_functions.sql
+grant execute on function private.my_locked_lesson_ids() to authenticated, service_role;
+
+-- policies/learning/lesson_gates.sql
+select private.close_table('public.lesson_gates');
+
+create policy lesson_gates_select_all on public.lesson_gates for select to anon, authenticated
+using (exists (select from public.courses as c where c.id = lesson_gates.course_id));
+
+create policy lesson_gates_insert_creator on public.lesson_gates for insert to authenticated
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy lesson_gates_update_creator on public.lesson_gates for update to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy lesson_gates_delete_creator on public.lesson_gates for delete to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+grant select on public.lesson_gates to anon, authenticated;
+-- lesson_id is updatable because an upsert sets it; course_id is the database's
+grant
+insert (lesson_id, after_days, after_lesson_id, after_quiz_id),
+update (lesson_id, after_days, after_lesson_id, after_quiz_id),
+delete
+on public.lesson_gates to authenticated;
+grant select, insert, update, delete on public.lesson_gates to service_role;
+
+-- policies/learning/lesson_locks.sql
+select private.close_table('public.lesson_locks');
+
+grant select on public.lesson_locks to authenticated;
+-- no policy: the view runs as its caller, and shows no locks but the caller's own
 
 -- policies/learning/lesson_progress.sql
 select private.close_table('public.lesson_progress');
@@ -954,6 +1064,18 @@ using (
 grant select on public.lesson_progress to authenticated, service_role;
 -- no insert, update or delete: record_progress writes it
 
+-- policies/learning/module_progress.sql
+select private.close_table('public.module_progress');
+
+grant select on public.module_progress to authenticated, service_role;
+-- no policy: the view runs as its caller, under those of the tables it shows
+
+-- policies/learning/pending_approvals.sql
+select private.close_table('public.pending_approvals');
+
+grant select on public.pending_approvals to authenticated, service_role;
+-- no policy: the view runs as its caller, under those of the tables it shows
+
 -- policies/learning/quiz_answer_keys.sql
 select private.close_table('private.quiz_answer_keys');
 
@@ -961,6 +1083,15 @@ create policy quiz_answer_keys_all_nobody on private.quiz_answer_keys for all to
 using (false);
 
 -- no grant to anybody: save_quiz_question writes it, grading and the creator's function read it
+
+-- policies/learning/quiz_attempt_points.sql
+select private.close_table('private.quiz_attempt_points');
+
+create policy quiz_attempt_points_all_nobody on private.quiz_attempt_points
+for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: grading writes it, attempt_feedback reads it
 
 -- policies/learning/quiz_attempts.sql
 select private.close_table('public.quiz_attempts');
@@ -980,7 +1111,10 @@ select private.close_table('public.quiz_questions');
 
 create policy quiz_questions_select_party on public.quiz_questions for select to authenticated
 using (
-    course_id = any((select private.my_course_ids())::uuid[])
+    (
+        course_id = any((select private.my_course_ids())::uuid[])
+        and quiz_id <> all((select private.my_sealed_quiz_ids())::uuid[])
+    )
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
@@ -1011,11 +1145,40 @@ using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (sel
 grant select on public.quizzes to anon, authenticated;
 -- a quiz stays in its course
 grant
-insert (course_id, title, description, pass_percent, attempt_limit, is_certifying),
-update (title, description, pass_percent, attempt_limit, is_certifying),
+insert (
+    course_id, title, description, pass_percent, attempt_limit, time_limit_seconds, question_count, is_shuffled,
+    has_partial_credit, penalty_percent, feedback, is_certifying
+),
+update (
+    title, description, pass_percent, attempt_limit, time_limit_seconds, question_count, is_shuffled,
+    has_partial_credit, penalty_percent, feedback, is_certifying
+),
 delete
 on public.quizzes to authenticated;
 grant select, insert, update, delete on public.quizzes to service_role;
+
+-- policies/learning/quizzes_functions.sql
+grant execute on function private.my_sealed_quiz_ids() to authenticated, service_role;
+
+grant execute on function private.save_quiz_question(
+    uuid, uuid, public.question_kind, text, jsonb, jsonb, smallint, text
+) to authenticated;
+grant execute on function public.save_quiz_question(
+    uuid, public.question_kind, text, jsonb, jsonb, smallint, text, uuid
+) to authenticated;
+grant execute on function private.reorder_quiz_questions(uuid, uuid[]) to authenticated;
+grant execute on function public.reorder_quiz_questions(uuid, uuid[]) to authenticated;
+grant execute on function private.quiz_answer_keys(uuid) to authenticated;
+grant execute on function public.quiz_answer_keys(uuid) to authenticated;
+
+grant execute on function private.start_quiz(uuid) to authenticated;
+grant execute on function public.start_quiz(uuid) to authenticated;
+grant execute on function private.attempt_questions(uuid) to authenticated;
+grant execute on function public.attempt_questions(uuid) to authenticated;
+grant execute on function private.grade_quiz_and_issue_certificate(uuid, jsonb, uuid) to authenticated;
+grant execute on function public.submit_quiz(uuid, jsonb, uuid) to authenticated;
+grant execute on function private.attempt_feedback(uuid) to authenticated;
+grant execute on function public.attempt_feedback(uuid) to authenticated;
 
 -- policies/learning/student_teacher_decisions.sql
 select private.close_table('public.student_teacher_decisions');

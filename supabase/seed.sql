@@ -746,7 +746,11 @@ values (
 );
 select set_config('request.jwt.claims', '', false);
 
--- Not all of it was today.
+-- Not all of it was today, and the mail about it has long been read.
+
+update private.mail_outbox as m
+set status = 'sent', sent_at = now()
+where m.status = 'unsent';
 
 do $$
 declare

@@ -7,11 +7,6 @@
 
 -- People
 
--- The hash is slow to make, on purpose; one does for all.
-with hashes as materialized (
-    select extensions.crypt('guildhall-demo', extensions.gen_salt('bf', 10)) as hash
-)
-
 insert into auth.users (
     id, instance_id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data, raw_user_meta_data,
     created_at, updated_at, confirmation_token, recovery_token, email_change, email_change_token_new,
@@ -52,7 +47,8 @@ from (
     ('5eed0000-0000-4000-8000-00000000000b', 'olena@example.com', 'Олена Шевчук'),
     ('5eed0000-0000-4000-8000-00000000000c', 'sam@example.com', 'Sam Whitlock')
 ) as u (id, email, display_name)
-cross join hashes as p;
+-- Slow to make, on purpose; one does for all.
+cross join extensions.crypt('guildhall-demo', extensions.gen_salt('bf', 10)) as p (hash);
 
 insert into auth.identities (
     id, provider_id, user_id, identity_data, provider, last_sign_in_at, created_at, updated_at

@@ -577,7 +577,7 @@ create policy lesson_contents_select_authenticated on public.lesson_contents for
 using (
     (
         course_id = any((select private.my_course_ids())::uuid[])
-        -- Most lessons have no gate, and what is locked is then not even looked up. Whoever has the course sees its gates.
+        -- Where a lesson has no gate, what is locked is not even looked up. Whoever has the course sees its gates.
         and (
             not exists (select from public.lesson_gates as g where g.lesson_id = lesson_contents.lesson_id)
             or lesson_id <> all((select private.my_locked_lesson_ids())::uuid[])

@@ -106,8 +106,6 @@ set search_path = ''
 as $$
 declare
     v_course public.courses;
-    v_creator text;
-    v_category text;
     v_title text[];
     v_about text[];
 begin
@@ -116,25 +114,26 @@ begin
         delete from private.course_search as s where s.course_id = p_course_id;
         return;
     end if;
-    -- The locks wait for who is just renaming or hiding them.
-    select p.display_name into v_creator from public.profiles as p
-    where p.id = v_course.creator_id and p.is_public for share;
-    select c.name into v_category from public.categories as c where c.id = v_course.category_id for share;
+    -- Who has this row reads the names as they are by then: of two who change different ones at once, the second sees both.
+    insert into private.course_search (course_id, title_words, words) values (p_course_id, '', '') on conflict do nothing;
+    perform from private.course_search as s where s.course_id = p_course_id for update;
     v_title := private.course_words_of(v_course.title);
-    v_about := private.course_words_of(
-        concat_ws(' ', v_course.subtitle, array_to_string(v_course.tags, ' '), v_category, v_creator)
-    );
-    insert into private.course_search (course_id, title_words, words)
-    values (
-        p_course_id,
-        private.weigh_words(v_title, 'A'),
-        private.weigh_words(v_title, 'A') || private.weigh_words(v_about, 'B') || private.weigh_words(
+    v_about := private.course_words_of(concat_ws(
+        ' ',
+        v_course.subtitle,
+        array_to_string(v_course.tags, ' '),
+        (select k.name from public.categories as k where k.id = v_course.category_id),
+        (select p.display_name from public.profiles as p where p.id = v_course.creator_id and p.is_public)
+    ));
+    update private.course_search as s
+    set
+        title_words = private.weigh_words(v_title, 'A'),
+        words = private.weigh_words(v_title, 'A') || private.weigh_words(v_about, 'B') || private.weigh_words(
             private.course_words_of(
                 concat_ws(' ', v_course.description, array_to_string(v_course.objectives, ' '))
             ), 'D'
         )
-    )
-    on conflict (course_id) do update set title_words = excluded.title_words, words = excluded.words;
+    where s.course_id = p_course_id;
     -- In one order, so that two who bring the same new words do not wait for each other in a circle.
     insert into private.course_words (word)
     select w.word from unnest(v_title || v_about) as w (word)
@@ -170,6 +169,9 @@ security definer -- what is searched is closed to those who change courses
 set search_path = ''
 as $$
 begin
+    -- Waits for who is just renaming them, and does not see yet that the course is published.
+    perform from public.profiles as p where p.id = new.creator_id for share;
+    perform from public.categories as k where k.id = new.category_id for share;
     perform private.index_course_for_search(new.id);
     return null;
 end

@@ -70,13 +70,17 @@ for each row execute function private.tg_creator_placements__audit();
 create table public.course_stats (
     course_id uuid not null constraint course_stats_pkey primary key
     constraint course_stats_course_id_fkey references public.courses (id) on delete cascade,
+    is_public boolean not null default false,
     display_priority integer not null default 1000,
     student_count integer not null default 0
     constraint course_stats_student_count_check check (student_count >= 0)
 );
 comment on table public.course_stats is
 'By what courses are ordered, one row a course: order=course_stats(display_priority),course_stats(student_count).desc
-of courses. Whoever sees the course sees it; triggers keep it.';
+of courses. Those of published courses are for everybody, the others for their creator and moderators; triggers keep
+it.';
+comment on column public.course_stats.is_public is
+'Whether the course is published: to ask the courses themselves would be to read all of them.';
 comment on column public.course_stats.display_priority is 'That of its creator in creator_placements, else 1000.';
 comment on column public.course_stats.student_count is 'How many take the course, or completed it.';
 alter table public.course_stats enable row level security;
@@ -85,26 +89,28 @@ create index course_stats_popular_idx on public.course_stats (display_priority, 
 comment on index public.course_stats_popular_idx is
 'The popular courses: order=course_stats(display_priority),course_stats(student_count).desc';
 
-create function private.tg_courses__create_stats() returns trigger
+create function private.tg_courses__set_stats() returns trigger
 language plpgsql
 security definer -- figures are no client's to make
 set search_path = ''
 as $$
 begin
     perform from public.profiles as p where p.id = new.creator_id for share; -- waits for who is just placing the creator
-    insert into public.course_stats as s (course_id, display_priority)
+    insert into public.course_stats as s (course_id, is_public, display_priority)
     values (
         new.id,
+        new.status = 'published',
         coalesce((select l.display_priority from public.creator_placements as l where l.creator_id = new.creator_id), 1000)
     )
-    on conflict (course_id) do update set display_priority = excluded.display_priority;
+    on conflict (course_id) do update set is_public = excluded.is_public, display_priority = excluded.display_priority;
     return null;
 end
 $$;
-comment on function private.tg_courses__create_stats() is
-'After a course is made or changes hands: its figures, with the priority of its creator.';
-create trigger _250_create_stats after insert or update of creator_id on public.courses
-for each row execute function private.tg_courses__create_stats();
+comment on function private.tg_courses__set_stats() is
+'After a course is made, changes its status or changes hands: its figures are as public, and it stands where its
+creator does.';
+create trigger _250_set_stats after insert or update of creator_id, status on public.courses
+for each row execute function private.tg_courses__set_stats();
 
 create function private.tg_creator_placements__place_courses() returns trigger
 language plpgsql

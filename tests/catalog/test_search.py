@@ -130,12 +130,16 @@ def test_names_that_change_at_once_are_all_found(academy: Academy, admin: Person
     courses = [publish(academy, creator, f"{topic} {n}", category_id=shelf["id"]) for n in range(3)]
     for turn in range(6):
         names = [f"{kind}{turn}{topic}" for kind in ("maker", "shelf", "title")]
-        change = {
-            0: (f"/rest/v1/profiles?id=eq.{creator.id}", {"display_name": names[0]}),
-            1: (f"/rest/v1/categories?id=eq.{shelf['id']}", {"name": names[1]}),
-            2: (f"/rest/v1/courses?id=eq.{courses[0]}", {"title": f"{topic} {names[2]}"}),
-        }
-        done = together(3, lambda n, change=change: academy.call(admin, "PATCH", *change[n]).status_code)
+        changes = [
+            (f"/rest/v1/profiles?id=eq.{creator.id}", {"display_name": names[0]}),
+            (f"/rest/v1/categories?id=eq.{shelf['id']}", {"name": names[1]}),
+            (f"/rest/v1/courses?id=eq.{courses[0]}", {"title": f"{topic} {names[2]}"}),
+        ]
+
+        def change(number: int, changes: list[tuple[str, dict[str, str]]] = changes) -> int:
+            return academy.call(admin, "PATCH", *changes[number]).status_code
+
+        done = together(3, change)
         assert done == [204] * 3
         assert search(academy, " ".join(names))[0] == f"{topic} {names[2]}"
         assert len(search(academy, f"{names[0]} {names[1]}")) == 3

@@ -64,3 +64,6 @@ comment on function private.tg_lessons__sum_durations() is
 create trigger _300_sum_durations after update of duration_seconds on public.lessons
 for each row when (old.duration_seconds is distinct from new.duration_seconds)
 execute function private.tg_lessons__sum_durations();
+-- It locks the lesson before the course, and whoever reorders a curriculum the course before the lessons.
+create trigger _010_take_turn_to_sum before update of duration_seconds on public.lessons
+for each statement when (pg_catalog.pg_trigger_depth() = 0) execute function private.tg__take_curriculum_turn();

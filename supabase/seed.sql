@@ -1,5 +1,6 @@
--- A small living academy for local work: three creators with eight courses, and people at every stage of learning. Every
--- account has the password `guildhall-demo`. Nothing depends on it. Never run it on a database that strangers can reach.
+-- A small living academy for local work: three creators with eight courses, and people at every stage of learning.
+-- Every account has the password `guildhall-demo`. Nothing depends on it. Never run it on a database that strangers
+-- can reach.
 --
 -- What the academy's people do, they do here through the functions that they call in life, so that scores, completions
 -- and certificates are concluded and not claimed; at the end time is moved, so that not all of it happened just now.
@@ -46,8 +47,8 @@ from (
     ('5eed0000-0000-4000-8000-00000000000b', 'olena@example.com', 'Олена Шевчук'),
     ('5eed0000-0000-4000-8000-00000000000c', 'sam@example.com', 'Sam Whitlock')
 ) as u (id, email, display_name)
--- The hash is slow to make, on purpose; one does for all.
-cross join (select extensions.crypt('guildhall-demo', extensions.gen_salt('bf', 10)) as hash) as p;
+-- Slow to make, on purpose; one does for all.
+cross join extensions.crypt('guildhall-demo', extensions.gen_salt('bf', 10)) as p (hash);
 
 insert into auth.identities (
     id, provider_id, user_id, identity_data, provider, last_sign_in_at, created_at, updated_at
@@ -147,7 +148,9 @@ from (
 where s.user_id = z.user_id::uuid;
 
 insert into public.follows (follower_id, followee_id)
-select f.id, t.id
+select
+    f.id as follower_id,
+    t.id as followee_id
 from (
     values
     ('amara', 'ines'), ('piotr', 'ines'), ('ruth', 'ines'), ('tomas', 'ines'), ('yuki', 'ines'), ('ines', 'amara'),

@@ -19,7 +19,8 @@ begin
     return null;
 end
 $$;
-comment on function private.tg_categories__lock() is 'Before a statement that adds or removes categories: one at a time.';
+comment on function private.tg_categories__lock() is
+'Before a statement that adds or removes categories: one at a time.';
 create trigger _010_lock before insert or delete on public.categories
 for each statement execute function private.tg_categories__lock();
 
@@ -102,7 +103,6 @@ as $$
 declare
     v_source public.categories;
     v_moved bigint;
-    v_late bigint;
 begin
     perform private.require_role('admin');
     perform private.lock_categories();
@@ -117,19 +117,17 @@ begin
     end if;
     for v_try in 1..20 loop
         begin
-            update public.courses as c set category_id = p_target_id where c.category_id = p_source_id;
-            get diagnostics v_moved = row_count;
-            -- Waits for those who have put a course there since, and who need no lock any more but to be done; from now on
-            -- the foreign key makes whoever wants to put one there wait, and then refuses him.
+            -- Waits for those who have put a course there, and who need no lock any more but to be done; from now on the
+            -- foreign key makes whoever wants to put one there wait, and then refuses him.
             perform from public.categories as c where c.id = p_source_id for update;
-            -- Such a one may have locked a course that stands there: to wait for him as well would be a deadlock.
+            -- Such a one may have locked courses that stand there: to wait for him as well would be a deadlock.
             perform from public.courses as c where c.category_id = p_source_id for no key update nowait;
             update public.courses as c set category_id = p_target_id where c.category_id = p_source_id;
-            get diagnostics v_late = row_count;
+            get diagnostics v_moved = row_count;
             delete from public.categories as c where c.id = p_source_id;
             perform private.audit(
                 'category.merge', 'categories', p_source_id::text, to_jsonb(v_source),
-                jsonb_build_object('id', p_target_id, 'moved', v_moved + v_late)
+                jsonb_build_object('id', p_target_id, 'moved', v_moved)
             );
             return;
         exception when lock_not_available then
@@ -154,9 +152,9 @@ as $$
     select c.* from public.categories as c where c.id = merge_categories.target_id;
 $$;
 comment on function public.merge_categories(uuid, uuid) is
-'Moves every course of a category (source_id) to another (target_id), removes the first, and answers the other. A course that
-somebody puts into the first at that moment comes along, or is refused with 23503 (409). For admins. Raises role_required
-(403), category_not_found (404), category_busy (409).';
+'Moves every course of a category (source_id) to another (target_id), removes the first, and answers the other. A
+course that somebody puts into the first at that moment comes along, or is refused with 23503 (409). For admins.
+Raises role_required (403), category_not_found (404), category_busy (409).';
 
 insert into private.rate_limited_functions (function_name, tier)
 values ('reorder_categories', 'strict'), ('merge_categories', 'strict');

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.catalog.test_courses import word
-from tests.people import Academy, Person, rows
+from tests.people import Academy, Person, rows, together
 
 SHOWN = {"prefer": "return=representation"}
 
@@ -93,8 +93,12 @@ def test_slips_of_the_finger_are_forgiven(academy: Academy, teacher: Person) -> 
     title = f"Photography{tail} керамика{tail}"
     publish(academy, teacher, title)
     for typed in (
-        f"photografhy{tail}", f"fotografy{tail}", f"potography{tail}", f"кермаика{tail}", f"photography{tail} керамка{tail}"
-    ):  # fmt: skip
+        f"photografhy{tail}",
+        f"fotografy{tail}",
+        f"potography{tail}",
+        f"кермаика{tail}",
+        f"photography{tail} керамка{tail}",
+    ):
         assert search(academy, typed) == [title], typed
     assert search(academy, f"gardening{word()}") == []
 
@@ -118,6 +122,23 @@ def test_category_and_creator_are_found_by_their_names_of_today(academy: Academy
     assert academy.call(creator, "PATCH", own, {"is_public": False}).status_code == 204
     assert search(academy, second) == []
     assert search(academy, topic) == [title]
+
+
+def test_names_that_change_at_once_are_all_found(academy: Academy, admin: Person) -> None:
+    creator, topic = academy.member("teacher"), word()
+    shelf = academy.insert(admin, "categories", slug=f"shelf-{word()}", name="Shelf")
+    courses = [publish(academy, creator, f"{topic} {n}", category_id=shelf["id"]) for n in range(3)]
+    for turn in range(6):
+        names = [f"{kind}{turn}{topic}" for kind in ("maker", "shelf", "title")]
+        change = {
+            0: (f"/rest/v1/profiles?id=eq.{creator.id}", {"display_name": names[0]}),
+            1: (f"/rest/v1/categories?id=eq.{shelf['id']}", {"name": names[1]}),
+            2: (f"/rest/v1/courses?id=eq.{courses[0]}", {"title": f"{topic} {names[2]}"}),
+        }
+        done = together(3, lambda n, change=change: academy.call(admin, "PATCH", *change[n]).status_code)
+        assert done == [204] * 3
+        assert search(academy, " ".join(names))[0] == f"{topic} {names[2]}"
+        assert len(search(academy, f"{names[0]} {names[1]}")) == 3
 
 
 def test_what_is_not_published_is_found_by_nobody(academy: Academy, admin: Person) -> None:

@@ -165,28 +165,25 @@ end
 $$;
 comment on function private.csv_line(public.user_accounts) is 'A user as a line of the file.';
 
-create function private.csv_file(p_lines text[]) returns public."text/csv" -- noqa: RF05
+create function private.csv_file(p_name text, p_header text, p_lines text[])
+returns public."text/csv" -- noqa: RF05
 language plpgsql
 set search_path = ''
 as $$
 begin
     perform set_config('response.headers', jsonb_build_array(
         jsonb_build_object(
-            'Content-Disposition', format('attachment; filename="users-%s.csv"', (now() at time zone 'UTC')::date)
+            'Content-Disposition',
+            format('attachment; filename="%s-%s.csv"', p_name, (now() at time zone 'UTC')::date)
         ),
         jsonb_build_object('Cache-Control', 'no-store')
     )::text, true);
     -- The mark at the beginning tells Excel that this is UTF-8.
-    return E'\ufeff' || array_to_string(
-        array[
-            'user_id,email,handle,display_name,roles,status,status_reason,suspended_until,email_confirmed_at,'
-            || 'last_sign_in_at,is_anonymous,is_public,created_at'
-        ] || p_lines || array[''],
-        E'\r\n'
-    );
+    return E'\ufeff' || array_to_string(array[p_header] || p_lines || array[''], E'\r\n');
 end
 $$;
-comment on function private.csv_file(text[]) is 'The lines as a file to download, with its name and its date.';
+comment on function private.csv_file(text, text, text[]) is
+'The lines under their header as a file to download, with its name and its date.';
 
 create function private.export_user_accounts(
     p_query text, p_role public.app_role, p_status public.account_status, p_from timestamptz, p_to timestamptz
@@ -213,7 +210,12 @@ begin
         'q', p_query, 'role', p_role, 'status', p_status, 'created_from', p_from, 'created_to', p_to,
         'users', cardinality(v_lines)
     )));
-    return private.csv_file(v_lines);
+    return private.csv_file(
+        'users',
+        'user_id,email,handle,display_name,roles,status,status_reason,suspended_until,email_confirmed_at,'
+        || 'last_sign_in_at,is_anonymous,is_public,created_at',
+        v_lines
+    );
 end
 $$;
 comment on function private.export_user_accounts(

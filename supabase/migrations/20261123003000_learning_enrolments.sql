@@ -189,8 +189,8 @@ as $$
     select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('enrolments.settle:' || p_course_id))
 $$;
 comment on function private.lock_course_settling(uuid) is
-'Until the transaction ends nobody else changes many enrolments of the course at once. Who changes one does not ask, and
-holds no other: so neither waits for the other in a circle.';
+'Until the transaction ends nobody else settles enrolments of the course, of which it changes many. Who changes one does not
+ask, and holds no other: so neither waits for the other in a circle.';
 
 create function private.tg_lesson_progress__uncount() returns trigger
 language plpgsql
@@ -205,6 +205,11 @@ begin
         select distinct g.course_id from gone as g join public.enrolments as e on e.id = g.enrolment_id order by g.course_id
     loop
         perform private.lock_course_settling(v_course_id);
+        -- Whoever changes many locks them in this order; those active, settle_course will ask for.
+        perform from public.enrolments as e
+        where e.course_id = v_course_id
+            and (e.status = 'active' or e.id in (select g.enrolment_id from gone as g))
+        order by e.id for no key update;
         update public.enrolments as e
         set completed_lesson_count = e.completed_lesson_count - n.finished
         from (

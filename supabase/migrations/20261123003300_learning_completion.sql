@@ -33,7 +33,9 @@ declare
 begin
     perform private.lock_course_settling(p_course_id);
     -- Whoever is just finishing something has not seen what changed, and is waited for.
-    perform from public.enrolments as e where e.course_id = p_course_id and e.status = 'active' for no key update;
+    perform from public.enrolments as e
+    where e.course_id = p_course_id and e.status = 'active'
+    order by e.id for no key update;
     for v_enrolment_id in
         select e.id from public.enrolments as e
         where e.course_id = p_course_id and e.status = 'active' and e.completed_lesson_count > 0

@@ -521,6 +521,24 @@ grant insert (slug, name, description, position), update (slug, name, descriptio
 on public.categories to authenticated;
 grant select, insert, update, delete on public.categories to service_role;
 
+-- policies/catalog/course_care_functions.sql
+grant execute on function private.publication_checklist(uuid) to authenticated;
+grant execute on function public.publication_checklist(uuid) to authenticated;
+grant execute on function private.archive_course(uuid) to authenticated;
+grant execute on function public.archive_course(uuid) to authenticated;
+grant execute on function private.delete_course(uuid) to authenticated;
+grant execute on function public.delete_course(uuid) to authenticated;
+
+-- for admins and moderators, as each checks
+grant execute on function private.set_course_featured(uuid, boolean) to authenticated;
+grant execute on function public.feature_course(uuid) to authenticated;
+grant execute on function public.unfeature_course(uuid) to authenticated;
+grant execute on function private.set_course_suspended(uuid, boolean, text) to authenticated;
+grant execute on function public.suspend_course(uuid, text) to authenticated;
+grant execute on function public.unsuspend_course(uuid) to authenticated;
+grant execute on function private.transfer_course(uuid, uuid) to authenticated;
+grant execute on function public.transfer_course(uuid, uuid) to authenticated;
+
 -- policies/catalog/courses.sql
 select private.close_table('public.courses');
 
@@ -703,6 +721,12 @@ grant execute on function public.reinstate_certificate(uuid, text) to authentica
 grant execute on function private.find_certificates(text) to authenticated;
 grant execute on function public.search_certificates(text) to authenticated;
 
+-- policies/learning/course_students.sql
+select private.close_table('public.course_students');
+
+grant select on public.course_students to authenticated, service_role;
+-- no policy: the view runs as its caller, under those of the tables it shows
+
 -- policies/learning/enrolment_functions.sql
 -- private.enrol_student is nobody's: who is to be enrolled is decided before it is called
 grant execute on function private.leave_course(uuid) to authenticated;
@@ -711,6 +735,78 @@ grant execute on function private.free_courses_consumed() to authenticated;
 grant execute on function public.free_courses_consumed() to authenticated;
 grant execute on function private.course_access(uuid) to authenticated;
 grant execute on function public.course_access(uuid) to authenticated;
+grant execute on function public.resume_point(uuid) to authenticated;
+
+grant execute on function private.find_students(text) to authenticated;
+grant execute on function public.search_students(text) to authenticated;
+grant execute on function public.creator_dashboard() to authenticated;
+-- export_students runs as its caller, and with it what makes the file
+grant execute on function private.csv_cell(text) to authenticated;
+grant execute on function private.csv_file(text, text, text[]) to authenticated;
+grant execute on function private.csv_line(public.course_students) to authenticated;
+grant execute on function private.csv_students(text, text[]) to authenticated;
+grant execute on function public.export_students(uuid, public.enrolment_status) to authenticated;
+grant execute on function private.send_enrolment_mail(uuid, uuid) to authenticated;
+grant execute on function public.send_enrolment_mail(uuid, uuid) to authenticated;
+
+grant execute on function private.enrol_student_manually(uuid, uuid, timestamptz) to authenticated;
+grant execute on function public.enrol_student_manually(uuid, uuid, timestamptz) to authenticated;
+grant execute on function private.update_enrolment(uuid, timestamptz) to authenticated;
+grant execute on function public.update_enrolment(uuid, timestamptz) to authenticated;
+grant execute on function private.cancel_enrolment(uuid, text) to authenticated;
+grant execute on function public.cancel_enrolment(uuid, text) to authenticated;
+grant execute on function private.force_complete_enrolment(uuid) to authenticated;
+grant execute on function public.force_complete_enrolment(uuid) to authenticated;
+grant execute on function private.delete_enrolment(uuid) to authenticated;
+grant execute on function public.delete_enrolment(uuid) to authenticated;
+grant execute on function private.export_enrolments(
+    text, uuid, public.enrolment_status, boolean, timestamptz, timestamptz
+) to authenticated;
+grant execute on function public.export_enrolments(
+    text, uuid, public.enrolment_status, boolean, timestamptz, timestamptz
+) to authenticated;
+
+-- policies/learning/enrolment_notes.sql
+select private.close_table('public.enrolment_notes');
+
+create policy enrolment_notes_select_teaching on public.enrolment_notes for select to authenticated
+using (
+    enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy enrolment_notes_insert_creator_or_admin on public.enrolment_notes for insert to authenticated
+with check (
+    (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+    or (course_id is not null and (select private.has_role('admin')))
+);
+
+create policy enrolment_notes_update_creator_or_admin on public.enrolment_notes for update to authenticated
+using (
+    (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+    or (select private.has_role('admin'))
+)
+with check (
+    (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+    or (course_id is not null and (select private.has_role('admin')))
+);
+
+create policy enrolment_notes_delete_creator_or_admin on public.enrolment_notes for delete to authenticated
+using (
+    (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+    or (select private.has_role('admin'))
+);
+
+-- enrolment_id is updatable because an upsert sets it; course, student, and when and by whom it was flagged are the
+-- database's
+grant
+select,
+insert (enrolment_id, body, is_at_risk, at_risk_reason),
+update (enrolment_id, body, is_at_risk, at_risk_reason),
+delete
+on public.enrolment_notes to authenticated;
+grant select on public.enrolment_notes to service_role;
 
 -- policies/learning/enrolments.sql
 select private.close_table('public.enrolments');
@@ -761,6 +857,18 @@ using (
 
 grant select on public.lesson_progress to authenticated, service_role;
 -- no insert, update or delete: record_progress writes it
+
+-- policies/learning/module_progress.sql
+select private.close_table('public.module_progress');
+
+grant select on public.module_progress to authenticated, service_role;
+-- no policy: the view runs as its caller, under those of the tables it shows
+
+-- policies/learning/pending_approvals.sql
+select private.close_table('public.pending_approvals');
+
+grant select on public.pending_approvals to authenticated, service_role;
+-- no policy: the view runs as its caller, under those of the tables it shows
 
 -- policies/learning/quiz_answer_keys.sql
 select private.close_table('private.quiz_answer_keys');

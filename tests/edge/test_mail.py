@@ -43,6 +43,9 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
     ],
     "certificate_rejected": [{"course_title": "Wheel throwing", "note": "The last bowl is missing."}],
     "certificate_revoked": [{"course_title": "Wheel throwing", "note": "The bowls were bought."}],
+    "course_suspended": [{"course_title": "Wheel throwing", "reason": "The pictures are another's."}],
+    "course_unsuspended": [{"course_title": "Wheel throwing"}],
+    "enrolment_cancelled": [{"course_title": "Wheel throwing", "reason": "Copied.\nTwice."}],
     "enrolment_confirmed": [
         {"course_title": "Wheel throwing", "course_slug": "wheel", "creator_name": "Ines", "access_until": None},
         {

@@ -5,7 +5,10 @@ using (exists (select from public.lessons as l where l.id = lesson_contents.less
 
 create policy lesson_contents_select_authenticated on public.lesson_contents for select to authenticated
 using (
-    course_id = any((select private.my_course_ids())::uuid[])
+    (
+        course_id = any((select private.my_course_ids())::uuid[])
+        and lesson_id <> all((select private.my_locked_lesson_ids())::uuid[])
+    )
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
     or exists (select from public.lessons as l where l.id = lesson_contents.lesson_id and l.is_intro)

@@ -2,7 +2,10 @@ select private.close_table('public.quiz_questions');
 
 create policy quiz_questions_select_party on public.quiz_questions for select to authenticated
 using (
-    course_id = any((select private.my_course_ids())::uuid[])
+    (
+        course_id = any((select private.my_course_ids())::uuid[])
+        and quiz_id <> all((select private.my_sealed_quiz_ids())::uuid[])
+    )
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );

@@ -16,8 +16,14 @@ using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (sel
 grant select on public.quizzes to anon, authenticated;
 -- a quiz stays in its course
 grant
-insert (course_id, title, description, pass_percent, attempt_limit, is_certifying),
-update (title, description, pass_percent, attempt_limit, is_certifying),
+insert (
+    course_id, title, description, pass_percent, attempt_limit, time_limit_seconds, question_count, is_shuffled,
+    has_partial_credit, penalty_percent, feedback, is_certifying
+),
+update (
+    title, description, pass_percent, attempt_limit, time_limit_seconds, question_count, is_shuffled,
+    has_partial_credit, penalty_percent, feedback, is_certifying
+),
 delete
 on public.quizzes to authenticated;
 grant select, insert, update, delete on public.quizzes to service_role;

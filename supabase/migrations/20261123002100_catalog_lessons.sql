@@ -93,11 +93,11 @@ for each row execute function private.tg_modules__set_position();
 
 create function private.tg_lessons__set_place() returns trigger
 language plpgsql
-security definer -- locks the module whatever the caller may do to it; whether he may insert, the policy says
+security definer -- locks the course whatever the caller may do to it; whether he may insert, the policy says
 set search_path = ''
 as $$
 begin
-    select m.course_id into new.course_id from public.modules as m where m.id = new.module_id for no key update;
+    new.course_id := (select m.course_id from public.modules as m where m.id = new.module_id);
     if tg_op = 'UPDATE' and new.course_id is distinct from old.course_id then
         raise sqlstate 'PT409' using
             message = 'lesson_stays_in_course',
@@ -105,6 +105,7 @@ begin
             hint = 'Write the lesson anew in the other course.';
     end if;
     if tg_op = 'INSERT' or new.module_id is distinct from old.module_id then
+        perform from public.courses as c where c.id = new.course_id for no key update;
         new.position := (
             select coalesce(max(l.position), 0) + 1 from public.lessons as l where l.module_id = new.module_id
         );

@@ -491,6 +491,7 @@ begin
     -- The lesson is locked before the enrolment, as by whoever deletes it.
     select l.course_id into v_course_id from public.lessons as l where l.id = p_lesson_id for key share;
     v_enrolment := private.require_open_enrolment(v_course_id, v_caller);
+    perform private.require_unlocked_lesson(v_enrolment.id, p_lesson_id);
     insert into public.lesson_progress as p (
         enrolment_id, lesson_id, course_id, student_id, position_seconds, completed_at
     )
@@ -511,8 +512,8 @@ begin
 end
 $$;
 comment on function private.record_progress(uuid, integer, boolean) is
-'Writes how far the caller is in a lesson, and settles whether the course is completed. Raises PT403 not_enrolled, 23514
-for a position that cannot be.';
+'Writes how far the caller is in a lesson, and settles whether the course is completed. Raises PT403 not_enrolled or
+lesson_locked, 23514 for a position that cannot be.';
 
 create function public.record_progress(
     lesson_id uuid, position_seconds integer default null, is_completed boolean default false
@@ -528,8 +529,8 @@ $$;
 comment on function public.record_progress(uuid, integer, boolean) is
 'Says where the caller is in a lesson (seconds), and whether it is finished; answers the progress. A lesson once
 finished
-stays so. The course counts as completed when every lesson is and the certifying quiz is passed. Raises account_inactive
-or not_enrolled (403).';
+stays so. The course counts as completed when every lesson is and the certifying quiz is passed. Raises account_inactive,
+lesson_locked or not_enrolled (403).';
 
 insert into private.rate_limited_functions (function_name, tier) values ('record_progress', 'generous');
 

@@ -585,6 +585,12 @@ delete
 on public.courses to authenticated;
 grant select, insert, update, delete on public.courses to service_role;
 
+-- policies/catalog/curriculum_functions.sql
+grant execute on function private.reorder_modules(uuid, uuid[]) to authenticated;
+grant execute on function public.reorder_modules(uuid, uuid[]) to authenticated;
+grant execute on function private.reorder_lessons(uuid, uuid[]) to authenticated;
+grant execute on function public.reorder_lessons(uuid, uuid[]) to authenticated;
+
 -- policies/catalog/free_limit_functions.sql
 grant execute on function private.free_course_limit() to anon, authenticated, service_role;
 grant execute on function public.free_course_limit() to anon, authenticated, service_role;
@@ -606,7 +612,10 @@ using (exists (select from public.lessons as l where l.id = lesson_contents.less
 
 create policy lesson_contents_select_authenticated on public.lesson_contents for select to authenticated
 using (
-    course_id = any((select private.my_course_ids())::uuid[])
+    (
+        course_id = any((select private.my_course_ids())::uuid[])
+        and lesson_id <> all((select private.my_locked_lesson_ids())::uuid[])
+    )
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
     or exists (select from public.lessons as l where l.id = lesson_contents.lesson_id and l.is_intro)
@@ -830,19 +839,42 @@ grant execute on function public.enrol(uuid) to authenticated;
 grant execute on function private.record_progress(uuid, integer, boolean) to authenticated;
 grant execute on function public.record_progress(uuid, integer, boolean) to authenticated;
 
-grant execute on function private.save_quiz_question(
-    uuid, uuid, public.question_kind, text, jsonb, jsonb, smallint, text
-) to authenticated;
-grant execute on function public.save_quiz_question(
-    uuid, public.question_kind, text, jsonb, jsonb, smallint, text, uuid
-) to authenticated;
-grant execute on function private.quiz_answer_keys(uuid) to authenticated;
-grant execute on function public.quiz_answer_keys(uuid) to authenticated;
-
-grant execute on function private.grade_quiz_and_issue_certificate(uuid, jsonb, uuid) to authenticated;
-grant execute on function public.submit_quiz(uuid, jsonb, uuid) to authenticated;
 grant execute on function private.verify_certificate(text) to anon, authenticated, service_role;
 grant execute on function public.verify_certificate(text) to anon, authenticated, service_role;
+
+-- policies/learning/gates_functions.sql
+grant execute on function private.my_locked_lesson_ids() to authenticated, service_role;
+
+-- policies/learning/lesson_gates.sql
+select private.close_table('public.lesson_gates');
+
+create policy lesson_gates_select_all on public.lesson_gates for select to anon, authenticated
+using (exists (select from public.courses as c where c.id = lesson_gates.course_id));
+
+create policy lesson_gates_insert_creator on public.lesson_gates for insert to authenticated
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy lesson_gates_update_creator on public.lesson_gates for update to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy lesson_gates_delete_creator on public.lesson_gates for delete to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+grant select on public.lesson_gates to anon, authenticated;
+-- lesson_id is updatable because an upsert sets it; course_id is the database's
+grant
+insert (lesson_id, after_days, after_lesson_id, after_quiz_id),
+update (lesson_id, after_days, after_lesson_id, after_quiz_id),
+delete
+on public.lesson_gates to authenticated;
+grant select, insert, update, delete on public.lesson_gates to service_role;
+
+-- policies/learning/lesson_locks.sql
+select private.close_table('public.lesson_locks');
+
+grant select on public.lesson_locks to authenticated;
+-- no policy: the view runs as its caller, and shows no locks but the caller's own
 
 -- policies/learning/lesson_progress.sql
 select private.close_table('public.lesson_progress');
@@ -878,6 +910,15 @@ using (false);
 
 -- no grant to anybody: save_quiz_question writes it, grading and the creator's function read it
 
+-- policies/learning/quiz_attempt_points.sql
+select private.close_table('private.quiz_attempt_points');
+
+create policy quiz_attempt_points_all_nobody on private.quiz_attempt_points
+for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: grading writes it, attempt_feedback reads it
+
 -- policies/learning/quiz_attempts.sql
 select private.close_table('public.quiz_attempts');
 
@@ -896,7 +937,10 @@ select private.close_table('public.quiz_questions');
 
 create policy quiz_questions_select_party on public.quiz_questions for select to authenticated
 using (
-    course_id = any((select private.my_course_ids())::uuid[])
+    (
+        course_id = any((select private.my_course_ids())::uuid[])
+        and quiz_id <> all((select private.my_sealed_quiz_ids())::uuid[])
+    )
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
@@ -927,11 +971,40 @@ using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (sel
 grant select on public.quizzes to anon, authenticated;
 -- a quiz stays in its course
 grant
-insert (course_id, title, description, pass_percent, attempt_limit, is_certifying),
-update (title, description, pass_percent, attempt_limit, is_certifying),
+insert (
+    course_id, title, description, pass_percent, attempt_limit, time_limit_seconds, question_count, is_shuffled,
+    has_partial_credit, penalty_percent, feedback, is_certifying
+),
+update (
+    title, description, pass_percent, attempt_limit, time_limit_seconds, question_count, is_shuffled,
+    has_partial_credit, penalty_percent, feedback, is_certifying
+),
 delete
 on public.quizzes to authenticated;
 grant select, insert, update, delete on public.quizzes to service_role;
+
+-- policies/learning/quizzes_functions.sql
+grant execute on function private.my_sealed_quiz_ids() to authenticated, service_role;
+
+grant execute on function private.save_quiz_question(
+    uuid, uuid, public.question_kind, text, jsonb, jsonb, smallint, text
+) to authenticated;
+grant execute on function public.save_quiz_question(
+    uuid, public.question_kind, text, jsonb, jsonb, smallint, text, uuid
+) to authenticated;
+grant execute on function private.reorder_quiz_questions(uuid, uuid[]) to authenticated;
+grant execute on function public.reorder_quiz_questions(uuid, uuid[]) to authenticated;
+grant execute on function private.quiz_answer_keys(uuid) to authenticated;
+grant execute on function public.quiz_answer_keys(uuid) to authenticated;
+
+grant execute on function private.start_quiz(uuid) to authenticated;
+grant execute on function public.start_quiz(uuid) to authenticated;
+grant execute on function private.attempt_questions(uuid) to authenticated;
+grant execute on function public.attempt_questions(uuid) to authenticated;
+grant execute on function private.grade_quiz_and_issue_certificate(uuid, jsonb, uuid) to authenticated;
+grant execute on function public.submit_quiz(uuid, jsonb, uuid) to authenticated;
+grant execute on function private.attempt_feedback(uuid) to authenticated;
+grant execute on function public.attempt_feedback(uuid) to authenticated;
 
 -- policies/learning/student_teacher_decisions.sql
 select private.close_table('public.student_teacher_decisions');

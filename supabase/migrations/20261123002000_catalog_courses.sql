@@ -6,13 +6,15 @@ create table public.categories (
     constraint categories_slug_check check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and char_length(slug) <= 60),
     name text not null constraint categories_name_check check (name ~ '\S' and char_length(name) <= 80),
     description text constraint categories_description_check check (char_length(description) <= 500),
-    position integer not null default 0,
+    position integer not null constraint categories_position_check check (position > 0),
     created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now()
+    updated_at timestamptz not null default now(),
+    constraint categories_position_key unique (position) deferrable initially deferred
 );
 comment on table public.categories is 'The shelves of the catalogue. Everybody reads them, admins write them.';
 comment on column public.categories.slug is 'The name in web addresses.';
-comment on column public.categories.position is 'Where it stands in lists, smallest first.';
+comment on column public.categories.position is
+'Where it stands in lists, from 1 without gaps; given by the database, and changed by reorder_categories.';
 alter table public.categories enable row level security;
 revoke all on public.categories from anon, authenticated, service_role;
 create trigger _200_set_updated_at before update on public.categories

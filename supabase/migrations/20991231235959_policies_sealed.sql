@@ -315,38 +315,79 @@ using (false);
 
 -- policies/identity/storage_objects.sql
 -- storage.objects is Supabase's table: its grants are not ours, and only our own policies are remade here.
-drop policy if exists objects_select_personal_owner_or_moderator on storage.objects;
-drop policy if exists objects_insert_personal_owner on storage.objects;
-drop policy if exists objects_update_avatar_owner on storage.objects;
-drop policy if exists objects_delete_personal_owner_or_moderator on storage.objects;
+drop policy if exists objects_select_owner_or_moderator on storage.objects;
+drop policy if exists objects_insert_owner on storage.objects;
+drop policy if exists objects_update_owner on storage.objects;
+drop policy if exists objects_delete_owner_or_moderator on storage.objects;
 
--- An avatar, and the document that shows a qualification, lie in the folder named by their owner's id. The bucket of
--- avatars is public: fetching needs no policy, and this one lets nobody list but the owner, and moderators, who take
--- down what nobody should see. That of documents is private; one that moderators looked at is not written over.
-create policy objects_select_personal_owner_or_moderator on storage.objects for select to authenticated
+-- An avatar, and the document that shows a qualification, lie in the folder named by their owner's id; the picture of a
+-- course in the one named by the course's. The buckets of avatars and thumbnails are public: fetching needs no policy, and
+-- this one lets nobody list but the owner, and moderators, who take down what nobody should see. That of documents is
+-- private; one that moderators looked at is not written over.
+create policy objects_select_owner_or_moderator on storage.objects for select to authenticated
 using (
-    bucket_id in ('avatars', 'qualifications')
-    and (starts_with(name, (select auth.uid())::text || '/') or (select private.has_role('moderator')))
+    (
+        bucket_id in ('avatars', 'qualifications')
+        and (starts_with(name, (select auth.uid())::text || '/') or (select private.has_role('moderator')))
+    )
+    or (
+        bucket_id = 'course-thumbnails'
+        and (
+            split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+            or (select private.has_role('moderator'))
+        )
+    )
 );
 
-create policy objects_insert_personal_owner on storage.objects for insert to authenticated
+create policy objects_insert_owner on storage.objects for insert to authenticated
 with check (
-    bucket_id in ('avatars', 'qualifications')
-    and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
+    (
+        bucket_id in ('avatars', 'qualifications')
+        and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
+    )
+    or (
+        bucket_id = 'course-thumbnails'
+        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+        and (select private.has_role('teacher'))
+    )
 );
 
-create policy objects_update_avatar_owner on storage.objects for update to authenticated
-using (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
-with check (
-    bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
-);
-
-create policy objects_delete_personal_owner_or_moderator on storage.objects for delete to authenticated
+create policy objects_update_owner on storage.objects for update to authenticated
 using (
-    bucket_id in ('avatars', 'qualifications')
-    and (
-        (starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
-        or (select private.has_role('moderator'))
+    (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
+    or (
+        bucket_id = 'course-thumbnails'
+        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+        and (select private.has_role('teacher'))
+    )
+)
+with check (
+    (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
+    or (
+        bucket_id = 'course-thumbnails'
+        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+        and (select private.has_role('teacher'))
+    )
+);
+
+create policy objects_delete_owner_or_moderator on storage.objects for delete to authenticated
+using (
+    (
+        bucket_id in ('avatars', 'qualifications')
+        and (
+            (starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
+            or (select private.has_role('moderator'))
+        )
+    )
+    or (
+        bucket_id = 'course-thumbnails'
+        and (
+            (
+                split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+                and (select private.has_role('teacher'))
+            )
+            or (select private.has_role('moderator'))
+        )
     )
 );
 
@@ -517,9 +558,16 @@ create policy categories_delete_admin on public.categories for delete to authent
 using ((select private.has_role('admin')));
 
 grant select on public.categories to anon, authenticated;
-grant insert (slug, name, description, position), update (slug, name, description, position), delete
+-- position is the database's
+grant insert (slug, name, description), update (slug, name, description), delete
 on public.categories to authenticated;
 grant select, insert, update, delete on public.categories to service_role;
+
+-- policies/catalog/categories_functions.sql
+grant execute on function private.reorder_categories(uuid[]) to authenticated;
+grant execute on function public.reorder_categories(uuid[]) to authenticated;
+grant execute on function private.merge_categories(uuid, uuid) to authenticated;
+grant execute on function public.merge_categories(uuid, uuid) to authenticated;
 
 -- policies/catalog/course_care_functions.sql
 grant execute on function private.publication_checklist(uuid) to authenticated;
@@ -538,6 +586,27 @@ grant execute on function public.suspend_course(uuid, text) to authenticated;
 grant execute on function public.unsuspend_course(uuid) to authenticated;
 grant execute on function private.transfer_course(uuid, uuid) to authenticated;
 grant execute on function public.transfer_course(uuid, uuid) to authenticated;
+
+-- policies/catalog/course_prices.sql
+select private.close_table('private.course_prices');
+
+create policy course_prices_all_nobody on private.course_prices for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions of ours write and read it
+
+-- policies/catalog/course_prices_functions.sql
+grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
+grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
+
+-- policies/catalog/course_stats.sql
+select private.close_table('public.course_stats');
+
+create policy course_stats_select_all on public.course_stats for select to anon, authenticated
+using (exists (select from public.courses as c where c.id = course_stats.course_id));
+
+grant select on public.course_stats to anon, authenticated, service_role;
+-- no insert, update or delete: triggers count
 
 -- policies/catalog/courses.sql
 select private.close_table('public.courses');
@@ -585,6 +654,40 @@ delete
 on public.courses to authenticated;
 grant select, insert, update, delete on public.courses to service_role;
 
+-- policies/catalog/creator_placements.sql
+select private.close_table('public.creator_placements');
+
+create policy creator_placements_select_anon on public.creator_placements for select to anon
+using (is_public);
+
+create policy creator_placements_select_authenticated on public.creator_placements for select to authenticated
+using (is_public or (select private.has_role('admin')));
+
+create policy creator_placements_insert_admin on public.creator_placements for insert to authenticated
+with check ((select private.has_role('admin')));
+
+create policy creator_placements_update_admin on public.creator_placements for update to authenticated
+using ((select private.has_role('admin')))
+with check ((select private.has_role('admin')));
+
+create policy creator_placements_delete_admin on public.creator_placements for delete to authenticated
+using ((select private.has_role('admin')));
+
+grant select on public.creator_placements to anon, authenticated;
+-- is_public is the database's; creator_id is updatable because an upsert sets it
+grant
+insert (creator_id, is_featured, display_priority),
+update (creator_id, is_featured, display_priority),
+delete
+on public.creator_placements to authenticated;
+grant select, insert, update, delete on public.creator_placements to service_role;
+
+-- policies/catalog/creators.sql
+select private.close_table('public.creators');
+
+grant select on public.creators to anon, authenticated, service_role;
+-- no policy: the view runs as its caller, under those of profiles, user_stats and creator_placements
+
 -- policies/catalog/curriculum_functions.sql
 grant execute on function private.reorder_modules(uuid, uuid[]) to authenticated;
 grant execute on function public.reorder_modules(uuid, uuid[]) to authenticated;
@@ -603,6 +706,10 @@ grant execute on function private.publish_course(uuid) to authenticated;
 grant execute on function public.publish_course(uuid) to authenticated;
 grant execute on function private.unpublish_course(uuid) to authenticated;
 grant execute on function public.unpublish_course(uuid) to authenticated;
+
+-- policies/catalog/landing_functions.sql
+grant execute on function private.search_creators(text) to anon, authenticated, service_role;
+grant execute on function public.search_creators(text) to anon, authenticated, service_role;
 
 -- policies/catalog/lesson_contents.sql
 select private.close_table('public.lesson_contents');
@@ -681,6 +788,38 @@ grant select on public.modules to anon, authenticated;
 -- position is the database's; a module stays in its course
 grant insert (course_id, title, description), update (title, description), delete on public.modules to authenticated;
 grant select, insert, update, delete on public.modules to service_role;
+
+-- policies/catalog/services.sql
+select private.close_table('public.services');
+
+create policy services_select_anon on public.services for select to anon
+using (is_active and is_public);
+
+create policy services_select_authenticated on public.services for select to authenticated
+using (
+    (is_active and is_public)
+    or creator_id = (select auth.uid())
+    or (select private.has_role('moderator'))
+);
+
+create policy services_insert_teacher on public.services for insert to authenticated
+with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy services_update_creator on public.services for update to authenticated
+using (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
+with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy services_delete_creator on public.services for delete to authenticated
+using (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+grant select on public.services to anon, authenticated;
+-- creator_id is the caller by default, and is_public the database's
+grant
+insert (title, description, price_amount, price_currency, duration_minutes, is_active),
+update (title, description, price_amount, price_currency, duration_minutes, is_active),
+delete
+on public.services to authenticated;
+grant select, insert, update, delete on public.services to service_role;
 
 -- policies/learning/certificate_decisions.sql
 select private.close_table('public.certificate_decisions');

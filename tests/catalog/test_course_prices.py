@@ -1,0 +1,36 @@
+"""By which price of the payment provider a course is sold: admins bind it, and nobody reads it."""
+
+import uuid
+
+import pytest
+
+from tests.people import Academy, Course, Person, refused
+
+
+@pytest.mark.route("WC-084", call="POST /rest/v1/rpc/bind_course_price")
+def test_admins_bind_a_price(
+    academy: Academy, admin: Person, teacher: Person, published: Course, draft: Course
+) -> None:
+    price, product = f"price_{uuid.uuid4().hex}", f"prod_{uuid.uuid4().hex}"
+    asked = {"course_id": published.id, "price_id": price, "product_id": product}
+    for who in (teacher, academy.member("moderator")):
+        refused(academy.rpc(who, "bind_course_price", **asked), 403, "role_required")
+    refused(academy.rpc(admin, "bind_course_price", **asked | {"course_id": teacher.id}), 404, "course_not_found")
+    bad = academy.rpc(admin, "bind_course_price", **asked | {"price_id": "no id"})
+    assert (bad.status_code, bad.json()["code"]) == (400, "23514"), bad.text
+
+    bound = "select provider_price_id, provider_product_id from private.course_prices where course_id = %s"
+    assert academy.rpc(admin, "bind_course_price", **asked).status_code == 204
+    assert academy.sql(bound, published.id) == [(price, product)]
+    taken = academy.rpc(admin, "bind_course_price", **asked | {"course_id": draft.id})
+    assert (taken.status_code, taken.json()["code"]) == (409, "23505"), taken.text
+    assert academy.rpc(admin, "bind_course_price", course_id=published.id, price_id=None).status_code == 204
+    assert academy.sql(bound, published.id) == []
+    log = academy.sql(
+        "select actor_id::text, after ->> 'price_id' from public.audit_log"
+        " where action = 'course.bind_price' and target_id = %s order by id",
+        published.id,
+    )
+    assert log == [(admin.id, price), (admin.id, None)]
+    for who in (None, teacher, admin):
+        assert academy.call(who, "GET", "/rest/v1/course_prices").status_code == 404

@@ -84,8 +84,8 @@ PEOPLE = """
 """
 
 COURSES = """
-    insert into public.categories (id, slug, name)
-    select pg_temp.id('category', n), 'shelf-' || n, 'Shelf ' || n from generate_series(1, 20) as n;
+    insert into public.categories (id, slug, name, position)
+    select pg_temp.id('category', n), 'shelf-' || n, 'Shelf ' || n, 100 + n from generate_series(1, 20) as n;
 
     insert into public.courses (
         id, creator_id, category_id, slug, title, subtitle, description, level, language, price_amount, status,
@@ -148,6 +148,17 @@ COURSES = """
     insert into public.quizzes (id, course_id, title)
     select pg_temp.id('quiz', n), pg_temp.id('course', n), 'What was learned' from generate_series(1, %(courses)s) as n;
 
+    -- A fifth of the courses opens lesson by lesson, another day by day; the last of some waits for the quiz.
+    insert into public.lesson_gates (lesson_id, course_id, after_days, after_lesson_id, after_quiz_id)
+    select
+        pg_temp.id('lesson', o.course * 1000 + o.place),
+        pg_temp.id('course', o.course),
+        case o.course %% 5 when 1 then o.place end,
+        case o.course %% 5 when 0 then pg_temp.id('lesson', o.course * 1000 + o.place - 1) end,
+        case when o.course %% 5 = 2 then pg_temp.id('quiz', o.course) end
+    from outline as o
+    where o.place > 1 and (o.course %% 5 < 2 or (o.course %% 5 = 2 and o.place = 20));
+
     insert into public.quiz_questions (id, quiz_id, course_id, kind, prompt, position)
     select
         pg_temp.id('question', n * 100 + q), pg_temp.id('quiz', n), pg_temp.id('course', n), 'true_false', 'Is it so?', q
@@ -202,16 +213,27 @@ ENROLMENTS = """
     order by t.luck;
 
     insert into public.quiz_attempts (
-        quiz_id, course_id, enrolment_id, student_id, submission_key, attempt_number, answers, points, max_points,
-        pass_percent
+        quiz_id, course_id, enrolment_id, student_id, status, attempt_number, question_ids, submission_key, points,
+        max_points, pass_percent, started_at, submitted_at
     )
     select
-        pg_temp.id('quiz', t.course), pg_temp.id('course', t.course), pg_temp.id('enrolment', t.n),
-        pg_temp.id('student', t.student), gen_random_uuid(), 1, '{}', case when e.status = 'completed' then 5 else 1 end,
-        5, 70
-    from taken as t
-    join public.enrolments as e on e.id = pg_temp.id('enrolment', t.n)
-    where e.status = 'completed' or t.luck < 0.1;
+        q.id, t.course_id, t.id, t.student_id, 'submitted', 1, q.question_ids, gen_random_uuid(),
+        case when t.status = 'completed' then 5 else 1 end, 5, 70, t.last_activity_at, t.last_activity_at
+    from taken as k
+    join public.enrolments as t on t.id = pg_temp.id('enrolment', k.n)
+    join (
+        select i.quiz_id as id, i.course_id, array_agg(i.id order by i.position) as question_ids
+        from public.quiz_questions as i
+        group by i.quiz_id, i.course_id
+    ) as q on q.course_id = t.course_id
+    where t.status = 'completed' or k.luck < 0.1;
+
+    insert into public.course_stats (course_id, student_count)
+    select c.id, count(e.id)
+    from public.courses as c
+    left join public.enrolments as e on e.course_id = c.id
+    group by c.id
+    on conflict (course_id) do nothing;
 """
 
 PROGRESS = """

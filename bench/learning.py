@@ -14,7 +14,7 @@ from collections.abc import Callable
 import psycopg
 
 from bench import academy
-from bench.academy import BUSY_CREATOR, BUSY_STUDENT, LARGE, LESSONS_A_COURSE, LONG_COURSE, POPULAR_COURSE, SMALL, WORDS, Size, identity
+from bench.academy import BUSY_CREATOR, BUSY_STUDENT, LARGE, LONG_COURSE, POPULAR_COURSE, SMALL, WORDS, Size, identity
 from bench.stack import BenchStack, running
 from bench.transactions import Plans, Request, Session, Times, Transaction, recorder
 from bench.user_search import MOST_ROWS_SCANNED, SEED
@@ -36,26 +36,27 @@ class Place:
         self.stack, self.size = stack, size
         academy.load(stack, size)
         with psycopg.connect(stack.admin_db_url) as connection:
-            self.taken = connection.execute(
-                "select e.student_id::text, c.id::text from public.enrolments as e"
-                " join public.courses as c on c.id = e.course_id"
-                " where c.slug like 'course-%' and c.status = 'published' order by random() limit 1000"
+            rows = connection.execute(
+                "select e.student_id::text, c.id::text, substr(c.slug, 8)::integer, e.completed_lesson_count"
+                " from public.enrolments as e join public.courses as c on c.id = e.course_id"
+                " where c.slug like 'course-%' and c.status = 'published' and e.status = 'active'"
+                " and e.completed_lesson_count between 1 and 18 and e.enrolled_at < now() - interval '1 month'"
+                " order by random() limit 1000"
             ).fetchall()
-            numbers = {identity("course", n): n for n in range(1, size.courses + 1)}
-            dice = random.Random(SEED)
-            self.lessons = [
-                (student, identity("lesson", numbers[course] * 1000 + dice.randint(1, LESSONS_A_COURSE)))
-                for student, course in self.taken
-            ]
+            self.taken = [(student, course) for student, course, _, _ in rows]
+            self.done = [(student, identity("lesson", course * 1000 + done)) for student, _, course, done in rows]
+            """Whoever finished a lesson, and it."""
+            self.next = [(student, identity("lesson", course * 1000 + done + 1)) for student, _, course, done in rows]
+            """Whoever is about to finish a lesson, and it."""
             self.creators = connection.execute(
                 "select c.creator_id::text, c.id::text from public.courses as c where c.status = 'published'"
                 " and c.slug like 'course-%' and exists (select from public.enrolments as e where e.course_id = c.id)"
                 " order by random() limit 1000"
             ).fetchall()
             self.titles = [
-                (title, description)
-                for title, description in connection.execute(
-                    "select title, description from public.courses where status = 'published' order by random() limit 1000"
+                title
+                for (title,) in connection.execute(
+                    "select title from public.courses where status = 'published' order by random() limit 1000"
                 ).fetchall()
             ]
 
@@ -64,7 +65,7 @@ def my_courses(student: str) -> Request:
     """The desk of a student."""
     columns = (
         "id,status,enrolled_at,last_activity_at,completed_lesson_count,access_until,"
-        "course:courses(id,slug,title,thumbnail_path,creator:profiles(id,handle,display_name))"
+        "course:courses(id,slug,title,thumbnail_path,lesson_count,creator:profiles(id,handle,display_name))"
     )
     return Request(
         caller=student,
@@ -76,12 +77,26 @@ def outline(caller: str, course: str) -> Request:
     """A course with its modules and lessons."""
     columns = "id,slug,title,modules(id,title,position,lessons(id,title,position,duration_seconds,is_intro))"
     order = "modules.order=position&modules.lessons.order=position"
-    return Request(caller=caller, path=f"/courses?id=eq.{course}&select={columns}&{order}")
+    return Request(
+        caller=caller,
+        path=f"/courses?id=eq.{course}&select={columns}&{order}",
+        right="public.courses.status = 'published' or public.courses.creator_id = auth.uid() or exists ("
+        " select from public.enrolments as e where e.student_id = auth.uid() and e.course_id = public.courses.id"
+        " and e.status <> 'cancelled' and (e.access_until is null or e.access_until > now()))",
+    )
 
 
 def content(caller: str, lesson: str) -> Request:
     """What a lesson teaches."""
-    return Request(caller=caller, path=f"/lesson_contents?lesson_id=eq.{lesson}")
+    return Request(
+        caller=caller,
+        path=f"/lesson_contents?lesson_id=eq.{lesson}",
+        right="exists (select from public.enrolments as e join public.courses as c on c.id = e.course_id"
+        " where e.student_id = auth.uid() and e.course_id = public.lesson_contents.course_id"
+        " and e.status <> 'cancelled' and (e.access_until is null or e.access_until > now())"
+        " and c.status not in ('suspended', 'deleted'))"
+        " and not exists (select from public.lesson_locks as k where k.lesson_id = public.lesson_contents.lesson_id)",
+    )
 
 
 def progress(caller: str, lesson: str, *, is_completed: bool) -> Request:
@@ -93,15 +108,18 @@ def progress(caller: str, lesson: str, *, is_completed: bool) -> Request:
     )
 
 
-def students(creator: str, course: str, order: str = "enrolled_at.desc") -> Request:
+def students_of_course(creator: str, course: str, order: str) -> Request:
     """A page of those who take a course."""
-    columns = (
-        "id,status,enrolled_at,last_activity_at,completed_lesson_count,completed_at,"
-        "student:profiles(id,handle,display_name,avatar_path)"
-    )
     return Request(
-        caller=creator, path=f"/enrolments?course_id=eq.{course}&select={columns}&order={order}&limit=50"
+        caller=creator,
+        path=f"/course_students?course_id=eq.{course}&order={order}&limit=50",
+        right="public.course_students.creator_id = auth.uid()",
     )
+
+
+def students_of_creator(creator: str, order: str) -> Request:
+    """A page of those who take any course of a creator."""
+    return Request(caller=creator, path=f"/course_students?creator_id=eq.{creator}&order={order}&limit=50")
 
 
 def search(caller: str, typed: str) -> Request:
@@ -112,23 +130,27 @@ def search(caller: str, typed: str) -> Request:
     )
 
 
+NEWEST = "enrolled_at.desc,enrolment_id"
+LATEST = "last_activity_at.desc,enrolment_id"
+POPULAR = (identity("creator", 1), identity("course", POPULAR_COURSE))
+"""The course of most students, and whose it is."""
+
 KINDS: dict[str, Kind] = {
     "my courses": lambda dice, place: my_courses(dice.choice(place.taken)[0]),
-    "my courses, 50 of them": lambda _, __: my_courses(identity("student", BUSY_STUDENT)),
+    "my courses: 50": lambda _, __: my_courses(identity("student", BUSY_STUDENT)),
     "course outline": lambda dice, place: outline(*dice.choice(place.taken)),
-    "course outline, 200 lessons": lambda dice, place: outline(
+    "course outline: 200 lessons": lambda dice, place: outline(
         dice.choice(place.taken)[0], identity("course", LONG_COURSE)
     ),
-    "lesson content": lambda dice, place: content(*dice.choice(place.lessons)),
-    "progress write: a place": lambda dice, place: progress(*dice.choice(place.lessons), is_completed=False),
-    "progress write: a lesson finished": lambda dice, place: progress(*dice.choice(place.lessons), is_completed=True),
-    "creator's students": lambda dice, place: students(*dice.choice(place.creators)),
-    "creator's students, the most": lambda _, __: students(
-        identity("creator", 1), identity("course", POPULAR_COURSE)
-    ),
-    "course search: a whole title": lambda dice, place: search(
-        dice.choice(place.taken)[0], dice.choice(place.titles)[0]
-    ),
+    "lesson content": lambda dice, place: content(*dice.choice(place.done)),
+    "progress write: a place": lambda dice, place: progress(*dice.choice(place.done), is_completed=False),
+    "progress write: a lesson finished": lambda dice, place: progress(*dice.choice(place.next), is_completed=True),
+    "students of a course": lambda dice, place: students_of_course(*dice.choice(place.creators), NEWEST),
+    "students of the popular course": lambda _, __: students_of_course(*POPULAR, NEWEST),
+    "... by activity": lambda _, __: students_of_course(*POPULAR, LATEST),
+    "students of a creator": lambda dice, place: students_of_creator(dice.choice(place.creators)[0], NEWEST),
+    "students of the popular creator": lambda _, __: students_of_creator(POPULAR[0], NEWEST),
+    "course search: a title": lambda dice, place: search(dice.choice(place.taken)[0], dice.choice(place.titles)),
     "course search: a common word": lambda dice, place: search(dice.choice(place.taken)[0], dice.choice(WORDS[:5])),
 }
 
@@ -171,10 +193,9 @@ def time_kind(sessions: dict[Variant, Session], cases: list[list[Transaction]]) 
             sessions[variant].run(chosen(transaction, variant))
     taken: dict[Variant, list[Times]] = {variant: [] for variant in VARIANTS}
     for number in range(ROUNDS):
-        turns = VARIANTS if number % 2 == 0 else VARIANTS[::-1]
         for where in (0, 1):
             sessions[where, True].run(cases[where][number])
-        for variant in turns:
+        for variant in VARIANTS if number % 2 == 0 else VARIANTS[::-1]:
             transaction = chosen(cases[variant[0]][number], variant)
             taken[variant].append(sessions[variant].run(transaction))
     return taken

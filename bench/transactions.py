@@ -30,6 +30,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     body: dict[str, Any] | None = None
     """For a POST; None for a GET."""
+    right: str = ""
+    """What the caller's right to it would be in SQL, where the filter of the request does not say it already."""
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,20 +48,28 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     opening: tuple[Statement, ...]
     """Settings, and the check before each request."""
     main: Statement
+    right: str
 
     def without_rls(self) -> "Transaction":
-        """The same for the role that no policy filters."""
+        """The same for the role that no policy filters, with what the policies would have asked for in the filter."""
         settings, *others = self.opening
         assert "authenticated" in settings.values
         values = tuple(WITHOUT_RLS if value == "authenticated" else value for value in settings.values)
-        return msgspec.structs.replace(self, opening=(Statement(text=settings.text, values=values), *others))
+        main = self.main
+        if self.right:
+            text, places = re.subn(r'(WHERE  "public"\.[^$]+\$\d+)', rf"\1 AND ({self.right})", main.text)
+            assert places == 1, main.text
+            main = Statement(text=text, values=main.values)
+        return msgspec.structs.replace(
+            self, opening=(Statement(text=settings.text, values=values), *others), main=main
+        )
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds."""
 
     whole: float
-    """From the beginning of the transaction."""
+    """The transaction with its settings, its check and its end."""
     main: float
 
 
@@ -134,7 +144,9 @@ class Recorder:
         [settings] = [each for each in statements if each.text.startswith("select set_config('search_path'")]
         checks = [each for each in statements if "check_request" in each.text]
         [main] = [each for each in statements if each.text.startswith("WITH pgrst_source")]
-        return Transaction(is_read_only=request.body is None, opening=(settings, *checks), main=main)
+        return Transaction(
+            is_read_only=request.body is None, opening=(settings, *checks), main=main, right=request.right
+        )
 
 
 def _values(text: str) -> tuple[str | None, ...]:
@@ -162,9 +174,9 @@ class Session:
             self._execute(statement)
         main_began = time.perf_counter()
         self._execute(transaction.main)
-        ended = time.perf_counter()
+        main_ended = time.perf_counter()
         _checked(self._libpq.exec_(b"rollback"))
-        return Times(whole=(ended - began) * 1000, main=(ended - main_began) * 1000)
+        return Times(whole=(time.perf_counter() - began) * 1000, main=(main_ended - main_began) * 1000)
 
     def _prepare(self, statement: Statement) -> None:
         # By libpq itself, as PostgREST does: psycopg forgets what is prepared with every rollback.

@@ -6,6 +6,8 @@ grant execute on function private.save_quiz_question(
 grant execute on function public.save_quiz_question(
     uuid, public.question_kind, text, jsonb, jsonb, smallint, text, uuid
 ) to authenticated;
+grant execute on function private.save_quiz_questions(uuid, jsonb) to authenticated;
+grant execute on function public.save_quiz_questions(uuid, jsonb) to authenticated;
 grant execute on function private.reorder_quiz_questions(uuid, uuid[]) to authenticated;
 grant execute on function public.reorder_quiz_questions(uuid, uuid[]) to authenticated;
 grant execute on function private.quiz_answer_keys(uuid) to authenticated;

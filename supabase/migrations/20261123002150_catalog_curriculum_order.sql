@@ -1,5 +1,5 @@
--- Catalog: the order of a curriculum. Whatever changes it does so under the lock of the course, so that the positions of
--- modules in their course, and of lessons in their module, are always 1, 2, 3 ...
+-- Catalog: the order of a curriculum. Whatever changes it does so under the lock of the course, so that the positions
+-- of modules in their course, and of lessons in their module, are always 1, 2, 3 ...
 
 create function private.take_curriculum_turn(p_teacher_id uuid) returns void
 language sql
@@ -50,7 +50,8 @@ begin
         hint = 'Read what is there again: somebody may have added or removed something.';
 end
 $$;
-comment on function private.refuse_order() is 'Refuses a list that is no order of what there is. Raises PT409 order_incomplete.';
+comment on function private.refuse_order() is
+'Refuses a list that is no order of what there is. Raises PT409 order_incomplete.';
 
 create function private.tg_modules__close_gaps() returns trigger
 language plpgsql

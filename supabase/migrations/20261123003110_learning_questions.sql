@@ -21,8 +21,8 @@ create table public.quiz_questions (
     constraint quiz_questions_quiz_id_position_key unique (quiz_id, position) deferrable initially deferred
 );
 comment on table public.quiz_questions is
-'The questions of a quiz, without their answers. For its creator, and for students of the course, who see those of a quiz
-with a time limit, or that draws them, by attempt_questions only. Written by save_quiz_question.';
+'The questions of a quiz, without their answers. For its creator, and for students of the course, who see those of a
+quiz with a time limit, or that draws them, by attempt_questions only. Written by save_quiz_question.';
 comment on column public.quiz_questions.kind is 'What an answer looks like.';
 comment on column public.quiz_questions.prompt is 'The question, Markdown.';
 comment on column public.quiz_questions.options is
@@ -84,13 +84,15 @@ immutable
 set search_path = ''
 as $$
     select coalesce(
-        case when jsonb_typeof(p_value) = 'number' then abs(p_value::numeric) < 1e15 and scale(p_value::numeric) <= 15 end,
+        case
+            when jsonb_typeof(p_value) = 'number' then abs(p_value::numeric) < 1e15 and scale(p_value::numeric) <= 15
+        end,
         false
     )
 $$;
 comment on function private.is_sane_number(jsonb) is
-'Whether this is a number of at most 15 digits before the point and 15 behind it: JSON knows none that is not finite, and
-others, such as 1e99999, are a few bytes that become many.';
+'Whether this is a number of at most 15 digits before the point and 15 behind it: JSON knows none that is not finite,
+and others, such as 1e99999, are a few bytes that become many.';
 
 create function private.normalise_text(p_text text) returns text
 language sql
@@ -139,67 +141,6 @@ as $$
 $$;
 comment on function private.options_problem(jsonb) is 'Why these are no options to choose from; null where they are.';
 
-create function private.check_question(p_kind public.question_kind, p_options jsonb, p_answer jsonb) returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-    v_problem text;
-    v_ids jsonb;
-begin
-    if p_kind in ('single', 'multiple') then
-        v_problem := private.options_problem(p_options);
-        if v_problem is null then
-            v_ids := (select jsonb_agg(o.item -> 'id') from jsonb_array_elements(p_options) as o (item));
-            v_problem := case p_kind
-                when 'single' then case
-                    when not coalesce(jsonb_typeof(p_answer) = 'string' and v_ids @> p_answer, false)
-                        then 'the answer is the id of one option'
-                end
-                else case
-                    when not coalesce(
-                        jsonb_typeof(p_answer) = 'array' and p_answer <> '[]' and v_ids @> p_answer, false
-                    ) then 'the answer is a list of ids of options'
-                end
-            end;
-        end if;
-    elsif p_kind is null then
-        return; -- the column refuses it
-    elsif p_options is distinct from '[]' then
-        v_problem := format('a %s question has no options', p_kind);
-    elsif p_kind = 'true_false' and jsonb_typeof(p_answer) is distinct from 'boolean' then
-        v_problem := 'the answer is true or false';
-    elsif p_kind = 'numeric' and not coalesce(
-        jsonb_typeof(p_answer) = 'object' and (p_answer - 'min' - 'max') = '{}'
-        and private.is_sane_number(p_answer -> 'min') and private.is_sane_number(p_answer -> 'max')
-        and p_answer -> 'min' <= p_answer -> 'max',
-        false
-    ) then
-        v_problem := 'the answer is a number, {"value": number, "tolerance": number} or {"min": number, "max": number}';
-    elsif p_kind = 'short_text' and not coalesce(
-        jsonb_typeof(p_answer) = 'array' and jsonb_array_length(p_answer) between 1 and 50
-        and not exists (
-            select from jsonb_array_elements(p_answer) as a (item)
-            where jsonb_typeof(a.item) <> 'string'
-                or char_length(a.item #>> '{}') > 200
-                or private.normalise_text(a.item #>> '{}') = ''
-        ),
-        false
-    ) then
-        v_problem := 'the answer is a text, or a list of up to 50, of up to 200 characters';
-    end if;
-    if v_problem is not null then
-        raise sqlstate 'PT422' using
-            message = 'question_invalid',
-            detail = 'The question cannot be asked so: ' || v_problem || '.',
-            hint = 'See the comment of save_quiz_question for what each kind looks like.';
-    end if;
-end
-$$;
-comment on function private.check_question(public.question_kind, jsonb, jsonb) is
-'Refuses a question whose options or key are not of its kind. Raises PT422 question_invalid.';
-
 create function private.answer_key(p_kind public.question_kind, p_answer jsonb) returns jsonb
 language sql
 immutable
@@ -220,6 +161,61 @@ as $$
 $$;
 comment on function private.answer_key(public.question_kind, jsonb) is
 'The answer that a creator gives as the one form in which the key is kept.';
+
+create function private.key_problem(p_kind public.question_kind, p_options jsonb, p_answer jsonb) returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select case
+        when coalesce(case p_kind
+            when 'single' then jsonb_typeof(p_answer) = 'string' and p_answer in (
+                select o.item -> 'id' from jsonb_array_elements(p_options) as o (item)
+            )
+            when 'multiple' then jsonb_typeof(p_answer) = 'array' and p_answer <> '[]' and (
+                select jsonb_agg(o.item -> 'id') from jsonb_array_elements(p_options) as o (item)
+            ) @> p_answer
+            when 'true_false' then jsonb_typeof(p_answer) = 'boolean'
+            when 'numeric' then jsonb_typeof(p_answer) = 'object' and (p_answer - 'min' - 'max') = '{}'
+                and private.is_sane_number(p_answer -> 'min') and private.is_sane_number(p_answer -> 'max')
+                and p_answer -> 'min' <= p_answer -> 'max'
+            when 'short_text' then jsonb_typeof(p_answer) = 'array' and jsonb_array_length(p_answer) between 1 and 50
+                and not exists (
+                    select from jsonb_array_elements(p_answer) as a (item)
+                    where jsonb_typeof(a.item) <> 'string'
+                        or char_length(a.item #>> '{}') > 200
+                        or private.normalise_text(a.item #>> '{}') = ''
+                )
+        end, false) then null
+        else case p_kind
+            when 'single' then 'the answer is the id of one option'
+            when 'multiple' then 'the answer is a list of ids of options'
+            when 'true_false' then 'the answer is true or false'
+            when 'numeric' then
+                'the answer is a number, {"value": number, "tolerance": number} or {"min": number, "max": number}'
+            when 'short_text' then 'the answer is a text, or a list of up to 50, of up to 200 characters'
+        end
+    end
+$$;
+comment on function private.key_problem(public.question_kind, jsonb, jsonb) is
+'Why this is no key of a question of the kind; null where it is one.';
+
+create function private.question_problem(p_kind public.question_kind, p_options jsonb, p_answer jsonb) returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select coalesce(
+        case
+            when p_kind in ('single', 'multiple') then private.options_problem(p_options)
+            when p_options is distinct from '[]' then format('a %s question has no options', p_kind)
+        end,
+        private.key_problem(p_kind, p_options, p_answer)
+    )
+    where p_kind is not null -- the column refuses it
+$$;
+comment on function private.question_problem(public.question_kind, jsonb, jsonb) is
+'Why a question cannot be asked with these options and this key; null where it can.';
 
 create function private.require_own_quiz(p_quiz_id uuid) returns uuid
 language plpgsql
@@ -256,9 +252,15 @@ as $$
 declare
     v_course_id uuid := private.require_own_quiz(p_quiz_id);
     v_answer jsonb := private.answer_key(p_kind, p_answer);
+    v_problem text := private.question_problem(p_kind, p_options, v_answer);
     v_question public.quiz_questions;
 begin
-    perform private.check_question(p_kind, p_options, v_answer);
+    if v_problem is not null then
+        raise sqlstate 'PT422' using
+            message = 'question_invalid',
+            detail = format('"%s" cannot be asked so: %s.', left(p_prompt, 100), v_problem),
+            hint = 'See the comment of save_quiz_question for what each kind looks like.';
+    end if;
     if p_question_id is null then
         insert into public.quiz_questions as q (quiz_id, course_id, kind, prompt, options, points, position)
         values (
@@ -319,10 +321,54 @@ comment on function public.save_quiz_question(
     uuid, public.question_kind, text, jsonb, jsonb, smallint, text, uuid
 ) is
 'Adds a question to a quiz, or with question_id changes it, together with its answer, which no student can read; answers
-the question without it. options, of single and multiple: [{"id": "a", "text": "..."}]. answer: "a" for single, ["a", "c"]
-for multiple, true or false for true_false; 5, {"value": 3.14, "tolerance": 0.01} or {"min": 3.1, "max": 3.2} for numeric;
-["Lisbon", "Lisboa"], whatever is accepted, for short_text, where case, spaces and forms of letters do not count. For
-the course''s creator. Raises course_not_found, question_not_found (404), question_invalid (422).';
+the question without it. options, of single and multiple: [{"id": "a", "text": "..."}]. answer: "a" for single, ["a",
+"c"] for multiple, true or false for true_false; 5, {"value": 3.14, "tolerance": 0.01} or {"min": 3.1, "max": 3.2} for
+numeric; ["Lisbon", "Lisboa"], whatever is accepted, for short_text, where case, spaces and forms of letters do not
+count. For the course''s creator. Raises course_not_found, question_not_found (404), question_invalid (422).';
+
+create function private.save_quiz_questions(p_quiz_id uuid, p_questions jsonb) returns setof public.quiz_questions
+language plpgsql
+security definer -- the keys go where no client may write; the check below decides
+set search_path = ''
+as $$
+begin
+    perform private.require_own_quiz(p_quiz_id);
+    if jsonb_typeof(p_questions) is distinct from 'array' or jsonb_array_length(p_questions) > 1000 or exists (
+        select from jsonb_array_elements(p_questions) as q (item) where jsonb_typeof(q.item) <> 'object'
+    ) then
+        raise sqlstate 'PT422' using
+            message = 'question_invalid',
+            detail = 'Questions are a list of up to 1000 objects.',
+            hint = 'See the comment of save_quiz_questions.';
+    end if;
+    return query
+    select s.*
+    from jsonb_array_elements(p_questions) with ordinality as q (item, place)
+    cross join lateral jsonb_to_record(q.item) as r (
+        question_id uuid, kind public.question_kind, prompt text, options jsonb, answer jsonb, points smallint,
+        explanation text
+    )
+    cross join lateral private.save_quiz_question(
+        p_quiz_id, r.question_id, r.kind, r.prompt, coalesce(r.options, '[]'), r.answer, coalesce(r.points,
+1::smallint),         r.explanation
+    ) as s
+    order by q.place;
+end
+$$;
+comment on function private.save_quiz_questions(uuid, jsonb) is
+'Adds or changes many questions together with their keys: all, or none. Raises what save_quiz_question raises.';
+
+create function public.save_quiz_questions(quiz_id uuid, questions jsonb) returns setof public.quiz_questions
+language sql
+set search_path = ''
+as $$
+    select q.* from private.save_quiz_questions(save_quiz_questions.quiz_id, save_quiz_questions.questions) as q
+$$;
+comment on function public.save_quiz_questions(uuid, jsonb) is
+'Adds up to 1000 questions to a quiz, or with question_id changes them, all or none, and answers them: for filling a
+bank. questions: [{"kind": "numeric", "prompt": "...", "answer": 5, "points": 2, "explanation": "..."}, ...], each as
+save_quiz_question takes it. For the course''s creator. Raises course_not_found, question_not_found (404),
+question_invalid (422).';
 
 create function private.reorder_quiz_questions(p_quiz_id uuid, p_question_ids uuid[])
 returns setof public.quiz_questions

@@ -41,8 +41,8 @@ create table public.quiz_attempts (
     constraint quiz_attempts_enrolment_id_quiz_id_submission_key_key unique (enrolment_id, quiz_id, submission_key)
 );
 comment on table public.quiz_attempts is
-'Attempts. The student reads his own, the creator those of his courses. Written by start_quiz and submit_quiz only; never
-changed once it is handed in.';
+'Attempts. The student reads his own, the creator those of his courses. Written by start_quiz and submit_quiz only;
+never changed once it is handed in.';
 comment on column public.quiz_attempts.status is
 'One that is under way after expires_at is as good as expired: the next start or submission says so.';
 comment on column public.quiz_attempts.attempt_number is 'Which try it is, from 1.';
@@ -57,6 +57,7 @@ comment on column public.quiz_attempts.max_points is 'What could be reached then
 comment on column public.quiz_attempts.pass_percent is 'What passed then.';
 comment on column public.quiz_attempts.score_percent is 'What was reached of 100, rounded down.';
 comment on column public.quiz_attempts.is_passed is 'Whether it passed.';
+comment on column public.quiz_attempts.started_at is 'When it was begun.';
 comment on column public.quiz_attempts.expires_at is
 'When it must be handed in; null for whenever one likes. Ten seconds more are granted to the network.';
 comment on column public.quiz_attempts.submitted_at is 'When it was handed in, or found to be expired.';
@@ -64,7 +65,8 @@ alter table public.quiz_attempts enable row level security;
 revoke all on public.quiz_attempts from anon, authenticated, service_role;
 create unique index quiz_attempts_under_way_key on public.quiz_attempts (enrolment_id, quiz_id)
 where status = 'under_way';
-comment on index public.quiz_attempts_under_way_key is 'One attempt at a time, which start_quiz and submit_quiz look up';
+comment on index public.quiz_attempts_under_way_key is
+'One attempt at a time, which start_quiz and submit_quiz look up';
 create index quiz_attempts_quiz_id_course_id_idx on public.quiz_attempts (quiz_id, course_id);
 comment on index public.quiz_attempts_quiz_id_course_id_idx is 'A quiz''s attempts: quiz_id=eq., and the foreign key';
 create index quiz_attempts_enrolment_id_course_id_student_id_idx
@@ -88,7 +90,7 @@ create table private.quiz_attempt_points (
     constraint quiz_attempt_points_attempt_id_fkey references public.quiz_attempts (id) on delete cascade,
     points numeric[] not null,
     is_right boolean[] not null,
-    constraint quiz_attempt_points_check check (cardinality(points) = cardinality(is_right))
+    constraint quiz_attempt_points_alike_check check (cardinality(points) = cardinality(is_right))
 );
 comment on table private.quiz_attempt_points is
 'What each question of a graded attempt brought, in the order of its question_ids. Apart from the attempt, because the
@@ -117,7 +119,8 @@ as $$
         max_points = (select sum(q.points) from public.quiz_questions as q where q.id = any(a.question_ids))
     where a.id = p_attempt_id
 $$;
-comment on function private.expire_attempt(uuid) is 'Ends an attempt that is overdue: it was tried, and brings nothing.';
+comment on function private.expire_attempt(uuid) is
+'Ends an attempt that is overdue: it was tried, and brings nothing.';
 
 create function private.begin_attempt(p_quiz public.quizzes, p_enrolment public.enrolments)
 returns public.quiz_attempts
@@ -206,9 +209,9 @@ as $$
     select private.start_quiz(start_quiz.quiz_id)
 $$;
 comment on function public.start_quiz(uuid) is
-'Begins an attempt at a quiz, and answers it; while it is under way, the same one. It counts as tried from now on, and is
-to be handed in by submit_quiz before expires_at, if that is set; attempt_questions shows what is asked. For students of
-the course. Raises account_inactive or not_enrolled (403), attempts_exhausted or quiz_empty (409).';
+'Begins an attempt at a quiz, and answers it; while it is under way, the same one. It counts as tried from now on, and
+is to be handed in by submit_quiz before expires_at, if that is set; attempt_questions shows what is asked. For students
+of the course. Raises account_inactive or not_enrolled (403), attempts_exhausted or quiz_empty (409).';
 
 create function private.attempt_to_read(p_attempt_id uuid) returns public.quiz_attempts
 language plpgsql
@@ -281,5 +284,6 @@ as $$
     from private.attempt_questions(attempt_questions.attempt_id) as q
 $$;
 comment on function public.attempt_questions(uuid) is
-'What an attempt asks, in the order that it has for this attempt, with the options in theirs; questions that were deleted
-since are missing. For the student whose attempt it is, and the course''s creator. Raises attempt_not_found (404).';
+'What an attempt asks, in the order that it has for this attempt, with the options in theirs; questions that were
+deleted since are missing. For the student whose attempt it is, and the course''s creator. Raises attempt_not_found
+(404).';

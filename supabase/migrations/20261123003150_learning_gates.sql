@@ -29,7 +29,8 @@ comment on column public.lesson_gates.after_quiz_id is 'A quiz of the course tha
 alter table public.lesson_gates enable row level security;
 revoke all on public.lesson_gates from anon, authenticated, service_role;
 create index lesson_gates_course_id_idx on public.lesson_gates (course_id);
-comment on index public.lesson_gates_course_id_idx is 'A course''s gates: course_id=eq., lesson_locks, and the foreign key';
+comment on index public.lesson_gates_course_id_idx is
+'A course''s gates: course_id=eq., lesson_locks, and the foreign key';
 create index lesson_gates_after_lesson_id_course_id_idx on public.lesson_gates (after_lesson_id, course_id);
 comment on index public.lesson_gates_after_lesson_id_course_id_idx is 'The foreign key';
 create index lesson_gates_after_quiz_id_course_id_idx on public.lesson_gates (after_quiz_id, course_id);
@@ -104,34 +105,44 @@ create trigger _150_check_gate before update of is_intro on public.lessons
 for each row when (new.is_intro and not old.is_intro) execute function private.tg_lessons__check_gate();
 
 create view public.lesson_locks with (security_invoker = true) as
-select
-    g.lesson_id,
-    g.course_id,
-    e.id as enrolment_id,
-    case when o.instant > now() then o.instant end as opens_at,
-    case when not d.is_finished then g.after_lesson_id end as after_lesson_id,
-    case when not d.is_passed then g.after_quiz_id end as after_quiz_id
-from public.enrolments as e
-join public.lesson_gates as g on g.course_id = e.course_id
-cross join lateral (select e.enrolled_at + g.after_days * interval '24 hours' as instant) as o
-cross join lateral (
+with mine as (
     select
-        g.after_lesson_id is null or exists (
+        g.lesson_id,
+        g.course_id,
+        e.id as enrolment_id,
+        e.enrolled_at + g.after_days * interval '24 hours' as opens_at,
+        case
+            when not exists (
+                select from public.lesson_progress as p
+                where p.enrolment_id = e.id and p.lesson_id = g.after_lesson_id and p.completed_at is not null
+            ) then g.after_lesson_id
+        end as after_lesson_id,
+        case
+            when not exists (
+                select from public.quiz_attempts as a
+                where a.enrolment_id = e.id and a.quiz_id = g.after_quiz_id and a.is_passed
+            ) then g.after_quiz_id
+        end as after_quiz_id
+    from public.enrolments as e
+    inner join public.lesson_gates as g on e.course_id = g.course_id
+    where
+        e.student_id = (select auth.uid())
+        and e.status <> 'cancelled'
+        and not exists (
             select from public.lesson_progress as p
-            where p.enrolment_id = e.id and p.lesson_id = g.after_lesson_id and p.completed_at is not null
-        ) as is_finished,
-        g.after_quiz_id is null or exists (
-            select from public.quiz_attempts as a
-            where a.enrolment_id = e.id and a.quiz_id = g.after_quiz_id and a.is_passed
-        ) as is_passed
-) as d
-where e.student_id = (select auth.uid())
-    and e.status <> 'cancelled'
-    and (o.instant > now() or not d.is_finished or not d.is_passed)
-    and not exists (
-        select from public.lesson_progress as p
-        where p.enrolment_id = e.id and p.lesson_id = g.lesson_id and p.completed_at is not null
-    );
+            where p.enrolment_id = e.id and p.lesson_id = g.lesson_id and p.completed_at is not null
+        )
+)
+
+select
+    lesson_id,
+    course_id,
+    enrolment_id,
+    after_lesson_id,
+    after_quiz_id,
+    case when opens_at > now() then opens_at end as opens_at
+from mine
+where opens_at > now() or after_lesson_id is not null or after_quiz_id is not null;
 comment on view public.lesson_locks is
 'The lessons that are still locked to the caller in the courses that he takes, and what each waits for: course_id=eq. A
 lesson that he has finished is locked no more, whatever its gate became.';

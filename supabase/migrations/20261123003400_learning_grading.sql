@@ -14,7 +14,8 @@ as $$
             )
             when 'true_false' then jsonb_typeof(p_answer) = 'boolean'
             when 'numeric' then private.is_sane_number(p_answer)
-            when 'short_text' then jsonb_typeof(p_answer) = 'string' and char_length(p_answer #>> '{}') between 1 and 1000
+            when 'short_text' then jsonb_typeof(p_answer) = 'string'
+                and char_length(p_answer #>> '{}') between 1 and 1000
         end then p_answer
     end
 $$;
@@ -34,7 +35,7 @@ as $$
         when 'multiple' then case
             when p_key @> p_answer and p_answer @> p_key then 1
             when p_has_partial_credit then (
-                select greatest(0, (count(*) filter (where p_key @> c.id) - count(*) filter (where not p_key @> c.id))::numeric)
+                select greatest(0, sum(case when p_key @> c.id then 1 else -1 end))::numeric
                 from (select distinct a.item as id from jsonb_array_elements(p_answer) as a (item)) as c
             ) / (select count(distinct k.item) from jsonb_array_elements(p_key) as k (item))
             else 0
@@ -197,13 +198,13 @@ begin
 end
 $$;
 comment on function public.submit_quiz(uuid, jsonb, uuid) is
-'Hands in a quiz: answers {"<question id>": answer}, where an answer is "a" for single, ["a", "c"] for multiple, true for
-true_false, 3.14 for numeric and "Lisbon" for short_text; anything else counts as not answered. It is the attempt that
-start_quiz began, or where none is under way and the quiz neither limits the time nor draws questions, a new one. Answers
-the graded attempt (points, max_points, is_passed, ...) and the course''s certificate, if there is one; after expires_at,
-the expired attempt, without points. Send the same submission_key when a request is repeated: it counts as one
-attempt. For students of the course. Raises account_inactive or not_enrolled (403), attempts_exhausted, quiz_empty or
-quiz_not_started (409), answers_invalid (422).';
+'Hands in a quiz: answers {"<question id>": answer}, where an answer is "a" for single, ["a", "c"] for multiple, true
+for true_false, 3.14 for numeric and "Lisbon" for short_text; anything else counts as not answered. It is the attempt
+that start_quiz began, or where none is under way and the quiz neither limits the time nor draws questions, a new one.
+Answers the graded attempt (points, max_points, is_passed, ...) and the course''s certificate, if there is one; after
+expires_at, the expired attempt, without points. Send the same submission_key when a request is repeated: it counts as
+one attempt. For students of the course. Raises account_inactive or not_enrolled (403), attempts_exhausted, quiz_empty
+or quiz_not_started (409), answers_invalid (422).';
 
 create function private.attempt_feedback(p_attempt_id uuid)
 returns table (
@@ -252,8 +253,8 @@ begin
 end
 $$;
 comment on function private.attempt_feedback(uuid) is
-'What an attempt brought, question by question, as far as the quiz''s feedback lets its student know it; the creator sees
-all. Raises PT404 attempt_not_found, PT409 attempt_under_way.';
+'What an attempt brought, question by question, as far as the quiz''s feedback lets its student know it; the creator
+sees all. Raises PT404 attempt_not_found, PT409 attempt_under_way.';
 
 create function public.attempt_feedback(attempt_id uuid)
 returns table (
@@ -270,5 +271,5 @@ $$;
 comment on function public.attempt_feedback(uuid) is
 'What was answered in an attempt that is handed in, question by question. points and is_right are null where the quiz''s
 feedback is none; right_answer and explanation are null unless it is answers_at_once, or answers and the student has
-passed the quiz or has no further attempt. points are null, too, where the time ran out. For the student whose attempt it
-is, and the course''s creator, who sees all. Raises attempt_not_found (404), attempt_under_way (409).';
+passed the quiz or has no further attempt. points are null, too, where the time ran out. For the student whose attempt
+it is, and the course''s creator, who sees all. Raises attempt_not_found (404), attempt_under_way (409).';

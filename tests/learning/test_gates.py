@@ -1,4 +1,4 @@
-"""Gates: a lesson opens some days after enrolment, after another lesson, or after a quiz; until then nobody reads it."""
+"""Gates: a lesson opens some days after enrolment, after another lesson, or after a quiz, and no sooner."""
 
 import datetime
 import uuid
@@ -52,7 +52,12 @@ def gated(academy: Academy, teacher: Person) -> Course:
 
 def test_a_creator_writes_gates(academy: Academy, gated: Course, stranger: Person, student: Person) -> None:
     intro, second, third = gated.lesson_ids
-    new = {"lesson_id": third, "after_days": 3, "after_lesson_id": second, "after_quiz_id": gated.quiz_id}
+    new: dict[str, Any] = {
+        "lesson_id": third,
+        "after_days": 3,
+        "after_lesson_id": second,
+        "after_quiz_id": gated.quiz_id,
+    }
     for other in (stranger, student):
         assert academy.call(other, "POST", "/rest/v1/lesson_gates", new).status_code == 403
     assert academy.call(None, "POST", "/rest/v1/lesson_gates", new).status_code == 401

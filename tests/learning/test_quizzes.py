@@ -372,3 +372,49 @@ def test_questions_asked_at_once_stand_one_after_the_other(academy: Academy, cou
     together(8, lambda _: ask(academy, course.teacher, quiz_id, kind="true_false", answer=True))
     path = f"/rest/v1/quiz_questions?quiz_id=eq.{quiz_id}&select=position&order=position"
     assert [row["position"] for row in rows(academy.call(course.teacher, "GET", path))] == list(range(1, 9))
+
+
+def test_many_questions_are_written_at_once(academy: Academy, course: Course, stranger: Person) -> None:
+    quiz_id = new_quiz(academy, course)
+    bank = [
+        {"kind": "numeric", "prompt": f"{number}?", "answer": number, "points": 2, "explanation": "Count."}
+        for number in range(1000)
+    ]
+    refused(academy.rpc(stranger, "save_quiz_questions", quiz_id=quiz_id, questions=bank), 404, "course_not_found")
+    assert academy.rpc(None, "save_quiz_questions", quiz_id=quiz_id, questions=bank).status_code == 401
+    saved = rows(academy.rpc(course.teacher, "save_quiz_questions", quiz_id=quiz_id, questions=bank))
+    assert [(row["prompt"], row["position"]) for row in saved] == [(f"{n}?", n + 1) for n in range(1000)]
+    keys = academy.rpc(course.teacher, "quiz_answer_keys", quiz_id=quiz_id).json()
+    assert keys[7] == {"question_id": saved[7]["id"], "answer": {"max": 7, "min": 7}, "explanation": "Count."}
+    change = [{"question_id": saved[7]["id"], "kind": "true_false", "prompt": "So?", "answer": True}]
+    (changed,) = rows(academy.rpc(course.teacher, "save_quiz_questions", quiz_id=quiz_id, questions=change))
+    assert (changed["id"], changed["position"], changed["points"]) == (saved[7]["id"], 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("questions", "status", "code"),
+    [
+        (None, 422, "PT422"),
+        ({}, 422, "PT422"),
+        ("x", 422, "PT422"),
+        ([1], 422, "PT422"),
+        ([None], 422, "PT422"),
+        ([[]], 422, "PT422"),
+        ([{}], 400, "23502"),
+        ([{"kind": "true_false", "prompt": "x", "answer": True}] * 1001, 422, "PT422"),
+        ([{"kind": "true_false", "prompt": "x", "answer": "true"}], 422, "PT422"),
+        ([{"kind": "essay", "prompt": "x", "answer": True}], 400, "22P02"),
+        ([{"kind": "true_false", "prompt": "x", "answer": True, "points": 99_999}], 400, "22003"),
+        ([{"kind": "true_false", "prompt": "x", "answer": True, "question_id": "x"}], 400, "22P02"),
+        ([{"kind": "true_false", "prompt": "x", "answer": True, "question_id": str(uuid.uuid4())}], 404, "PT404"),
+    ],
+)
+def test_many_questions_that_cannot_be_written(
+    academy: Academy, course: Course, questions: Any, status: int, code: str
+) -> None:
+    quiz_id = new_quiz(academy, course)
+    good = [{"kind": "true_false", "prompt": "x", "answer": True}]
+    sent = [*good, *questions] if isinstance(questions, list) else questions
+    answer = academy.rpc(course.teacher, "save_quiz_questions", quiz_id=quiz_id, questions=sent)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert academy.sql("select 1 from public.quiz_questions where quiz_id = %s", quiz_id) == []

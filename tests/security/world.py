@@ -86,6 +86,7 @@ class World:
         for student in ("student", "suspended"):
             self._take_course(connection, self.ids[student], self.ids["free"])
         self._decide_certificates(connection)
+        self._build_gate_and_clock(connection)
         self._build_student_teachers(connection)
         self._meet_and_order(connection)
         for person in ("student", "stranger"):
@@ -167,6 +168,40 @@ class World:
             self.act(connection, owner, "select public.publish_course(%s)", course)
         # One without content, to which content could be moved.
         connection.execute("insert into public.lessons (module_id, title) values (%s, 'Bare')", [module])
+
+    def _build_gate_and_clock(self, connection: psycopg.Connection) -> None:
+        """In `free`, a lesson that is locked to its students, and a timed quiz that the student has begun."""
+        course = self.ids["free"]
+        lesson = self._id(
+            connection,
+            "insert into public.lessons (module_id, title) select m.id, 'Locked' from public.modules as m"
+            " where m.course_id = %s returning id",
+            course,
+        )
+        connection.execute(
+            "insert into public.lesson_contents (lesson_id, body) values (%s, 'Not yet to be read')", [lesson]
+        )
+        quiz = self._id(
+            connection,
+            "insert into public.quizzes (course_id, title, is_certifying, time_limit_seconds)"
+            " values (%s, 'Timed', false, 600) returning id",
+            course,
+        )
+        self.act(connection, "creator", "select public.save_quiz_question(%s, 'true_false', 'False?', 'false')", quiz)
+        self.act(
+            connection,
+            "creator",
+            "insert into public.lesson_gates (lesson_id, after_days, after_quiz_id) values (%s, 30, %s) returning 1",
+            lesson,
+            quiz,
+        )
+        self.act(connection, "student", "select public.start_quiz(%s)", quiz)
+        # Again one without content, to which content could be moved.
+        connection.execute(
+            "insert into public.lessons (module_id, title) select m.id, 'Bare' from public.modules as m"
+            " where m.course_id = %s",
+            [course],
+        )
 
     def _build_workspace(self, connection: psycopg.Connection) -> None:
         """The creator's, in which the rival is admin, and the student and the suspended one are members."""

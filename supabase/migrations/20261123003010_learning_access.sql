@@ -57,7 +57,9 @@ begin
     select c.* into v_course from public.courses as c where c.id = p_course_id;
     select e.* into v_enrolment from public.enrolments as e where e.student_id = v_caller and e.course_id = p_course_id;
     if v_course.id is null or not (
-        v_course.status = 'published' or v_course.creator_id = v_caller or v_enrolment.id is not null
+        v_course.status = 'published'
+        or v_course.id = any((select private.my_taught_course_ids())::uuid[])
+        or v_enrolment.id is not null
         or (select private.has_role('moderator'))
     ) then
         raise sqlstate 'PT404' using
@@ -67,7 +69,7 @@ begin
     end if;
     v_obstacle := private.obstacle_to_enrolling(v_course, v_enrolment, v_caller);
     v_reason := case
-        when v_course.creator_id = v_caller then 'creator'
+        when v_course.id = any((select private.my_taught_course_ids())::uuid[]) then 'creator'
         when v_course.id = any((select private.my_course_ids())::uuid[])
             then case v_enrolment.status when 'completed' then 'completed' else 'enrolled' end
         when (select private.has_role('moderator')) then 'moderator'

@@ -96,8 +96,8 @@ begin
 end
 $$;
 comment on function private.tg_quiz_attempts__record_activity() is
-'After an attempt: when the student last did something in the course.';
-create trigger _300_record_activity after insert on public.quiz_attempts
+'After an attempt is begun or handed in: when the student last did something in the course.';
+create trigger _300_record_activity after insert or update of status on public.quiz_attempts
 for each row execute function private.tg_quiz_attempts__record_activity();
 
 create function private.recount_user_stats(p_user_id uuid) returns void

@@ -19,8 +19,8 @@ select
     e.access_until,
     e.student_teacher_id,
     e.completed_lesson_count,
-    l.lesson_count,
-    case when l.lesson_count > 0 then least(e.completed_lesson_count * 100 / l.lesson_count, 100) else 0 end
+    c.lesson_count,
+    case when c.lesson_count > 0 then least(e.completed_lesson_count * 100 / c.lesson_count, 100) else 0 end
         as progress_percent,
     coalesce(n.is_at_risk, false) as is_at_risk,
     n.at_risk_reason
@@ -28,10 +28,7 @@ from public.enrolments as e
 -- Left, so that a count looks at no more than it must.
 left join public.courses as c on e.course_id = c.id
 left join public.profiles as p on e.student_id = p.id
-left join public.enrolment_notes as n on e.id = n.enrolment_id
-left join lateral (
-    select count(*)::integer as lesson_count from public.lessons as i where i.course_id = e.course_id
-) as l on true;
+left join public.enrolment_notes as n on e.id = n.enrolment_id;
 comment on view public.course_students is
 'Enrolments with the student''s name and progress, as creators (creator_id=eq. or course_id=eq.), student-teachers
 (student_teacher_id=eq.) and admins list, filter, sort and page them; search_students finds by name, export_students and
@@ -153,7 +150,7 @@ begin
         select jsonb_build_object(
             'courses', (
                 select jsonb_object_agg(s.status, n.courses)
-                from unnest(enum_range(null::public.course_status)) as s (status)
+                from unnest(array_remove(enum_range(null::public.course_status), 'deleted')) as s (status)
                 cross join lateral (
                     select count(*) as courses from public.courses as c where c.creator_id = v_caller and c.status = s.status
                 ) as n

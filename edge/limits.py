@@ -54,7 +54,7 @@ async def limit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         await require_caller(connection, handler)
         key = f"user {connection.user.user_id}"
     else:
-        key = f"address {_network(connection)}"
+        key = f"address {network(connection)}"
     limits: Limits = connection.app.state.limits
     await limits.take(tier, f"edge {key}")
 
@@ -66,7 +66,8 @@ def tier_of(handler: BaseRouteHandler, method: str) -> str | None:
     return tier
 
 
-def _network(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+def network(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Where a request comes from, as callers are told apart."""
     # The server put there what the proxies that it trusts say of the client.
     try:
         return network_of(connection.client.host if connection.client else "")

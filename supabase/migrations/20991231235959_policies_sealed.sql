@@ -599,6 +599,14 @@ using (false);
 grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
 grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
 
+-- policies/catalog/course_search.sql
+select private.close_table('private.course_search');
+
+create policy course_search_all_nobody on private.course_search for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: triggers write it and definer functions read it
+
 -- policies/catalog/course_stats.sql
 select private.close_table('public.course_stats');
 
@@ -607,6 +615,24 @@ using (exists (select from public.courses as c where c.id = course_stats.course_
 
 grant select on public.course_stats to anon, authenticated, service_role;
 -- no insert, update or delete: triggers count
+
+-- policies/catalog/course_views.sql
+select private.close_table('public.course_views');
+
+create policy course_views_select_creator_or_admin on public.course_views for select to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) or (select private.has_role('admin')));
+
+grant select on public.course_views to authenticated, service_role;
+-- no insert, update or delete: the edge counts
+grant execute on function private.add_course_views(jsonb) to edge;
+
+-- policies/catalog/course_words.sql
+select private.close_table('private.course_words');
+
+create policy course_words_all_nobody on private.course_words for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: triggers write it and definer functions read it
 
 -- policies/catalog/courses.sql
 select private.close_table('public.courses');
@@ -788,6 +814,15 @@ grant select on public.modules to anon, authenticated;
 -- position is the database's; a module stays in its course
 grant insert (course_id, title, description), update (title, description), delete on public.modules to authenticated;
 grant select, insert, update, delete on public.modules to service_role;
+
+-- policies/catalog/search_functions.sql
+-- private.courses_worded and private.words_near are nobody's: private.search_courses asks them
+grant execute on function private.search_courses(
+    text, public.course_level, text, text, uuid, bigint, text
+) to anon, authenticated, service_role;
+grant execute on function public.search_courses(
+    text, public.course_level, text, text, uuid, bigint, text
+) to anon, authenticated, service_role;
 
 -- policies/catalog/services.sql
 select private.close_table('public.services');

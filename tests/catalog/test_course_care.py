@@ -290,7 +290,8 @@ def test_a_course_is_not_given_to_its_own_student(academy: Academy, admin: Perso
 
 
 @pytest.mark.route(
-    "PL-137", call="GET /rest/v1/courses?id=eq.{course_id}&select=*,creator:profiles(*),enrolments(count),student_teachers(*)"
+    "PL-137",
+    call="GET /rest/v1/courses?id=eq.{course_id}&select=*,creator:profiles(*),enrolments(count),student_teachers(*)",
 )
 def test_admins_see_all_of_a_course(
     academy: Academy, admin: Person, stranger: Person, student: Person, teacher: Person
@@ -298,10 +299,7 @@ def test_admins_see_all_of_a_course(
     course = academy.course(teacher)
     academy.enrol(student, course)
     assert academy.rpc(teacher, "archive_course", course_id=course.id).status_code == 200
-    path = (
-        f"/rest/v1/courses?id=eq.{course.id}"
-        "&select=*,creator:profiles(*),enrolments(count),student_teachers(*)"
-    )
+    path = f"/rest/v1/courses?id=eq.{course.id}&select=*,creator:profiles(*),enrolments(count),student_teachers(*)"
     (found,) = rows(academy.call(admin, "GET", path))
     assert found["creator"]["id"] == teacher.id
     assert (found["enrolments"], found["student_teachers"]) == ([{"count": 1}], [])

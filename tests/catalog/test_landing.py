@@ -47,7 +47,10 @@ def test_popular_courses_come_by_priority_and_students(academy: Academy, admin: 
     popular = f"{POPULAR}&creator_id=in.({quiet.id},{loud.id})"
 
     def listed() -> list[tuple[str, int]]:
-        return [(course["id"], course["course_stats"]["student_count"]) for course in rows(academy.call(None, "GET", popular))]
+        return [
+            (course["id"], course["course_stats"]["student_count"])
+            for course in rows(academy.call(None, "GET", popular))
+        ]
 
     assert listed() == [(second.id, 3), (third.id, 1), (first.id, 0)]
     placement = {"creator_id": quiet.id, "display_priority": 5}
@@ -117,7 +120,9 @@ def test_everybody_lists_and_searches_creators(academy: Academy) -> None:
     beginner = academy.member("teacher", name="Kiln Beginner")
     academy.insert(beginner, "user_expertise", topic=topic)
     hidden = creator(academy, "Kiln Hidden", topic)
-    assert academy.call(hidden, "PATCH", f"/rest/v1/profiles?id=eq.{hidden.id}", {"is_public": False}).status_code == 204
+    assert (
+        academy.call(hidden, "PATCH", f"/rest/v1/profiles?id=eq.{hidden.id}", {"is_public": False}).status_code == 204
+    )
     listed = (
         f"/rest/v1/creators?select=*,user_expertise!inner(topic)&user_expertise.topic=eq.{quote(topic)}"
         "&order=display_priority,student_count.desc,display_name"
@@ -142,7 +147,9 @@ def test_everybody_lists_and_searches_creators(academy: Academy) -> None:
 @pytest.mark.route("PL-063", call="GET /rest/v1/creators?is_featured=is.true", public=True)
 def test_admins_say_whom_to_feature(academy: Academy, admin: Person) -> None:
     first, second, hidden = (creator(academy, name) for name in ("First", "Second", "Hidden"))
-    assert academy.call(hidden, "PATCH", f"/rest/v1/profiles?id=eq.{hidden.id}", {"is_public": False}).status_code == 204
+    assert (
+        academy.call(hidden, "PATCH", f"/rest/v1/profiles?id=eq.{hidden.id}", {"is_public": False}).status_code == 204
+    )
     for person, priority in ((first, 20), (second, 10), (hidden, 1)):
         placement: dict[str, Any] = {"creator_id": person.id, "is_featured": True, "display_priority": priority}
         assert academy.call(first, "POST", PLACEMENTS, placement, **PLACED).status_code == 403

@@ -739,9 +739,18 @@ $$;
 
 -- What Kofi wrote down about one of his, for himself.
 select pg_temp.act_as('kofi');
+insert into public.enrolment_notes (enrolment_id, body, is_at_risk, at_risk_reason)
+values (
+    pg_temp.enrolment('lior', 'mixing-in-a-small-room'), 'Good ears, no time. Write to him after the holidays.', true,
+    'One lesson in five weeks'
+);
 select set_config('request.jwt.claims', '', false);
 
--- Not all of it was today.
+-- Not all of it was today, and the mail about it has long been read.
+
+update private.mail_outbox as m
+set status = 'sent', sent_at = now()
+where m.status = 'unsent';
 
 do $$
 declare

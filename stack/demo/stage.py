@@ -4,6 +4,7 @@ Nothing here knows the story. A call that is answered otherwise than the story e
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from textwrap import wrap
@@ -14,6 +15,7 @@ import msgspec
 
 from stack.errors import StackError
 
+UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 LINES = 4
 """Of an answer that are shown, where not all of it is."""
 NARROWEST = 60
@@ -124,6 +126,8 @@ class Stage:
 
     def _show(self, mark: str, value: Any) -> None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if mark and not self._whole:
+            text = UUID.sub(r"\1…", text)
         width = self._width - 6
         lines = [part for line in f"{mark}{text}".splitlines() or [mark] for part in wrap(line, width) or [""]]
         if not self._whole and len(lines) > LINES:

@@ -79,8 +79,8 @@ def _write(stage: Stage, ines: Actor) -> Course:
         stage.insert(ines, "lessons", module_id=module["id"], title=title, is_intro=is_intro)["id"]
         for title, is_intro in (("Why it crackles", True), ("Tongs, gloves, water", False), ("The bucket", False))
     ]
-    for lesson in lessons[:2]:
-        stage.insert(ines, "lesson_contents", lesson_id=lesson, body="Stand upwind. Then ...")
+    for lesson, body in zip(lessons, ("Glaze shrinks faster than clay.", "Stand upwind. Long tongs."), strict=False):
+        stage.insert(ines, "lesson_contents", lesson_id=lesson, body=body)
     quiz = stage.insert(ines, "quizzes", course_id=course["id"], title="Safe with fire?", feedback="answers")
     stage.remark("It is not ready, and the database says what is missing:")
     stage.call(ines, "GET", f"/rest/v1/rpc/publication_checklist?course_id={course['id']}")
@@ -160,7 +160,7 @@ def _look_after(stage: Stage, ines: Actor, yuki: Actor, course: Course) -> None:
         ines, "GET", f"/rest/v1/certificates?course_id=eq.{course.id}&status=eq.pending&select=id,holder_name"
     )
     stage.rpc(ines, "issue_certificate", certificate_id=pending["id"])
-    stage.call(ines, "GET", f"/rest/v1/creator_students?course_id=eq.{course.id}&order=enrolled_at", accept="text/csv")
+    stage.call(ines, "GET", f"/rest/v1/course_students?course_id=eq.{course.id}&order=enrolled_at", accept="text/csv")
     stage.call(ines, "GET", "/rest/v1/rpc/creator_dashboard")
     stage.call(yuki, "GET", f"/rest/v1/certificates?course_id=eq.{course.id}&select=holder_name,status,code")
 

@@ -138,10 +138,10 @@ create table public.lesson_progress (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint lesson_progress_pkey primary key (enrolment_id, lesson_id),
-    constraint lesson_progress_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
-    references public.enrolments (id, course_id, student_id) on delete cascade,
-    constraint lesson_progress_lesson_id_fkey foreign key (lesson_id, course_id)
-    references public.lessons (id, course_id) on delete cascade
+    constraint lesson_progress_enrolment_id_fkey foreign key (student_id, course_id, enrolment_id)
+    references public.enrolments (student_id, course_id, id) on delete cascade,
+    constraint lesson_progress_lesson_id_fkey foreign key (course_id, lesson_id)
+    references public.lessons (course_id, id) on delete cascade
 );
 comment on table public.lesson_progress is
 'How far a student is in each lesson begun. The student reads his own, the creator those of his courses. Written by

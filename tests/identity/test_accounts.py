@@ -96,6 +96,32 @@ def test_moderators_do_not_judge_each_other_or_themselves(academy: Academy, mode
     refused(set_status(academy, colleague, AN_ID, "suspended"), 403, "account_inactive")
 
 
+WRITING = """
+select p.proname, coalesce(jsonb_object_agg(a.name, case
+    when t.typelem <> 0 and t.typcategory = 'A' then '[]'
+    when t.typtype = 'e' then (
+        select to_jsonb(e.enumlabel) from pg_enum as e where e.enumtypid = t.oid order by e.enumsortorder limit 1
+    )
+    when t.typname = 'uuid' then to_jsonb(gen_random_uuid())
+    when t.typname = 'bool' then 'true'
+    when t.typname ~ '^(int|numeric)' then '1'
+    when t.typname = 'jsonb' then '{}'
+    when t.typname = 'timestamptz' then to_jsonb(now())
+    else '"x"'
+end) filter (where a.name is not null), '{}')
+from pg_proc as p
+left join lateral unnest(p.proargnames, p.proargtypes::oid[]) with ordinality as a (name, type, place)
+    on a.place <= p.pronargs - p.pronargdefaults
+left join pg_type as t on t.oid = a.type
+where p.pronamespace = 'public'::regnamespace and p.provolatile = 'v' and p.prokind = 'f'
+    and has_function_privilege('authenticated', p.oid, 'execute')
+    -- Whoever is suspended may take his data along.
+    and p.proname <> 'export_my_data'
+group by p.oid, p.proname
+"""
+"""Every function that may write, and arguments that it takes."""
+
+
 def test_a_suspended_teacher_loses_every_write_and_keeps_reads(academy: Academy) -> None:
     teacher = academy.member("teacher", "superadmin")  # whatever else he is
     course: Course = academy.course(teacher)
@@ -132,40 +158,9 @@ def test_a_suspended_teacher_loses_every_write_and_keeps_reads(academy: Academy)
     for path in (*deletes, f"quiz_questions?id=eq.{question}"):
         assert rows(academy.call(teacher, "DELETE", f"/rest/v1/{path}", **SHOWN)) == [], path
 
-    calls: dict[str, dict[str, Any]] = {
-        "grant_role": {"user_id": student.id, "role": "teacher"},
-        "revoke_role": {"user_id": student.id, "role": "teacher"},
-        "set_account_status": {"user_id": student.id, "status": "banned"},
-        "publish_course": {"course_id": draft.id},
-        "unpublish_course": {"course_id": course.id},
-        "enrol": {"course_id": other.id},
-        "record_progress": {"lesson_id": course.lesson_ids[0], "is_completed": True},
-        "save_quiz_question": {"quiz_id": course.quiz_id, "kind": "true_false", "prompt": "So?", "answer": True},
-        "submit_quiz": {"quiz_id": course.quiz_id, "answers": {}},
-        "sync_user": {},
-        "create_workspace": {"name": "One more"},
-        "add_workspace_member": {"workspace_id": AN_ID, "user_id": student.id},
-        "update_workspace_member": {"workspace_id": AN_ID, "user_id": student.id, "role": "owner"},
-        "remove_workspace_member": {"workspace_id": AN_ID, "user_id": student.id},
-        "apply_to_teach": {"motivation": "To go on"},
-        "withdraw_teacher_application": {},
-        "decide_teacher_application": {"application_id": AN_ID, "is_approved": True},
-        "create_user": {"email": f"{uuid.uuid4()}@example.com"},
-        "verify_email": {"user_id": student.id},
-        "send_password_reset": {"user_id": student.id},
-        "delete_user": {"user_id": student.id},
-        "delete_account": {},
-        "export_user_accounts": {},
-    }
-    writing = academy.sql(
-        "select distinct proname from pg_proc where pronamespace = 'public'::regnamespace and provolatile = 'v'"
-        " and prokind = 'f' and has_function_privilege('authenticated', oid, 'execute')"
-    )
-    # Whoever is suspended may take his data along.
-    assert {name for (name,) in writing} == {*calls, "export_my_data"}, (
-        "every function that writes belongs in this test"
-    )
-    for name, arguments in calls.items():
+    writing = academy.sql(WRITING)
+    assert len(writing) > 50
+    for name, arguments in writing:
         refused(academy.rpc(teacher, name, **arguments), 403, "account_inactive")
 
     assert len(rows(academy.call(teacher, "GET", f"/rest/v1/profiles?id=eq.{teacher.id}"))) == 1

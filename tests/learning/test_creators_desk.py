@@ -107,7 +107,8 @@ def test_a_creator_searches_his_students(
     assert found(creator, zoe.email) == []  # addresses are not for creators
     assert found(academy.member("teacher"), "zoe") == []
     assert found(academy.member("moderator"), zoe.email) == [zoe.id, zoe.id]
-    refused(academy.call(stranger, "GET", "/rest/v1/rpc/search_students?q=zoe"), 403, "role_required")
+    assert found(stranger, "zoe") == []
+    refused(academy.call(zoe, "GET", "/rest/v1/rpc/search_students?q=zoe"), 403, "role_required")
     assert academy.call(None, "GET", "/rest/v1/rpc/search_students?q=zoe").status_code == 401
 
 
@@ -140,7 +141,7 @@ def test_a_creator_looks_at_one_student(
     path = f"/rest/v1/enrolments?student_id=eq.{omar.id}&{DETAIL}"
     (row,) = rows(academy.call(creator, "GET", path))
     assert row["student"]["display_name"] == "Omar Haddad"
-    assert row["certificates"] == {"status": "issued"}
+    assert row["certificates"] == [{"status": "issued"}]
     assert [(attempt["attempt_number"], attempt["is_passed"]) for attempt in row["quiz_attempts"]] == [(1, True)]
     assert len(row["lesson_progress"]) == 2
     modules = f"/rest/v1/module_progress?student_id=eq.{omar.id}"
@@ -172,9 +173,9 @@ def test_the_dashboard_says_it_all_in_one_call(
     assert [(row["student_id"], row["course_id"]) for row in recent] == [
         (zoe.id, courses[1].id), (omar.id, courses[0].id), (zoe.id, courses[0].id),
     ]  # fmt: skip
-    empty = academy.call(academy.member("teacher"), "GET", "/rest/v1/rpc/creator_dashboard").json()
+    empty = academy.call(stranger, "GET", "/rest/v1/rpc/creator_dashboard").json()
     assert (empty["student_count"], empty["completion_percent"], empty["recent_enrolments"]) == (0, 0, [])
-    for who in (stranger, academy.member("admin")):
+    for who in (zoe, academy.member("admin")):
         refused(academy.call(who, "GET", "/rest/v1/rpc/creator_dashboard"), 403, "role_required")
     assert academy.call(None, "GET", "/rest/v1/rpc/creator_dashboard").status_code == 401
 
@@ -231,9 +232,8 @@ def test_a_creator_takes_his_students_into_a_spreadsheet(
     assert (lines[0]["student_name"], lines[0]["progress_percent"], lines[2]["status"]) == ("Zoë Quick", "50", "cancelled")
     assert [line["student_id"] for line in table(export(academy, creator, course_id=courses[1].id))] == [zoe.id]
     assert [line["student_id"] for line in table(export(academy, creator, status="completed"))] == [omar.id]
-    other = academy.member("teacher")
-    assert table(export(academy, other)) == table(export(academy, other, course_id=courses[0].id)) == []
-    for who in (stranger, academy.member("moderator")):
+    assert table(export(academy, stranger)) == table(export(academy, stranger, course_id=courses[0].id)) == []
+    for who in (zoe, academy.member("moderator")):
         refused(export(academy, who), 403, "role_required")
     assert export(academy, None).status_code == 401
 

@@ -22,7 +22,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 MAX_ROWS = 1000
 CROWD = """
 set local session_replication_role = replica;
-insert into public.categories (slug, name) select 'c-' || g, 'C ' || g from generate_series(1, 1200) as g;
+insert into public.categories (slug, name, position)
+select 'c-' || g, 'C ' || g, 100 + g from generate_series(1, 1200) as g;
 insert into public.courses (creator_id, slug, title, description, status, published_at, category_id)
 select p.id, 'crowd-' || g, 'Crowd ' || g, repeat('clay and kiln ', 300), 'published', now(), c.id
 from generate_series(1, 1200) as g, public.profiles as p, public.categories as c

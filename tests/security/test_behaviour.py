@@ -58,9 +58,9 @@ HOLES = {
         "create policy planted on public.courses for update to authenticated using (true)",
         "unseen*3",
     ),
-    "courses delete": (
-        "create policy planted on public.courses for delete to authenticated using (true)",
-        "paid.creator; refused 23503",
+    "quizzes delete": (
+        "create policy planted on public.quizzes for delete to authenticated using (true)",
+        "paid; refused 23503",
     ),
     "enrolments insert": (
         "grant insert on public.enrolments to authenticated;"

@@ -16,6 +16,7 @@ PRIVATE = {
     "commitments": "of hosts, whose sessions are taken",
     "external_identities": "taken along in the part about auth",
     "quiz_answer_keys": "of courses, whose creators read them by quiz_answer_keys",
+    "quiz_attempt_points": "of attempts, which are taken; whom the quiz lets know, attempt_feedback tells",
     "search_terms": "made of the profile, which is taken",
 }
 """Closed tables whose rows refer to people, and why nobody takes them along. What is private is to have no more."""

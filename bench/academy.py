@@ -295,6 +295,7 @@ def load(stack: BenchStack, size: Size) -> None:
         for index in indexes:
             connection.execute(index.encode())
         _run(connection, FIGURES, size)
+        connection.execute("select private.rebuild_course_search()")
         connection.execute("vacuum analyze")
         connection.execute("checkpoint")
         rows = connection.execute(

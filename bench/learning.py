@@ -17,7 +17,7 @@ from bench import academy
 from bench.academy import BUSY_CREATOR, BUSY_STUDENT, LARGE, LONG_COURSE, POPULAR_COURSE, SMALL, WORDS, Size, identity
 from bench.stack import BenchStack, running
 from bench.transactions import Plans, Request, Session, Times, Transaction, recorder
-from bench.user_search import MOST_ROWS_SCANNED, SEED
+from bench.user_search import MOST_ROWS_SCANNED, SEED, slip
 
 ROUNDS = 120
 WARMING = 12
@@ -124,10 +124,7 @@ def students_of_creator(creator: str, order: str) -> Request:
 
 def search(caller: str, typed: str) -> Request:
     """A page of the catalogue."""
-    return Request(
-        caller=caller,
-        path=f"/courses?search=wfts(simple).{typed}&status=eq.published&select=id,slug,title,subtitle&limit=20",
-    )
+    return Request(caller=caller, path=f"/rpc/search_courses?q={typed}&select=id,slug,title,subtitle&limit=20")
 
 
 NEWEST = "enrolled_at.desc,enrolment_id"
@@ -151,6 +148,9 @@ KINDS: dict[str, Kind] = {
     "students of a creator": lambda dice, place: students_of_creator(dice.choice(place.creators)[0], NEWEST),
     "students of the popular creator": lambda _, __: students_of_creator(POPULAR[0], NEWEST),
     "course search: a title": lambda dice, place: search(dice.choice(place.taken)[0], dice.choice(place.titles)),
+    "course search: a title with slips": lambda dice, place: search(
+        dice.choice(place.taken)[0], slip(dice.choice(place.titles).rpartition(" ")[0], dice)
+    ),
     "course search: a common word": lambda dice, place: search(dice.choice(place.taken)[0], dice.choice(WORDS[:5])),
 }
 

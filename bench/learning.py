@@ -61,11 +61,10 @@ class Place:
             ]
 
 
-def my_courses(student: str) -> Request:
+def my_courses(student: str, of_course: str = "id,slug,title,thumbnail_path,lesson_count") -> Request:
     """The desk of a student."""
     columns = (
-        "id,status,enrolled_at,last_activity_at,completed_lesson_count,access_until,"
-        "course:courses(id,slug,title,thumbnail_path,lesson_count,creator:profiles(id,handle,display_name))"
+        f"id,status,enrolled_at,last_activity_at,completed_lesson_count,access_until,course:courses({of_course})"
     )
     return Request(
         caller=student,
@@ -113,7 +112,8 @@ def students_of_course(creator: str, course: str, order: str) -> Request:
     return Request(
         caller=creator,
         path=f"/course_students?course_id=eq.{course}&order={order}&limit=50",
-        right="public.course_students.creator_id = auth.uid()",
+        right="exists (select from public.courses as c where c.id = public.course_students.course_id"
+        " and c.creator_id = auth.uid())",
     )
 
 
@@ -134,6 +134,9 @@ POPULAR = (identity("creator", 1), identity("course", POPULAR_COURSE))
 
 KINDS: dict[str, Kind] = {
     "my courses": lambda dice, place: my_courses(dice.choice(place.taken)[0]),
+    "my courses and their creators": lambda dice, place: my_courses(
+        dice.choice(place.taken)[0], "id,slug,title,creator:profiles(id,handle,display_name)"
+    ),
     "my courses: 50": lambda _, __: my_courses(identity("student", BUSY_STUDENT)),
     "course outline": lambda dice, place: outline(*dice.choice(place.taken)),
     "course outline: 200 lessons": lambda dice, place: outline(

@@ -275,3 +275,16 @@ def test_completion_waits_for_locked_lessons(academy: Academy, gated: Course, st
     academy.sql("update public.enrolments set enrolled_at = now() - interval '1 day' where student_id = %s", student.id)
     academy.rpc(student, "record_progress", lesson_id=third, is_completed=True)
     assert rows(academy.call(student, "GET", read)) == [{"status": "completed"}]
+
+
+@pytest.mark.parametrize("status", ["draft", "archived"])
+def test_a_lesson_stays_locked_when_its_course_is_taken_back(
+    academy: Academy, gated: Course, student: Person, status: str
+) -> None:
+    _, second, third = gated.lesson_ids
+    gate(academy, gated, third, after_days=1)
+    academy.enrol(student, gated)
+    academy.sql("update public.courses set status = %s where id = %s", status, gated.id)
+    assert (contents(academy, student, second), contents(academy, student, third)) == (1, 0)
+    assert [lock["lesson_id"] for lock in locks(academy, student, gated)] == [third]
+    refused(academy.rpc(student, "record_progress", lesson_id=third), 403, "lesson_locked")

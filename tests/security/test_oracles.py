@@ -18,6 +18,11 @@ def test_functions_do_not_tell_hidden_from_missing(academy: Academy, school: Sch
         ("quiz_answer_keys", {"quiz_id": school.draft.quiz_id}, {}),
         ("record_progress", {"lesson_id": school.draft.lesson_ids[0]}, {}),
         ("submit_quiz", {"quiz_id": school.draft.quiz_id}, {"answers": {}}),
+        ("start_quiz", {"quiz_id": school.draft.quiz_id}, {}),
+        ("reorder_modules", {"course_id": school.paid.id}, {"module_ids": [school.paid.module_id]}),
+        ("reorder_lessons", {"module_id": school.paid.module_id}, {"lesson_ids": list(school.paid.lesson_ids)}),
+        ("reorder_quiz_questions", {"quiz_id": school.draft.quiz_id}, {"question_ids": []}),
+        ("save_quiz_questions", {"quiz_id": school.draft.quiz_id}, {"questions": []}),
         ("save_quiz_question", {"quiz_id": school.paid.quiz_id}, {"kind": "single", "prompt": "?", "answer": 1}),
     ):
         for person in (school.stranger, school.rival):
@@ -35,6 +40,7 @@ def test_foreign_keys_do_not_tell_hidden_from_missing(academy: Academy, school: 
         ("quizzes", "course_id", school.draft.id, {"title": "x"}),
         ("lessons", "module_id", school.draft.module_id, {"title": "x"}),
         ("lesson_contents", "lesson_id", school.draft.lesson_ids[0], {"body": "x"}),
+        ("lesson_gates", "lesson_id", school.draft.lesson_ids[1], {"after_days": 1}),
     ):
         answers = [
             academy.call(school.rival, "POST", f"/rest/v1/{table}", {column: value, **more})

@@ -7,8 +7,8 @@ without; its course is closed to the student.';
 
 create type public.enrolment_source as enum ('free', 'intro', 'manual', 'purchase');
 comment on type public.enrolment_source is
-'How the student came by it. free: a course without a price. intro: one of the tasters, of which each person may take only
-so many. manual: an admin''s hand. purchase: a payment.';
+'How the student came by it. free: a course without a price. intro: one of the tasters, of which each person may take
+only so many. manual: an admin''s hand. purchase: a payment.';
 
 create table public.enrolments (
     id uuid not null default gen_random_uuid() constraint enrolments_pkey primary key,
@@ -38,22 +38,24 @@ create table public.enrolments (
     check (status = 'cancelled' or (cancelled_by is null and cancellation_reason is null))
 );
 comment on table public.enrolments is
-'Who takes which course: one row a student and course, however often he leaves and comes back. The student reads his own,
-the creator those of his courses. Written by functions only. Whoever lists many repeats in the query what he looks for
-(student_id=eq., course_id=eq.): of all that one may read there is no index.';
+'Who takes which course: one row a student and course, however often he leaves and comes back. The student reads his
+own, the creator those of his courses. Written by functions only. Whoever lists many repeats in the query what he
+looks for (student_id=eq., course_id=eq.): of all that one may read there is no index.';
 comment on column public.enrolments.source is 'How the student came by it.';
 comment on column public.enrolments.status is
 'Derived from progress and quizzes, or an admin''s decision; never written by a client.';
 comment on column public.enrolments.completed_lesson_count is
 'How many lessons of the course the student has finished; kept by triggers of lesson_progress.';
-comment on column public.enrolments.enrolled_at is 'When the student first took the course; coming back is no new start.';
+comment on column public.enrolments.enrolled_at is
+'When the student first took the course; coming back is no new start.';
 comment on column public.enrolments.last_activity_at is
 'When the student last did something in the course, to the minute; at first, when he took it.';
 comment on column public.enrolments.cancelled_at is 'When it was cancelled; null where it is not.';
 comment on column public.enrolments.cancelled_by is
 'Who cancelled it: the student, who may come back, or an admin; null for the system. No foreign key: it outlives the
 account.';
-comment on column public.enrolments.cancellation_reason is 'Why an admin cancelled it, in his words; the student reads it.';
+comment on column public.enrolments.cancellation_reason is
+'Why an admin cancelled it, in his words; the student reads it.';
 comment on column public.enrolments.access_until is 'When the course closes to the student; null for never.';
 comment on column public.enrolments.student_teacher_id is
 'Who helps the student through the course; null for nobody. Written by the functions that assign.';
@@ -189,8 +191,8 @@ as $$
     select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('enrolments.settle:' || p_course_id))
 $$;
 comment on function private.lock_course_settling(uuid) is
-'Until the transaction ends nobody else settles enrolments of the course, of which it changes many. Who changes one does not
-ask, and holds no other: so neither waits for the other in a circle.';
+'Until the transaction ends nobody else settles enrolments of the course, of which it changes many. Who changes one
+does not ask, and holds no other: so neither waits for the other in a circle.';
 
 create function private.tg_lesson_progress__uncount() returns trigger
 language plpgsql
@@ -320,9 +322,9 @@ begin
 end
 $$;
 comment on function private.enrol_student(uuid, uuid, public.enrolment_source, timestamptz) is
-'The one door through which every enrolment comes: makes it, or opens again one that was cancelled or has run out, with all
-progress and attempts; one that is open stays open, for as long as the longer of the two. The first time, a mail says so.
-Whoever calls it has checked that the person may be enrolled. Raises PT409 own_course.';
+'The one door through which every enrolment comes: makes it, or opens again one that was cancelled or has run out,
+with all progress and attempts; one that is open stays open, for as long as the longer of the two. The first time, a
+mail says so. Whoever calls it has checked that the person may be enrolled. Raises PT409 own_course.';
 
 create function private.count_intro_courses(p_student_id uuid) returns integer
 language sql
@@ -361,8 +363,8 @@ begin
 end
 $$;
 comment on function private.obstacle_to_enrolling(public.courses, public.enrolments, uuid) is
-'Why somebody who has, or had, this enrolment (or none: null) cannot enrol himself in the course: not_published, creator,
-cancelled (by an admin), payment_required, free_limit_reached; null where nothing hinders.';
+'Why somebody who has, or had, this enrolment (or none: null) cannot enrol himself in the course: not_published,
+creator, cancelled (by an admin), payment_required, free_limit_reached; null where nothing hinders.';
 
 create function private.enrol(p_course_id uuid) returns public.enrolments
 language plpgsql
@@ -428,10 +430,10 @@ as $$
     select private.enrol(enrol.course_id)
 $$;
 comment on function public.enrol(uuid) is
-'Enrols the caller in a free published course, and answers the enrolment; the same one when called again. Of intro courses
-everybody may take only so many (free_courses_consumed); one that was left counts. Whoever left by himself comes back to
-what he had, progress and paid courses too. Raises payment_required (402), account_inactive, enrolment_cancelled (by an
-admin) or free_limit_reached (403), course_not_found (404), own_course (409).';
+'Enrols the caller in a free published course, and answers the enrolment; the same one when called again. Of intro
+courses everybody may take only so many (free_courses_consumed); one that was left counts. Whoever left by himself
+comes back to what he had, progress and paid courses too. Raises payment_required (402), account_inactive,
+enrolment_cancelled (by an admin) or free_limit_reached (403), course_not_found (404), own_course (409).';
 
 create function private.leave_course(p_course_id uuid) returns public.enrolments
 language plpgsql
@@ -463,7 +465,8 @@ begin
 end
 $$;
 comment on function private.leave_course(uuid) is
-'Cancels the caller''s active enrolment, to which he may come back. Raises PT403 not_enrolled, PT409 enrolment_completed.';
+'Cancels the caller''s active enrolment, to which he may come back. Raises PT403 not_enrolled, PT409
+enrolment_completed.';
 
 create function public.leave_course(course_id uuid) returns public.enrolments
 language sql
@@ -472,9 +475,9 @@ as $$
     select private.leave_course(leave_course.course_id)
 $$;
 comment on function public.leave_course(uuid) is
-'Leaves a course, and answers the enrolment, now cancelled: the course closes. Progress and attempts are kept, and enrol
-comes back to them for as long as the course is published, without paying again; an intro course left still counts. What is
-completed is not left. Raises account_inactive or not_enrolled (403), enrolment_completed (409).';
+'Leaves a course, and answers the enrolment, now cancelled: the course closes. Progress and attempts are kept, and
+enrol comes back to them for as long as the course is published, without paying again; an intro course left still
+counts. What is completed is not left. Raises account_inactive or not_enrolled (403), enrolment_completed (409).';
 
 create function private.record_progress(p_lesson_id uuid, p_position_seconds integer, p_is_completed boolean)
 returns public.lesson_progress
@@ -528,9 +531,8 @@ as $$
 $$;
 comment on function public.record_progress(uuid, integer, boolean) is
 'Says where the caller is in a lesson (seconds), and whether it is finished; answers the progress. A lesson once
-finished
-stays so. The course counts as completed when every lesson is and the certifying quiz is passed. Raises account_inactive,
-lesson_locked or not_enrolled (403).';
+finished stays so. The course counts as completed when every lesson is and the certifying quiz is passed. Raises
+account_inactive, lesson_locked or not_enrolled (403).';
 
 insert into private.rate_limited_functions (function_name, tier) values ('record_progress', 'generous');
 

@@ -104,8 +104,8 @@ as $$
     select private.course_access(course_access.course_id)
 $$;
 comment on function public.course_access(uuid) is
-'Whether a course is open to the caller, why or why not, and whether he can enrol himself: {course_id, has_access, reason,
-can_enrol, enrolment_id, access_until, price_amount, price_currency, is_intro, consumed, free_course_limit}. reason, where it
-is open: creator, enrolled, completed, moderator. Where it is not: course_suspended; cancelled or expired (the enrolment);
-account_inactive; not_published, payment_required, free_limit_reached (what hinders enrolling); not_enrolled (nothing does).
-Raises sign_in_required (401), course_not_found (404).';
+'Whether a course is open to the caller, why or why not, and whether he can enrol himself: {course_id, has_access,
+reason, can_enrol, enrolment_id, access_until, price_amount, price_currency, is_intro, consumed, free_course_limit}.
+reason, where it is open: creator, enrolled, completed, moderator. Where it is not: course_suspended; cancelled or
+expired (the enrolment); account_inactive; not_published, payment_required, free_limit_reached (what hinders
+enrolling); not_enrolled (nothing does). Raises sign_in_required (401), course_not_found (404).';

@@ -10,10 +10,10 @@ select
     m.position,
     n.lesson_count,
     n.completed_lesson_count,
-    n.lesson_count > 0 and n.completed_lesson_count = n.lesson_count as is_completed,
-    n.last_activity_at
+    n.last_activity_at,
+    n.lesson_count > 0 and n.completed_lesson_count = n.lesson_count as is_completed
 from public.enrolments as e
-join public.modules as m on e.course_id = m.course_id
+inner join public.modules as m on e.course_id = m.course_id
 cross join lateral (
     select
         count(*)::integer as lesson_count,
@@ -24,8 +24,8 @@ cross join lateral (
     where l.module_id = m.id
 ) as n;
 comment on view public.module_progress is
-'How far a student is in each module of a course: enrolment_id=eq.&order=position, or student_id=eq. The student reads his
-own, the creator and the assigned student-teacher those of their students.';
+'How far a student is in each module of a course: enrolment_id=eq.&order=position, or student_id=eq. The student reads
+his own, the creator and the assigned student-teacher those of their students.';
 comment on column public.module_progress.position is 'Where the module stands in its course, from 1.';
 comment on column public.module_progress.lesson_count is 'How many lessons it has.';
 comment on column public.module_progress.completed_lesson_count is 'How many of them the student has finished.';
@@ -57,6 +57,6 @@ as $$
     limit 1
 $$;
 comment on function public.resume_point(uuid) is
-'Where the caller goes on in a course: the lesson that he was last in and has not finished, else the first that he has not
-begun and that is open to him; its place in seconds. Nothing where all that is open is finished, or the course is not open
-to him. For students.';
+'Where the caller goes on in a course: the lesson that he was last in and has not finished, else the first that he has
+not begun and that is open to him; its place in seconds. Nothing where all that is open is finished, or the course is
+not open to him. For students.';

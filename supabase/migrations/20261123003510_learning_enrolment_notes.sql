@@ -19,9 +19,9 @@ create table public.enrolment_notes (
     constraint enrolment_notes_flag_check check (is_at_risk or (at_risk_reason is null and flagged_by is null))
 );
 comment on table public.enrolment_notes is
-'What the creator of a course notes about a student of it, and whether he fears for him: one row an enrolment, written by
-upsert. The student never reads it; the assigned student-teacher and moderators do. Admins write it, too, and the audit log
-records that.';
+'What the creator of a course notes about a student of it, and whether he fears for him: one row an enrolment, written
+by upsert. The student never reads it; the assigned student-teacher and moderators do. Admins write it, too, and the
+audit log records that.';
 comment on column public.enrolment_notes.course_id is 'Its enrolment''s course; set by the database.';
 comment on column public.enrolment_notes.student_id is 'Its enrolment''s student; set by the database.';
 comment on column public.enrolment_notes.body is 'The notes, Markdown.';
@@ -100,7 +100,7 @@ begin
 end
 $$;
 comment on function private.tg_enrolment_notes__audit_change() is
-'After an admin changed the notes on a course that is not his: that he did, and the flag; no word of the notes, for these go
-with the enrolment, and the audit log stays.';
+'After an admin changed the notes on a course that is not his: that he did, and the flag; no word of the notes, for
+these go with the enrolment, and the audit log stays.';
 create trigger _900_audit_change after insert or update or delete on public.enrolment_notes
 for each row execute function private.tg_enrolment_notes__audit_change();

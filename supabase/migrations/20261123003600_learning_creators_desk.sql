@@ -20,10 +20,10 @@ select
     e.student_teacher_id,
     e.completed_lesson_count,
     c.lesson_count,
+    n.at_risk_reason,
     case when c.lesson_count > 0 then least(e.completed_lesson_count * 100 / c.lesson_count, 100) else 0 end
         as progress_percent,
-    coalesce(n.is_at_risk, false) as is_at_risk,
-    n.at_risk_reason
+    coalesce(n.is_at_risk, false) as is_at_risk
 from public.enrolments as e
 -- Left, so that a count looks at no more than it must.
 left join public.courses as c on e.course_id = c.id
@@ -31,9 +31,10 @@ left join public.profiles as p on e.student_id = p.id
 left join public.enrolment_notes as n on e.id = n.enrolment_id;
 comment on view public.course_students is
 'Enrolments with the student''s name and progress, as creators (creator_id=eq. or course_id=eq.), student-teachers
-(student_teacher_id=eq.) and admins list, filter, sort and page them; search_students finds by name, export_students and
-export_enrolments make a file. A student whose profile is hidden has no name here, but for moderators. Of many rows, ask for
-Prefer: count=estimated.';
+(student_teacher_id=eq.) and admins list, filter, sort and page them; search_students finds by name, export_students
+and export_enrolments make a file. A student whose profile is hidden has no name here, but for moderators. Of many
+rows, ask for Prefer: count=estimated.';
+comment on column public.course_students.course_title is 'The course''s title.';
 comment on column public.course_students.student_name is 'The name that people read.';
 comment on column public.course_students.handle is 'The student''s name in web addresses.';
 comment on column public.course_students.avatar_path is 'The picture''s path in the storage bucket `avatars`.';
@@ -111,7 +112,7 @@ select
     p.display_name as user_name,
     t.created_at
 from public.student_teachers as t
-join public.courses as c on t.course_id = c.id
+inner join public.courses as c on t.course_id = c.id
 left join public.profiles as p on t.user_id = p.id
 where t.status = 'pending'
 union all
@@ -125,13 +126,14 @@ select
     t.holder_name as user_name,
     t.created_at
 from public.certificates as t
-join public.courses as c on t.course_id = c.id
+inner join public.courses as c on t.course_id = c.id
 where t.status = 'pending';
 comment on view public.pending_approvals is
 'What waits for the creator of a course: creator_id=eq.&order=created_at. People who want to be student-teachers
-(decide_student_teacher) and certificates that are recommended (issue_certificate, reject_certificate). Whoever asked sees
-his own.';
+(decide_student_teacher) and certificates that are recommended (issue_certificate, reject_certificate). Whoever asked
+sees his own.';
 comment on column public.pending_approvals.kind is 'student_teacher or certificate: of which of the two `id` is.';
+comment on column public.pending_approvals.course_title is 'The course''s title.';
 comment on column public.pending_approvals.user_id is 'Whom it is about.';
 comment on column public.pending_approvals.user_name is 'That person''s name, where one may read it.';
 create trigger _100_refuse_write instead of insert or update or delete on public.pending_approvals
@@ -193,9 +195,9 @@ begin
 end
 $$;
 comment on function public.creator_dashboard() is
-'Figures of all of one''s courses: {courses: {<status>: n}, student_count, active_count, completed_count, cancelled_count,
-completion_percent (of those not cancelled, rounded down), at_risk_count (active and flagged), pending_approval_count,
-recent_enrolments: the ten newest}. For teachers. Raises role_required (403).';
+'Figures of all of one''s courses: {courses: {<status>: n}, student_count, active_count, completed_count,
+cancelled_count, completion_percent (of those not cancelled, rounded down), at_risk_count (active and flagged),
+pending_approval_count, recent_enrolments: the ten newest}. For teachers. Raises role_required (403).';
 
 create function private.csv_line(p_student public.course_students) returns text
 language plpgsql -- of which a call costs a fifth of one of sql
@@ -260,8 +262,8 @@ begin
 end
 $$;
 comment on function public.export_students(uuid, public.enrolment_status) is
-'The students of one''s courses as a file for a spreadsheet, however many (POST with Accept: text/csv): of one course or of
-one status. What people typed cannot become a formula. For teachers. Raises role_required (403).';
+'The students of one''s courses as a file for a spreadsheet, however many (POST with Accept: text/csv): of one course
+or of one status. What people typed cannot become a formula. For teachers. Raises role_required (403).';
 
 create function private.send_enrolment_mail(p_course_id uuid, p_user_id uuid) returns void
 language plpgsql
@@ -295,5 +297,5 @@ as $$
     select private.send_enrolment_mail(send_enrolment_mail.course_id, send_enrolment_mail.user_id)
 $$;
 comment on function public.send_enrolment_mail(uuid, uuid) is
-'Has a student sent the mail about the enrolment again, which enrolling has sent already; asked more than once a day (UTC),
-it goes out once. For the course''s creator and admins. Raises course_not_found or enrolment_not_found (404).';
+'Has a student sent the mail about the enrolment again, which enrolling has sent already; asked more than once a day
+(UTC), it goes out once. For the course''s creator and admins. Raises course_not_found or enrolment_not_found (404).';

@@ -78,9 +78,9 @@ as $$
 $$;
 comment on function public.enrol_student_manually(uuid, uuid, timestamptz) is
 'Enrols a user in a course without payment, whether it is published or not, perhaps until an instant, and answers the
-enrolment; a mail tells him. One that was cancelled, by whomever, or has run out opens again. Audited. For admins; creators
-enrol nobody. Raises role_required (403), course_not_found or user_not_found (404), already_enrolled, course_closed (it is
-suspended or deleted) or own_course (409).';
+enrolment; a mail tells him. One that was cancelled, by whomever, or has run out opens again. Audited. For admins;
+creators enrol nobody. Raises role_required (403), course_not_found or user_not_found (404), already_enrolled,
+course_closed (it is suspended or deleted) or own_course (409).';
 
 create function private.update_enrolment(p_enrolment_id uuid, p_access_until timestamptz) returns public.enrolments
 language plpgsql
@@ -115,8 +115,9 @@ as $$
     select private.update_enrolment(update_enrolment.enrolment_id, update_enrolment.access_until)
 $$;
 comment on function public.update_enrolment(uuid, timestamptz) is
-'Changes until when a course is open to a student, and answers the enrolment: null for always, an instant that is past for no
-longer. One that is cancelled stays so. Audited. For admins. Raises role_required (403), enrolment_not_found (404).';
+'Changes until when a course is open to a student, and answers the enrolment: null for always, an instant that is past
+for no longer. One that is cancelled stays so. Audited. For admins. Raises role_required (403), enrolment_not_found
+(404).';
 
 create function private.cancel_enrolment(p_enrolment_id uuid, p_reason text) returns public.enrolments
 language plpgsql
@@ -159,9 +160,9 @@ begin
 end
 $$;
 comment on function private.cancel_enrolment(uuid, text) is
-'Cancels an enrolment, even one that its student has left or completed, records it, and writes to the student, who cannot
-enrol again by himself. Admins only. Raises PT403 role_required, PT404 enrolment_not_found, PT422 reason_missing, 23514 for a
-reason too long.';
+'Cancels an enrolment, even one that its student has left or completed, records it, and writes to the student, who
+cannot enrol again by himself. Admins only. Raises PT403 role_required, PT404 enrolment_not_found, PT422
+reason_missing, 23514 for a reason too long.';
 
 create function public.cancel_enrolment(enrolment_id uuid, reason text) returns public.enrolments
 language sql
@@ -170,9 +171,9 @@ as $$
     select private.cancel_enrolment(cancel_enrolment.enrolment_id, cancel_enrolment.reason)
 $$;
 comment on function public.cancel_enrolment(uuid, text) is
-'Cancels an enrolment and answers it: the course closes to the student, who reads the reason, is mailed it, and cannot enrol
-by himself any more (enrol_student_manually lets him in again). Progress, attempts and a certificate stay. Audited. For
-admins. Raises role_required (403), enrolment_not_found (404), reason_missing (422).';
+'Cancels an enrolment and answers it: the course closes to the student, who reads the reason, is mailed it, and cannot
+enrol by himself any more (enrol_student_manually lets him in again). Progress, attempts and a certificate stay.
+Audited. For admins. Raises role_required (403), enrolment_not_found (404), reason_missing (422).';
 
 create function private.force_complete_enrolment(p_enrolment_id uuid) returns public.enrolments
 language plpgsql
@@ -197,8 +198,8 @@ begin
 end
 $$;
 comment on function private.force_complete_enrolment(uuid) is
-'Marks an active enrolment completed by an admin''s decision, and records it. Admins only. Raises PT403 role_required, PT404
-enrolment_not_found, PT409 illegal_transition.';
+'Marks an active enrolment completed by an admin''s decision, and records it. Admins only. Raises PT403 role_required,
+PT404 enrolment_not_found, PT409 illegal_transition.';
 
 create function public.force_complete_enrolment(enrolment_id uuid) returns public.enrolments
 language sql
@@ -207,9 +208,9 @@ as $$
     select private.force_complete_enrolment(force_complete_enrolment.enrolment_id)
 $$;
 comment on function public.force_complete_enrolment(uuid) is
-'Marks an active enrolment completed, whatever is left to do, and answers it. It finishes no lesson and issues no certificate:
-that is for the quiz, or for award_certificate. Audited. For admins. Raises role_required (403), enrolment_not_found (404),
-illegal_transition (409: it is cancelled).';
+'Marks an active enrolment completed, whatever is left to do, and answers it. It finishes no lesson and issues no
+certificate: that is for the quiz, or for award_certificate. Audited. For admins. Raises role_required (403),
+enrolment_not_found (404), illegal_transition (409: it is cancelled).';
 
 create function private.delete_enrolment(p_enrolment_id uuid) returns void
 language plpgsql
@@ -233,8 +234,8 @@ exception
 end
 $$;
 comment on function private.delete_enrolment(uuid) is
-'Removes an enrolment with its progress, attempts and notes, and records it. Admins only. Raises PT403 role_required, PT404
-enrolment_not_found, PT409 enrolment_in_use.';
+'Removes an enrolment with its progress, attempts and notes, and records it. Admins only. Raises PT403 role_required,
+PT404 enrolment_not_found, PT409 enrolment_in_use.';
 
 create function public.delete_enrolment(enrolment_id uuid) returns void
 language sql
@@ -244,8 +245,8 @@ as $$
 $$;
 comment on function public.delete_enrolment(uuid) is
 'Removes an enrolment that should never have been, with its progress, attempts and notes. Audited. For admins. Raises
-role_required (403), enrolment_not_found (404), enrolment_in_use (409: a certificate, a session or a payment depends on it;
-cancel it instead).';
+role_required (403), enrolment_not_found (404), enrolment_in_use (409: a certificate, a session or a payment depends
+on it; cancel it instead).';
 
 create function private.export_enrolments(
     p_query text,
@@ -307,9 +308,9 @@ $$;
 comment on function public.export_enrolments(
     text, uuid, public.enrolment_status, boolean, timestamptz, timestamptz
 ) is
-'Enrolments as a file for a spreadsheet, however many (POST with Accept: text/csv): of whom a search finds, of a course, a
-status, with or without a student-teacher, made from one instant until before another. What people typed cannot become a
-formula. The audit log records it. For admins. Raises role_required (403).';
+'Enrolments as a file for a spreadsheet, however many (POST with Accept: text/csv): of whom a search finds, of a
+course, a status, with or without a student-teacher, made from one instant until before another. What people typed
+cannot become a formula. The audit log records it. For admins. Raises role_required (403).';
 
 insert into private.rate_limited_functions (function_name, tier)
 values

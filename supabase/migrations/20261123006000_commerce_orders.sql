@@ -189,4 +189,4 @@ $$;
 comment on function public.settle_order(uuid, text) is
 'Says that an order was paid outside (a transfer, cash), with a reference; enrols the buyer and answers the order; once,
 however often it is called. For admins; recorded. Raises role_required (403), order_not_found (404), illegal_transition
-(409: it was cancelled), reference_missing (422).';
+(409: it was cancelled) or own_course (409: he teaches it by now), reference_missing (422).';

@@ -135,7 +135,7 @@ DETAIL = (
 @pytest.mark.route("PL-069", call="GET /rest/v1/enrolments?student_id=eq.{student_id}&select=*{more}")
 @pytest.mark.route("PL-069", call="GET /rest/v1/module_progress?student_id=eq.{student_id}")
 def test_a_creator_looks_at_one_student(
-    academy: Academy, creator: Person, courses: tuple[Course, Course], students: list[Person], stranger: Person
+    academy: Academy, creator: Person, students: list[Person], stranger: Person
 ) -> None:
     omar = students[1]
     path = f"/rest/v1/enrolments?student_id=eq.{omar.id}&{DETAIL}"
@@ -191,9 +191,7 @@ def test_what_waits_for_a_creator(academy: Academy, stranger: Person) -> None:
     path = f"/rest/v1/pending_approvals?creator_id=eq.{teacher.id}&order=created_at"
     (asked,) = rows(academy.call(teacher, "GET", path))
     assert (asked["kind"], asked["id"], asked["user_id"]) == ("student_teacher", applied.json()["id"], helper.id)
-    assert academy.rpc(
-        teacher, "decide_student_teacher", student_teacher_id=asked["id"], is_approved=True
-    ).is_success
+    assert academy.rpc(teacher, "decide_student_teacher", student_teacher_id=asked["id"], is_approved=True).is_success
     enrolled_as = enrolment_id(academy, student, course)
     assert academy.rpc(
         teacher, "assign_student_teacher", enrolment_id=enrolled_as, student_teacher_id=asked["id"]
@@ -229,7 +227,11 @@ def test_a_creator_takes_his_students_into_a_spreadsheet(
     assert answer.headers["content-disposition"].startswith('attachment; filename="students-20')
     lines = table(answer)
     assert [line["student_id"] for line in lines] == [zoe.id, omar.id, li.id, zoe.id]
-    assert (lines[0]["student_name"], lines[0]["progress_percent"], lines[2]["status"]) == ("Zoë Quick", "50", "cancelled")
+    assert (lines[0]["student_name"], lines[0]["progress_percent"], lines[2]["status"]) == (
+        "Zoë Quick",
+        "50",
+        "cancelled",
+    )
     assert [line["student_id"] for line in table(export(academy, creator, course_id=courses[1].id))] == [zoe.id]
     assert [line["student_id"] for line in table(export(academy, creator, status="completed"))] == [omar.id]
     assert table(export(academy, stranger)) == table(export(academy, stranger, course_id=courses[0].id)) == []
@@ -327,7 +329,9 @@ def test_notes_are_not_moved_to_another_creators_student(academy: Academy, creat
     own, other = academy.course(academy.member("teacher")), academy.course(creator)
     mine, his = academy.enrol(academy.member(), own), academy.enrol(academy.member(), other)
     academy.insert(own.teacher, "enrolment_notes", enrolment_id=mine, body="Mine")
-    moved = academy.call(own.teacher, "PATCH", f"/rest/v1/enrolment_notes?enrolment_id=eq.{mine}", {"enrolment_id": his})
+    moved = academy.call(
+        own.teacher, "PATCH", f"/rest/v1/enrolment_notes?enrolment_id=eq.{mine}", {"enrolment_id": his}
+    )
     assert moved.status_code == 403
 
 

@@ -89,6 +89,7 @@ class World:
         self._build_gate_and_clock(connection)
         self._build_student_teachers(connection)
         self._meet_and_order(connection)
+        self._note_students(connection)
         for person in ("student", "stranger"):
             self.act(
                 connection,
@@ -281,6 +282,20 @@ class World:
                 self.ids["free"],
             )
         self.act(connection, "student", "select public.place_order(%s)", self.ids["paid"])
+
+    def _note_students(self, connection: psycopg.Connection) -> None:
+        """The creator notes something about those who take `free`, and fears for the suspended one."""
+        for student in ("student", "suspended"):
+            self.act(
+                connection,
+                "creator",
+                "insert into public.enrolment_notes (enrolment_id, body, is_at_risk)"
+                " select e.id, 'Noted', %s from public.enrolments as e where e.student_id = %s and e.course_id = %s"
+                " returning enrolment_id",
+                student == "suspended",
+                self.ids[student],
+                self.ids["free"],
+            )
 
     @staticmethod
     def _id(connection: psycopg.Connection, statement: str, *parameters: Any) -> Any:

@@ -60,7 +60,7 @@ class ViewCounter:
         if not counts:
             return
         try:
-            await self._system.call("add_course_views", p_views={str(course): views for course, views in counts.items()})
+            await self._system.call("add_course_views", p_views={str(course): n for course, n in counts.items()})
         except EdgeError as error:
             log.warning("views_not_written", error=error.body.message, courses=len(counts))
             for course, views in counts.items():

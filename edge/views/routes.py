@@ -33,8 +33,8 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
 @post(
     "/courses/{course_id:uuid}/views",
     summary="Somebody looks at a course",
-    description="Counts it for `course_views`, where it stands a few seconds later. Who looks again within half an hour is"
-    " not counted again. Answers the same whether there is such a course or not.",
+    description="Counts it for `course_views`, where it stands a few seconds later. Who looks again within half an hour"
+    " is not counted again. Answers the same whether there is such a course or not.",
     tags=["views"],
     # A token in the database for each would be the write that this is to save.
     opt=UNLIMITED,

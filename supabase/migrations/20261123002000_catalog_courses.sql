@@ -177,7 +177,8 @@ begin
 end
 $$;
 comment on function private.my_taught_course_ids() is
-'The courses that the caller created and has not deleted. Policies call it as any((select private.my_taught_course_ids())::uuid[]).';
+'The courses that the caller created and has not deleted. Policies call it as any((select
+private.my_taught_course_ids())::uuid[]).';
 
 create function private.require_course_owner(p_course_id uuid) returns uuid
 language plpgsql
@@ -204,5 +205,5 @@ begin
 end
 $$;
 comment on function private.require_course_owner(uuid) is
-'The caller''s id, if the caller created the course, which is not deleted, and is a teacher still, or is an admin. Raises
-what require_active raises, or PT404 course_not_found.';
+'The caller''s id, if the caller created the course, which is not deleted, and is a teacher still, or is an admin.
+Raises what require_active raises, or PT404 course_not_found.';

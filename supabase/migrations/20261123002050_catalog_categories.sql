@@ -19,7 +19,8 @@ begin
     return null;
 end
 $$;
-comment on function private.tg_categories__lock() is 'Before a statement that adds or removes categories: one at a time.';
+comment on function private.tg_categories__lock() is
+'Before a statement that adds or removes categories: one at a time.';
 create trigger _010_lock before insert or delete on public.categories
 for each statement execute function private.tg_categories__lock();
 
@@ -154,9 +155,9 @@ as $$
     select c.* from public.categories as c where c.id = merge_categories.target_id;
 $$;
 comment on function public.merge_categories(uuid, uuid) is
-'Moves every course of a category (source_id) to another (target_id), removes the first, and answers the other. A course that
-somebody puts into the first at that moment comes along, or is refused with 23503 (409). For admins. Raises role_required
-(403), category_not_found (404), category_busy (409).';
+'Moves every course of a category (source_id) to another (target_id), removes the first, and answers the other. A
+course that somebody puts into the first at that moment comes along, or is refused with 23503 (409). For admins.
+Raises role_required (403), category_not_found (404), category_busy (409).';
 
 insert into private.rate_limited_functions (function_name, tier)
 values ('reorder_categories', 'strict'), ('merge_categories', 'strict');

@@ -65,10 +65,10 @@ as $$
     select c.* from private.publication_checklist(publication_checklist.course_id) as c
 $$;
 comment on function public.publication_checklist(uuid) is
-'What a course has and lacks, item by item: description, module, lesson, lesson_content (of every lesson), quiz_question
-(of every quiz), without which (is_required) publish_course refuses; category, subtitle, objectives, thumbnail, intro_lesson,
-which help it to be found. missing_count: how many lessons lack content, quizzes questions. For the course''s creator and
-admins. Raises course_not_found (404).';
+'What a course has and lacks, item by item: description, module, lesson, lesson_content (of every lesson),
+quiz_question (of every quiz), without which (is_required) publish_course refuses; category, subtitle, objectives,
+thumbnail, intro_lesson, which help it to be found. missing_count: how many lessons lack content, quizzes questions.
+For the course''s creator and admins. Raises course_not_found (404).';
 
 create function private.audit_others_course(p_action text, p_before public.courses, p_after public.courses) returns void
 language plpgsql
@@ -103,8 +103,8 @@ begin
 end
 $$;
 comment on function private.tg_courses__audit() is
-'After somebody else than the creator, who can only be an admin, changed what the creator writes: the audit log says it.
-What functions change, they record themselves.';
+'After somebody else than the creator, who can only be an admin, changed what the creator writes: the audit log says
+it. What functions change, they record themselves.';
 create trigger _500_audit after update of
 category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites, target_audience,
 tags, thumbnail_path, price_amount, price_currency, is_intro
@@ -154,7 +154,8 @@ begin
 end
 $$;
 comment on function private.require_own_course(uuid) is
-'A course of the caller, or for admins any, locked until the transaction ends. Raises what require_course_owner raises.';
+'A course of the caller, or for admins any, locked until the transaction ends. Raises what require_course_owner
+raises.';
 
 create function private.publish_course(p_course_id uuid) returns public.courses
 language plpgsql
@@ -189,8 +190,8 @@ as $$
     select private.publish_course(publish_course.course_id)
 $$;
 comment on function public.publish_course(uuid) is
-'Publishes a course, or an archived one again, and answers it. For its creator and admins. Raises course_not_found (404),
-illegal_transition (409: it is suspended or deleted), course_incomplete (422: details name what is missing;
+'Publishes a course, or an archived one again, and answers it. For its creator and admins. Raises course_not_found
+(404), illegal_transition (409: it is suspended or deleted), course_incomplete (422: details name what is missing;
 publication_checklist tells it as data).';
 
 create function private.unpublish_course(p_course_id uuid) returns public.courses
@@ -256,8 +257,8 @@ as $$
     select private.archive_course(archive_course.course_id)
 $$;
 comment on function public.archive_course(uuid) is
-'Takes a course out of the catalogue for good, and answers it; those who are enrolled keep it, and publish_course brings
-it back. For its creator and admins. Raises course_not_found (404), illegal_transition (409).';
+'Takes a course out of the catalogue for good, and answers it; those who are enrolled keep it, and publish_course
+brings it back. For its creator and admins. Raises course_not_found (404), illegal_transition (409).';
 
 create function private.tg_courses__count_published() returns trigger
 language plpgsql

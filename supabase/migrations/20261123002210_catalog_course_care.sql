@@ -39,9 +39,9 @@ as $$
     select private.delete_course(delete_course.course_id)
 $$;
 comment on function public.delete_course(uuid) is
-'Deletes a course. True: nobody ever enrolled, and it is gone with all that it held. False: it is gone from the catalogue
-and from its creator''s desk, for good, and those who are enrolled keep it. For its creator and admins. Raises
-course_not_found (404), illegal_transition (409: it is suspended).';
+'Deletes a course. True: nobody ever enrolled, and it is gone with all that it held. False: it is gone from the
+catalogue and from its creator''s desk, for good, and those who are enrolled keep it. For its creator and admins.
+Raises course_not_found (404), illegal_transition (409: it is suspended).';
 
 create function private.lock_course(p_course_id uuid) returns public.courses
 language plpgsql
@@ -78,11 +78,6 @@ begin
     v_before := private.lock_course(p_course_id);
     if v_before.is_featured = p_is_featured then
         return v_before;
-    elsif p_is_featured and v_before.status <> 'published' then
-        raise sqlstate 'PT409' using
-            message = 'course_not_published',
-            detail = 'Only a published course can be featured.',
-            hint = 'Feature it when it is published.';
     end if;
     update public.courses as c set is_featured = p_is_featured where c.id = p_course_id returning c.* into v_course;
     perform private.audit(
@@ -93,18 +88,36 @@ begin
 end
 $$;
 comment on function private.set_course_featured(uuid, boolean) is
-'Puts a course forward, or no more, and records it. Raises PT403 role_required, PT404 course_not_found, PT409
-course_not_published.';
+'Puts a course forward, or no more, and records it. Raises PT403 role_required, PT404 course_not_found.';
+
+create function private.feature_course(p_course_id uuid) returns public.courses
+language plpgsql
+security definer -- is_featured is no client's to write; the check below decides
+set search_path = ''
+as $$
+begin
+    perform private.require_role('admin');
+    if (private.lock_course(p_course_id)).status <> 'published' then
+        raise sqlstate 'PT409' using
+            message = 'course_not_published',
+            detail = 'Only a published course can be featured.',
+            hint = 'Feature it when it is published.';
+    end if;
+    return private.set_course_featured(p_course_id, true);
+end
+$$;
+comment on function private.feature_course(uuid) is
+'Puts a published course forward. Raises what set_course_featured raises, and PT409 course_not_published.';
 
 create function public.feature_course(course_id uuid) returns public.courses
 language sql
 set search_path = ''
 as $$
-    select private.set_course_featured(feature_course.course_id, true)
+    select private.feature_course(feature_course.course_id)
 $$;
 comment on function public.feature_course(uuid) is
-'Puts a published course forward (is_featured), and answers it. For admins. Raises role_required (403), course_not_found
-(404), course_not_published (409).';
+'Puts a published course forward (is_featured), and answers it. For admins. Raises role_required (403),
+course_not_found (404), course_not_published (409).';
 
 create function public.unfeature_course(course_id uuid) returns public.courses
 language sql
@@ -135,11 +148,6 @@ begin
             message = 'target_protected',
             detail = 'Nobody judges his own course.',
             hint = 'Ask another moderator.';
-    elsif p_is_suspended and coalesce(p_reason, '') !~ '\S' then
-        raise sqlstate 'PT422' using
-            message = 'reason_missing',
-            detail = 'The creator is told why.',
-            hint = 'Send a reason.';
     elsif p_is_suspended = (v_before.status = 'suspended') then
         raise sqlstate 'PT409' using
             message = 'illegal_transition',
@@ -170,13 +178,32 @@ end
 $$;
 comment on function private.set_course_suspended(uuid, boolean, text) is
 'Takes a course down, or makes it a draft of its creator again; records it and writes to the creator. Raises PT403
-role_required or target_protected, PT404 course_not_found, PT409 illegal_transition, PT422 reason_missing.';
+role_required or target_protected, PT404 course_not_found, PT409 illegal_transition.';
+
+create function private.suspend_course(p_course_id uuid, p_reason text) returns public.courses
+language plpgsql
+security definer -- status is no client's to write; the check below decides
+set search_path = ''
+as $$
+begin
+    perform private.require_role('moderator');
+    if coalesce(p_reason, '') !~ '\S' then
+        raise sqlstate 'PT422' using
+            message = 'reason_missing',
+            detail = 'The creator is told why.',
+            hint = 'Send a reason.';
+    end if;
+    return private.set_course_suspended(p_course_id, true, p_reason);
+end
+$$;
+comment on function private.suspend_course(uuid, text) is
+'Takes a course down for a reason. Raises what set_course_suspended raises, and PT422 reason_missing.';
 
 create function public.suspend_course(course_id uuid, reason text) returns public.courses
 language sql
 set search_path = ''
 as $$
-    select private.set_course_suspended(suspend_course.course_id, true, suspend_course.reason)
+    select private.suspend_course(suspend_course.course_id, suspend_course.reason)
 $$;
 comment on function public.suspend_course(uuid, text) is
 'Takes a course down, and answers it: nobody finds or opens it any more but its creator, who is mailed the reason, and
@@ -190,9 +217,9 @@ as $$
     select private.set_course_suspended(unsuspend_course.course_id, false, null)
 $$;
 comment on function public.unsuspend_course(uuid) is
-'Makes a suspended course a draft of its creator again, and answers it; the creator is mailed, and publishes it. Students
-have it again at once. For moderators. Raises role_required or target_protected (403: one''s own), course_not_found (404),
-illegal_transition (409).';
+'Makes a suspended course a draft of its creator again, and answers it; the creator is mailed, and publishes it.
+Students have it again at once. For moderators. Raises role_required or target_protected (403: one''s own),
+course_not_found (404), illegal_transition (409).';
 
 create function private.transfer_course(p_course_id uuid, p_creator_id uuid) returns public.courses
 language plpgsql
@@ -235,8 +262,8 @@ begin
 end
 $$;
 comment on function private.transfer_course(uuid, uuid) is
-'Gives a course to another teacher, and records it. Raises PT403 role_required, PT404 course_not_found, PT409 own_course,
-PT422 teacher_required.';
+'Gives a course to another teacher, and records it. Raises PT403 role_required, PT404 course_not_found, PT409
+own_course, PT422 teacher_required.';
 
 create function public.transfer_course(course_id uuid, creator_id uuid) returns public.courses
 language sql
@@ -245,8 +272,8 @@ as $$
     select private.transfer_course(transfer_course.course_id, transfer_course.creator_id)
 $$;
 comment on function public.transfer_course(uuid, uuid) is
-'Makes another teacher the creator of a course, with all that is in it, and answers it; students keep it. For admins. Raises
-role_required (403), course_not_found (404), own_course (409: the teacher takes it), teacher_required (422).';
+'Makes another teacher the creator of a course, with all that is in it, and answers it; students keep it. For admins.
+Raises role_required (403), course_not_found (404), own_course (409: the teacher takes it), teacher_required (422).';
 
 insert into private.rate_limited_functions (function_name, tier)
 values

@@ -1,5 +1,5 @@
--- Catalog: the pictures of courses. Anyone may fetch one whose path he knows; a course's folder, named by its id, is its
--- creator's to write.
+-- Catalog: the pictures of courses. Anyone may fetch one whose path he knows; a course's folder, named by its id, is
+-- its creator's to write.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values (
     'course-thumbnails', 'course-thumbnails', true, 4 * 1024 * 1024,

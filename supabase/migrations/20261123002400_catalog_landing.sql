@@ -13,7 +13,8 @@ begin
 end
 $$;
 comment on function private.tg__copy_creator_is_public() is
-'Before insert, or of another creator: the row is public if the profile of its creator is. From then on the foreign key keeps it so.';
+'Before insert, or of another creator: the row is public if the profile of its creator is. From then on the foreign
+key keeps it so.';
 
 create table public.creator_placements (
     creator_id uuid not null constraint creator_placements_pkey primary key,
@@ -27,8 +28,8 @@ create table public.creator_placements (
     references public.profiles (id, is_public) on update cascade on delete cascade
 );
 comment on table public.creator_placements is
-'Whom admins put forward: one row for each creator who stands otherwise than where the figures put him. Admins write it, and
-the audit log says so; it is as public as the profile.';
+'Whom admins put forward: one row for each creator who stands otherwise than where the figures put him. Admins write
+it, and the audit log says so; it is as public as the profile.';
 comment on column public.creator_placements.is_public is 'That of the profile; the database keeps it.';
 comment on column public.creator_placements.is_featured is 'Whether the creator is among the featured ones.';
 comment on column public.creator_placements.display_priority is
@@ -62,7 +63,8 @@ end
 $$;
 comment on function private.tg_creator_placements__audit() is
 'After an admin placed somebody: the audit log says where.';
-create trigger _500_audit after insert or update of is_featured, display_priority or delete on public.creator_placements
+create trigger _500_audit after insert or update of is_featured, display_priority or delete
+on public.creator_placements
 for each row execute function private.tg_creator_placements__audit();
 
 create table public.course_stats (
@@ -73,8 +75,8 @@ create table public.course_stats (
     constraint course_stats_student_count_check check (student_count >= 0)
 );
 comment on table public.course_stats is
-'By what courses are ordered, one row a course: order=course_stats(display_priority),course_stats(student_count).desc of
-courses. Whoever sees the course sees it; triggers keep it.';
+'By what courses are ordered, one row a course: order=course_stats(display_priority),course_stats(student_count).desc
+of courses. Whoever sees the course sees it; triggers keep it.';
 comment on column public.course_stats.display_priority is 'That of its creator in creator_placements, else 1000.';
 comment on column public.course_stats.student_count is 'How many take the course, or completed it.';
 alter table public.course_stats enable row level security;
@@ -124,7 +126,8 @@ end
 $$;
 comment on function private.tg_creator_placements__place_courses() is
 'After a creator is placed: so are the creator''s courses.';
-create trigger _300_place_courses after insert or update of creator_id, display_priority or delete on public.creator_placements
+create trigger _300_place_courses
+after insert or update of creator_id, display_priority or delete on public.creator_placements
 for each row execute function private.tg_creator_placements__place_courses();
 
 create view public.creators with (security_invoker = true) as
@@ -141,18 +144,18 @@ select
     s.published_course_count,
     s.student_count,
     s.follower_count,
+    p.created_at,
     coalesce(l.is_featured, false) as is_featured,
-    coalesce(l.display_priority, 1000) as display_priority,
-    p.created_at
+    coalesce(l.display_priority, 1000) as display_priority
 from public.profiles as p
-join public.user_stats as s on p.id = s.user_id
+inner join public.user_stats as s on p.id = s.user_id
 left join public.creator_placements as l on p.id = l.creator_id
 where s.published_course_count > 0 and p.is_public;
 comment on view public.creators is
-'Those who have published courses and whose profile is public, for everybody: order=display_priority,student_count.desc, or
-handle=eq. for one. What hangs on the profile is embedded: select=*,courses(*),user_qualifications(*),user_expertise(*),
-user_stats(*); who knows about something: user_expertise!inner(topic)&user_expertise.topic=eq. By name there is
-search_creators.';
+'Those who have published courses and whose profile is public, for everybody:
+order=display_priority,student_count.desc, or handle=eq. for one. What hangs on the profile is embedded:
+select=*,courses(*),user_qualifications(*),user_expertise(*), user_stats(*); who knows about something:
+user_expertise!inner(topic)&user_expertise.topic=eq. By name there is search_creators.';
 comment on column public.creators.handle is 'The name in web addresses.';
 comment on column public.creators.display_name is 'The name that people read.';
 comment on column public.creators.headline is 'One line about the person.';
@@ -165,11 +168,13 @@ comment on column public.creators.published_course_count is 'How many courses of
 comment on column public.creators.student_count is 'How many people take, or took, a course of the person.';
 comment on column public.creators.follower_count is 'How many follow the person.';
 comment on column public.creators.is_featured is 'Whether admins put the person forward.';
-comment on column public.creators.display_priority is 'Where the person stands in lists: smallest first, 1000 for no matter.';
+comment on column public.creators.display_priority is
+'Where the person stands in lists: smallest first, 1000 for no matter.';
 create trigger _100_refuse_write instead of insert or update or delete on public.creators
 for each row execute function private.tg__refuse_write();
 
-create index user_stats_creators_idx on public.user_stats (student_count desc, user_id) where published_course_count > 0;
+create index user_stats_creators_idx on public.user_stats (student_count desc, user_id)
+where published_course_count > 0;
 comment on index public.user_stats_creators_idx is 'The list of creators: the condition of the view creators';
 
 create function private.search_creators(p_query text) returns table (user_id uuid, place bigint)
@@ -189,8 +194,8 @@ begin
 end
 $$;
 comment on function private.search_creators(text) is
-'The creators meant by what somebody typed, at most 50, best first. Of a name that more than 500 people bear, not all are
-looked at.';
+'The creators meant by what somebody typed, at most 50, best first. Of a name that more than 500 people bear, not all
+are looked at.';
 
 create function public.search_creators(q text) returns setof public.creators
 language sql

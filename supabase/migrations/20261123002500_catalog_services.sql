@@ -17,8 +17,8 @@ create table public.services (
     references public.profiles (id, is_public) on update cascade on delete cascade
 );
 comment on table public.services is
-'What creators offer beside courses: a critique, an hour of coaching. Teachers write their own; everybody reads the active
-ones of creators whose profile is public.';
+'What creators offer beside courses: a critique, an hour of coaching. Teachers write their own; everybody reads the
+active ones of creators whose profile is public.';
 comment on column public.services.is_public is 'That of the creator''s profile; the database keeps it.';
 comment on column public.services.description is 'What one gets, Markdown.';
 comment on column public.services.price_amount is 'What it costs, in minor units of the currency; 0 is free.';

@@ -11,7 +11,8 @@ create table private.course_prices (
     updated_at timestamptz not null default now()
 );
 comment on table private.course_prices is
-'The payment provider''s product and price for each course that has some. Written by bind_course_price; checkout reads it.';
+'The payment provider''s product and price for each course that has some. Written by bind_course_price; checkout reads
+it.';
 comment on column private.course_prices.provider_product_id is 'What the provider calls the course.';
 comment on column private.course_prices.provider_price_id is 'What the provider calls its price; one course''s.';
 alter table private.course_prices enable row level security;
@@ -57,8 +58,8 @@ as $$
     )
 $$;
 comment on function public.bind_course_price(uuid, text, text) is
-'Binds the payment provider''s price (price_id) and product to a course, by which it is then sold; null binds none. Nobody
-reads them here; the audit log, for admins, says what was bound. For admins. Raises role_required (403), course_not_found
-(404).';
+'Binds the payment provider''s price (price_id) and product to a course, by which it is then sold; null binds none.
+Nobody reads them here; the audit log, for admins, says what was bound. For admins. Raises role_required (403),
+course_not_found (404).';
 
 insert into private.rate_limited_functions (function_name, tier) values ('bind_course_price', 'strict');

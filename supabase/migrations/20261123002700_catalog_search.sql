@@ -12,8 +12,8 @@ create table private.course_search (
     words tsvector not null
 );
 comment on table private.course_search is
-'The words of each published course: A those of the title; B those of the subtitle, the tags, the category and the creator,
-where his profile is public; D the rest. Kept by triggers on courses, categories and profiles.';
+'The words of each published course: A those of the title; B those of the subtitle, the tags, the category and the
+creator, where his profile is public; D the rest. Kept by triggers on courses, categories and profiles.';
 comment on column private.course_search.title_words is
 'Those of the title alone: of a word that stands in many courses, these are looked at first.';
 alter table private.course_search enable row level security;
@@ -26,12 +26,13 @@ create table private.course_words (
     word text collate "C" constraint course_words_pkey primary key
 );
 comment on table private.course_words is
-'Every word of four letters and more that was ever of weight A or B in private.course_search, once: what a mistyped word is
-compared with.';
+'Every word of four letters and more that was ever of weight A or B in private.course_search, once: what a mistyped
+word is compared with.';
 alter table private.course_words enable row level security;
 create index course_words_spellings_idx on private.course_words
 using gin (private.spellings(word)) with (fastupdate = off);
-comment on index private.course_words_spellings_idx is 'The words a letter away from a mistyped one: spellings(word) && ?';
+comment on index private.course_words_spellings_idx is
+'The words a letter away from a mistyped one: spellings(word) && ?';
 create index course_words_trigrams_idx on private.course_words
 using gin (word extensions.gin_trgm_ops) with (fastupdate = off);
 comment on index private.course_words_trigrams_idx is 'The words that resemble a mistyped one: word % ?';
@@ -83,10 +84,10 @@ as $$
     ) as w
 $$;
 comment on function private.course_words_of(text, boolean) is
-'The different words of a text as courses are searched by them: lower case, without accents, vowel points and apostrophes; of
-scripts without spaces each two letters. Of a query, the first 12.';
+'The different words of a text as courses are searched by them: lower case, without accents, vowel points and
+apostrophes; of scripts without spaces each two letters. Of a query, the first 12.';
 
-create function private.weigh_words(p_words text[], p_weight "char") returns tsvector
+create function private.weigh_words(p_words text[], p_weight text) returns tsvector
 language sql
 immutable
 parallel safe
@@ -96,7 +97,8 @@ as $$
     select coalesce(string_agg(format('''%s'':%s%s', w.word, w.place, p_weight), ' '), '')::tsvector
     from unnest(p_words) with ordinality as w (word, place)
 $$;
-comment on function private.weigh_words(text[], "char") is 'Words of course_words_of as a tsvector, all of one weight.';
+comment on function private.weigh_words(text[], text) is
+'Words of course_words_of as a tsvector, all of one weight.';
 
 create function private.index_course_for_search(p_course_id uuid) returns void
 language plpgsql
@@ -159,8 +161,8 @@ begin
 end
 $$;
 comment on function private.rebuild_course_search() is
-'Makes all that is searched anew: for operators, after courses were brought in with triggers off, and to forget words that no
-course has any more.';
+'Makes all that is searched anew: for operators, after courses were brought in with triggers off, and to forget words
+that no course has any more.';
 
 create function private.tg_courses__index_for_search() returns trigger
 language plpgsql
@@ -277,8 +279,8 @@ begin
 end
 $$;
 comment on function private.courses_worded(tsquery, public.course_level, uuid, text, uuid, bigint, text) is
-'The published courses whose words are such, of this level, category, language, creator and price, at most 200, best first. Of
-more than 500 that have the words in the title, and of more than 500 others, not all are ranked.';
+'The published courses whose words are such, of this level, category, language, creator and price, at most 200, best
+first. Of more than 500 that have the words in the title, and of more than 500 others, not all are ranked.';
 
 create function private.words_near(p_word text) returns text[]
 language sql
@@ -400,8 +402,9 @@ as $$
     order by s.place
 $$;
 comment on function public.search_courses(text, public.course_level, text, text, uuid, bigint, text) is
-'Finds published courses by what people type, at most 200, best first: words of the title, then of subtitle, tags, category
-and creator, then of the description; all of them, the last perhaps unfinished, and where few have them, words spelled
-alike. Accents and case do not matter; scripts without spaces are found by any two letters. Narrowed by level (courses for
-all are for each), category (its slug), language (en finds en-GB, too), creator_id, max_price (minor units) and currency
-(free courses have every one); without q, the newest. For everybody: select, embed and limit as on courses.';
+'Finds published courses by what people type, at most 200, best first: words of the title, then of subtitle, tags,
+category and creator, then of the description; all of them, the last perhaps unfinished, and where few have them,
+words spelled alike. Accents and case do not matter; scripts without spaces are found by any two letters. Narrowed by
+level (courses for all are for each), category (its slug), language (en finds en-GB, too), creator_id, max_price
+(minor units) and currency (free courses have every one); without q, the newest. For everybody: select, embed and
+limit as on courses.';

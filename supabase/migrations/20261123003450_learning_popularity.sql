@@ -16,7 +16,7 @@ begin
 end
 $$;
 comment on function private.tg_enrolments__count_in_course() is
-'After an enrolment comes, goes, is cancelled or opened again: how many take the course. The last lock that an enrolment
-takes.';
+'After an enrolment comes, goes, is cancelled or opened again: how many take the course. The last lock that an
+enrolment takes.';
 create trigger _310_count_in_course after insert or delete or update of status on public.enrolments
 for each row execute function private.tg_enrolments__count_in_course();

@@ -321,9 +321,9 @@ drop policy if exists objects_update_owner on storage.objects;
 drop policy if exists objects_delete_owner_or_moderator on storage.objects;
 
 -- An avatar, and the document that shows a qualification, lie in the folder named by their owner's id; the picture of a
--- course in the one named by the course's. The buckets of avatars and thumbnails are public: fetching needs no policy, and
--- this one lets nobody list but the owner, and moderators, who take down what nobody should see. That of documents is
--- private; one that moderators looked at is not written over.
+-- course in the one named by the course's. The buckets of avatars and thumbnails are public: fetching needs no policy,
+-- and this one lets nobody list but the owner, and moderators, who take down what nobody should see. That of documents
+-- is private; one that moderators looked at is not written over.
 create policy objects_select_owner_or_moderator on storage.objects for select to authenticated
 using (
     (
@@ -579,9 +579,11 @@ grant execute on function public.delete_course(uuid) to authenticated;
 
 -- for admins and moderators, as each checks
 grant execute on function private.set_course_featured(uuid, boolean) to authenticated;
+grant execute on function private.feature_course(uuid) to authenticated;
 grant execute on function public.feature_course(uuid) to authenticated;
 grant execute on function public.unfeature_course(uuid) to authenticated;
 grant execute on function private.set_course_suspended(uuid, boolean, text) to authenticated;
+grant execute on function private.suspend_course(uuid, text) to authenticated;
 grant execute on function public.suspend_course(uuid, text) to authenticated;
 grant execute on function public.unsuspend_course(uuid) to authenticated;
 grant execute on function private.transfer_course(uuid, uuid) to authenticated;

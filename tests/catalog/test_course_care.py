@@ -68,9 +68,9 @@ def test_a_course_that_nobody_had_is_gone(
 
 
 def test_a_course_that_somebody_has_is_gone_for_all_others(
-    academy: Academy, teacher: Person, student: Person, stranger: Person, admin: Person, moderator: Person
+    academy: Academy, teacher: Person, stranger: Person, admin: Person, moderator: Person
 ) -> None:
-    course = academy.course(teacher)
+    course, student = academy.course(teacher), academy.member()
     academy.enrol(student, course)
     assert academy.rpc(admin, "feature_course", course_id=course.id).status_code == 200
     assert academy.rpc(teacher, "delete_course", course_id=course.id).json() is False

@@ -32,5 +32,5 @@ def test_admins_bind_a_price(
         published.id,
     )
     assert log == [(admin.id, price), (admin.id, None)]
-    for who in (None, teacher, admin):
-        assert academy.call(who, "GET", "/rest/v1/course_prices").status_code == 404
+    for viewer in (None, teacher, admin):
+        assert academy.call(viewer, "GET", "/rest/v1/course_prices").status_code == 404

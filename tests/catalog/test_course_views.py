@@ -25,7 +25,8 @@ def test_views_are_counted_without_a_write_for_each(
     for who in (stranger, student):
         assert rows(academy.call(who, "GET", own)) == []
     assert academy.call(None, "GET", own).status_code == 401
-    assert academy.call(creator, "PATCH", f"/rest/v1/course_views?course_id=eq.{course.id}", {"view_count": 9}).status_code == 403
+    path = f"/rest/v1/course_views?course_id=eq.{course.id}"
+    assert academy.call(creator, "PATCH", path, {"view_count": 9}).status_code == 403
 
 
 def test_sums_add_up_by_day(academy: Academy, teacher: Person) -> None:
@@ -33,6 +34,7 @@ def test_sums_add_up_by_day(academy: Academy, teacher: Person) -> None:
     for views in (2, 3):
         academy.sql("select private.add_course_views(jsonb_build_object(%s::text, %s::integer))", course.id, views)
     found = academy.sql(
-        "select view_count, day = (now() at time zone 'utc')::date from public.course_views where course_id = %s", course.id
+        "select view_count, day = (now() at time zone 'utc')::date from public.course_views where course_id = %s",
+        course.id,
     )
     assert found == [(5, True)]

@@ -20,7 +20,7 @@ POPULAR = (
     "WC-095", call="GET /rest/v1/courses?status=eq.published&order=is_intro.desc,published_at.desc,id", public=True
 )
 @pytest.mark.route("WC-102", call="GET /rest/v1/courses?is_intro=is.true&status=eq.published", public=True)
-def test_tasters_come_first(academy: Academy, teacher: Person) -> None:
+def test_tasters_come_first(academy: Academy) -> None:
     creator = academy.member("teacher")
     taster, draft, late = (academy.course(creator, published=number != 1) for number in range(3))
     for course in (taster, draft):

@@ -93,8 +93,12 @@ def test_slips_of_the_finger_are_forgiven(academy: Academy, teacher: Person) -> 
     title = f"Photography{tail} керамика{tail}"
     publish(academy, teacher, title)
     for typed in (
-        f"photografhy{tail}", f"fotografy{tail}", f"potography{tail}", f"кермаика{tail}", f"photography{tail} керамка{tail}"
-    ):  # fmt: skip
+        f"photografhy{tail}",
+        f"fotografy{tail}",
+        f"potography{tail}",
+        f"кермаика{tail}",
+        f"photography{tail} керамка{tail}",
+    ):
         assert search(academy, typed) == [title], typed
     assert search(academy, f"gardening{word()}") == []
 

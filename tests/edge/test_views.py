@@ -46,7 +46,7 @@ def test_views_are_summed_and_written_once() -> None:
 
 def test_who_looks_again_later_is_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     written, course, now = Written(), uuid4(), 1000.0
-    monkeypatch.setattr(counter.time, "monotonic", lambda: now)
+    monkeypatch.setattr("edge.views.counter.time.monotonic", lambda: now)
     views = counted(written)
     for seconds in (0.0, counter.AGAIN_SECONDS - 1, 2.0):
         now += seconds
@@ -70,7 +70,7 @@ def test_what_the_database_does_not_take_is_kept() -> None:
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counter, "MAX_COURSES", 10)
     monkeypatch.setattr(counter, "MAX_LOOKS", 100)
-    written, views = Written(), counted(Written())
+    written = Written()
     views = counted(written)
     for number in range(1000):
         views.count(UUID(int=number), "a")

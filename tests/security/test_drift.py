@@ -80,7 +80,7 @@ STRAYS = [
     "alter policy profiles_update_owner_or_admin on public.profiles to anon",
     "alter table public.certificates disable row level security",
     "alter table public.accounts disable row level security",
-    "create policy objects_select_personal_owner_or_moderator on storage.objects for select to anon using (true)",
+    "create policy objects_select_owner_or_moderator on storage.objects for select to anon using (true)",
     "grant all on public.certificates to authenticated",
     "grant update (holder_name) on public.certificates to authenticated",
     "grant select on private.quiz_answer_keys to anon",
@@ -99,8 +99,8 @@ STRAYS = [
 @pytest.mark.parametrize("stray", STRAYS)
 def test_stray_is_seen_and_mended(plot: psycopg.Connection, stray: str) -> None:
     intended = shape(plot)
-    if "objects_select_personal_owner_or_moderator" in stray:
-        plot.execute("drop policy objects_select_personal_owner_or_moderator on storage.objects")
+    if "objects_select_owner_or_moderator" in stray:
+        plot.execute("drop policy objects_select_owner_or_moderator on storage.objects")
     plot.execute(stray.encode())
     assert shape(plot) != intended
     reapply(plot)
@@ -121,7 +121,7 @@ def test_stray_is_seen_and_mended(plot: psycopg.Connection, stray: str) -> None:
         "update storage.buckets set public = not public",
         "alter type public.app_role add value 'planted'",
         "drop index public.courses_search_idx",
-        "drop policy objects_insert_personal_owner on storage.objects",
+        "drop policy objects_insert_owner on storage.objects",
     ],
 )
 def test_edit_by_hand_is_seen(plot: psycopg.Connection, edit: str) -> None:

@@ -90,6 +90,7 @@ class World:
         self._build_student_teachers(connection)
         self._meet_and_order(connection)
         self._note_students(connection)
+        self._furnish_catalogue(connection)
         for person in ("student", "stranger"):
             self.act(
                 connection,
@@ -106,6 +107,25 @@ class World:
             self._know_in_auth(connection, self.ids[name])
             self.act(connection, name, "select public.apply_to_teach('To pass it on')")
         self.act(connection, "moderator", "select public.set_account_status(%s, 'suspended')", self.ids["suspended"])
+
+    def _furnish_catalogue(self, connection: psycopg.Connection) -> None:
+        """What creators offer beside courses, whom admins put forward, and how often courses were looked at."""
+        for name, is_active in (("creator", True), ("creator", False), ("rival", True), ("stranger", True)):
+            connection.execute(
+                "insert into public.services (creator_id, title, is_active) values (%s, 'A critique', %s)",
+                [self.ids[name], is_active],
+            )
+        for name in ("creator", "stranger"):
+            connection.execute(
+                "insert into public.creator_placements (creator_id, is_featured) values (%s, true)", [self.ids[name]]
+            )
+        for name in ("free", "paid", "other"):
+            connection.execute(
+                "insert into public.course_views (course_id, day, view_count) values (%s, '2026-11-01', 7)",
+                [self.ids[name]],
+            )
+        binding = "select public.bind_course_price(%s, 'price_secret', 'prod_secret')"
+        self.act(connection, "admin", binding, self.ids["paid"])
 
     def act(self, connection: psycopg.Connection, person: str, statement: str, *parameters: Any) -> Any:
         """Run a statement as PostgREST would for a person; returns its first value."""

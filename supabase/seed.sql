@@ -1,10 +1,16 @@
--- A small living academy for local work: three creators with eight courses, and people at every stage of learning. Every
--- account has the password `guildhall-demo`. Nothing depends on it. Never run it on a database that strangers can reach.
+-- A small living academy for local work: three creators with eight courses, and people at every stage of learning.
+-- Every account has the password `guildhall-demo`. Nothing depends on it. Never run it on a database that strangers
+-- can reach.
 --
 -- What the academy's people do, they do here through the functions that they call in life, so that scores, completions
 -- and certificates are concluded and not claimed; at the end time is moved, so that not all of it happened just now.
 
 -- People
+
+-- The hash is slow to make, on purpose; one does for all.
+with hashes as materialized (
+    select extensions.crypt('guildhall-demo', extensions.gen_salt('bf', 10)) as hash
+)
 
 insert into auth.users (
     id, instance_id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data, raw_user_meta_data,
@@ -46,8 +52,7 @@ from (
     ('5eed0000-0000-4000-8000-00000000000b', 'olena@example.com', 'Олена Шевчук'),
     ('5eed0000-0000-4000-8000-00000000000c', 'sam@example.com', 'Sam Whitlock')
 ) as u (id, email, display_name)
--- The hash is slow to make, on purpose; one does for all.
-cross join (select extensions.crypt('guildhall-demo', extensions.gen_salt('bf', 10)) as hash) as p;
+cross join hashes as p;
 
 insert into auth.identities (
     id, provider_id, user_id, identity_data, provider, last_sign_in_at, created_at, updated_at
@@ -147,7 +152,9 @@ from (
 where s.user_id = z.user_id::uuid;
 
 insert into public.follows (follower_id, followee_id)
-select f.id, t.id
+select
+    f.id as follower_id,
+    t.id as followee_id
 from (
     values
     ('amara', 'ines'), ('piotr', 'ines'), ('ruth', 'ines'), ('tomas', 'ines'), ('yuki', 'ines'), ('ines', 'amara'),

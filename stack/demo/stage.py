@@ -1,6 +1,6 @@
 """Who plays, and how each call and its answer is shown.
 
-Nothing here knows the story. A call that is answered otherwise than the story expects ends it: the demo is also a check.
+Nothing here knows the story. A call that is answered otherwise than the story expects ends it: the demo is a check, too.
 """
 
 import json
@@ -34,7 +34,7 @@ class Stage:
     """Makes calls to a stack as one actor or another, and shows them."""
 
     def __init__(self, http: httpx.Client, key: str, say: Callable[[str], None], *, whole: bool = False) -> None:
-        """Args: a client whose base is the API, the publishable key, where lines go, and whether answers are shown whole."""
+        """Args: a client whose base is the API, the publishable key, where lines go, and whether to show answers whole."""
         self._http = http
         self._key = key
         self._say = say

@@ -89,7 +89,11 @@ def _write(stage: Stage, ines: Actor) -> Course:
     right = {}
     for kind, answer, more in (
         ("true_false", False, {"prompt": "Raku is fired indoors.", "explanation": "The smoke is poison."}),
-        ("numeric", {"value": 1000, "tolerance": 50}, {"prompt": "At how many degrees is the pot pulled?", "points": 2}),
+        (
+            "numeric",
+            {"value": 1000, "tolerance": 50},
+            {"prompt": "At how many degrees is the pot pulled?", "points": 2},
+        ),
     ):
         question = stage.rpc(ines, "save_quiz_question", quiz_id=quiz["id"], kind=kind, answer=answer, **more)
         right[question["id"]] = 980 if kind == "numeric" else answer

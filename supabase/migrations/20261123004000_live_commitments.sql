@@ -1,5 +1,5 @@
--- Live: what takes a host's time. Whatever a host promises to be at, of whatever kind, is one row here, so that nothing can
--- overlap anything else.
+-- Live: what takes a host's time. Whatever a host promises to be at, of whatever kind, is one row here, so that
+-- nothing can overlap anything else.
 
 create table private.commitments (
     id uuid not null default gen_random_uuid() constraint commitments_pkey primary key,

@@ -42,9 +42,11 @@ revoke all on public.sessions from anon, authenticated, service_role;
 create index sessions_host_id_idx on public.sessions (host_id, starts_at desc);
 comment on index public.sessions_host_id_idx is 'What one teaches: host_id=eq.&order=starts_at.desc, and the policies';
 create index sessions_student_id_idx on public.sessions (student_id, starts_at desc);
-comment on index public.sessions_student_id_idx is 'What one attends: student_id=eq.&order=starts_at.desc, and the policies';
+comment on index public.sessions_student_id_idx is
+'What one attends: student_id=eq.&order=starts_at.desc, and the policies';
 create index sessions_course_id_idx on public.sessions (course_id, starts_at desc);
-comment on index public.sessions_course_id_idx is 'A course''s sessions: course_id=eq.&order=starts_at.desc, and the policies';
+comment on index public.sessions_course_id_idx is
+'A course''s sessions: course_id=eq.&order=starts_at.desc, and the policies';
 create index sessions_enrolment_id_course_id_student_id_idx
 on public.sessions (enrolment_id, course_id, student_id);
 comment on index public.sessions_enrolment_id_course_id_student_id_idx is
@@ -161,7 +163,8 @@ begin
 end
 $$;
 comment on function private.schedule_session(uuid, timestamptz, integer, text, text) is
-'Schedules a session of the caller, who created the course or is the approved student-teacher of the enrolment, takes the
+'Schedules a session of the caller, who created the course or is the approved student-teacher of the enrolment, takes
+the
 caller''s time for it, and writes to the student. Raises PT404 enrolment_not_found, PT409 enrolment_closed or host_busy,
 PT422 session_time_invalid or time_zone_invalid.';
 
@@ -183,7 +186,8 @@ as $$
 $$;
 comment on function public.schedule_session(uuid, timestamptz, integer, text, text) is
 'Schedules a session with a student, and answers it; the student gets a mail. For the course''s creator and the
-enrolment''s student-teacher. starts_at is an instant; time_zone (IANA) is that in which it was agreed, else the caller''s
+enrolment''s student-teacher. starts_at is an instant; time_zone (IANA) is that in which it was agreed, else the
+caller''s
 own. Raises enrolment_not_found (404), enrolment_closed or host_busy (409), session_time_invalid or time_zone_invalid
 (422).';
 
@@ -241,8 +245,8 @@ begin
 end
 $$;
 comment on function private.cancel_session(uuid, text) is
-'Calls off a scheduled session, once, frees the host''s time, and writes to the others. Raises PT404 session_not_found, and
-PT409 illegal_transition by a trigger.';
+'Calls off a scheduled session, once, frees the host''s time, and writes to the others. Raises PT404 session_not_found,
+and PT409 illegal_transition by a trigger.';
 
 create function public.cancel_session(session_id uuid, reason text default null) returns public.sessions
 language sql
@@ -291,5 +295,5 @@ as $$
     select private.complete_session(complete_session.session_id, complete_session.was_attended)
 $$;
 comment on function public.complete_session(uuid, boolean) is
-'Says that a session was held, or with was_attended false that the student did not come; answers it. For its host, once it
-has begun. Raises host_required (403), session_not_found (404), session_not_begun or illegal_transition (409).';
+'Says that a session was held, or with was_attended false that the student did not come; answers it. For its host, once
+it has begun. Raises host_required (403), session_not_found (404), session_not_begun or illegal_transition (409).';

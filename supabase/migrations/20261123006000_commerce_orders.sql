@@ -1,5 +1,5 @@
--- Commerce: orders of courses. An order keeps the price as it was when it was placed; that it is paid is told by an admin who
--- saw the money, and enrols.
+-- Commerce: orders of courses. An order keeps the price as it was when it was placed; that it is paid is told by an
+-- admin who saw the money, and enrols.
 
 create type public.order_status as enum ('pending', 'paid', 'cancelled');
 comment on type public.order_status is
@@ -20,7 +20,8 @@ create table public.orders (
 comment on table public.orders is
 'Who ordered which course, at what price. The buyer reads his own, admins all. Written by place_order, cancel_order and
 settle_order only.';
-comment on column public.orders.amount is 'What it costs, in minor units of the currency, as it was when it was placed.';
+comment on column public.orders.amount is
+'What it costs, in minor units of the currency, as it was when it was placed.';
 comment on column public.orders.currency is 'ISO 4217, upper case.';
 comment on column public.orders.status is 'Never written by a client.';
 comment on column public.orders.paid_at is 'When it was told that the money is there; null until then.';
@@ -30,7 +31,8 @@ create index orders_buyer_id_idx on public.orders (buyer_id, course_id, created_
 comment on index public.orders_buyer_id_idx is
 'The latest order of a course: course_id=eq.&order=created_at.desc&limit=1, and the policies';
 create index orders_course_id_idx on public.orders (course_id, created_at desc);
-comment on index public.orders_course_id_idx is 'A course''s orders: course_id=eq.&order=created_at.desc, and the foreign key';
+comment on index public.orders_course_id_idx is
+'A course''s orders: course_id=eq.&order=created_at.desc, and the foreign key';
 create unique index orders_pending_key on public.orders (buyer_id, course_id) where status = 'pending';
 comment on index public.orders_pending_key is 'One pending order a buyer and course';
 create trigger _200_set_updated_at before update on public.orders
@@ -102,8 +104,8 @@ as $$
     select private.place_order(place_order.course_id)
 $$;
 comment on function public.place_order(uuid) is
-'Orders a course at its present price, and answers the pending order; the same one when called again. For members. Raises
-course_not_found (404), own_course, course_free or already_enrolled (409).';
+'Orders a course at its present price, and answers the pending order; the same one when called again. For members.
+Raises course_not_found (404), own_course, course_free or already_enrolled (409).';
 
 create function private.cancel_order(p_order_id uuid) returns public.orders
 language plpgsql
@@ -136,8 +138,8 @@ as $$
     select private.cancel_order(cancel_order.order_id)
 $$;
 comment on function public.cancel_order(uuid) is
-'Withdraws one''s own pending order, and answers it. Raises order_not_found (404), illegal_transition (409: it is paid or
-cancelled).';
+'Withdraws one''s own pending order, and answers it. Raises order_not_found (404), illegal_transition (409: it is paid
+or cancelled).';
 
 insert into private.rate_limited_functions (function_name, tier)
 values ('place_order', 'strict'), ('settle_order', 'strict');
@@ -189,4 +191,4 @@ $$;
 comment on function public.settle_order(uuid, text) is
 'Says that an order was paid outside (a transfer, cash), with a reference; enrols the buyer and answers the order; once,
 however often it is called. For admins; recorded. Raises role_required (403), order_not_found (404), illegal_transition
-(409: it was cancelled) or own_course (409: he teaches it by now), reference_missing (422).';
+(409: it was cancelled), own_course (409: the buyer has become its creator), reference_missing (422).';

@@ -264,8 +264,10 @@ def test_who_does_not_want_the_mail_gets_none(stack: Stack, academy: Academy, te
     academy.sql("select private.enqueue_mail(%s, 'account_created', '{}', %s)", student.id, student.id)
     settled = "select template, status::text from private.mail_outbox where user_id = %s order by id"
     wait_until(
-        lambda: academy.sql(settled, student.id)
-        == [("enrolment_confirmed", "skipped"), ("certificate_issued", "skipped"), ("account_created", "sent")]
+        lambda: (
+            academy.sql(settled, student.id)
+            == [("enrolment_confirmed", "skipped"), ("certificate_issued", "skipped"), ("account_created", "sent")]
+        )
     )
     [mail] = httpx.get(f"{stack.mail_url}/api/messages", params={"to": student.email}).json()
     assert mail["subject"].startswith("Welcome")

@@ -126,7 +126,7 @@ def test_a_suspended_teacher_loses_every_write_and_keeps_reads(academy: Academy)
     teacher = academy.member("teacher", "superadmin")  # whatever else he is
     course: Course = academy.course(teacher)
     draft = academy.course(teacher, published=False)
-    student, other = academy.member(), academy.course(academy.member("teacher"))
+    student = academy.member()
     academy.enrol(student, course)
     category = academy.insert(teacher, "categories", name="Shelf", slug=f"shelf-{uuid.uuid4().hex[:8]}")
     question = next(iter(course.right_answers))

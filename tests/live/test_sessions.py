@@ -34,7 +34,7 @@ def begin(academy: Academy, session: dict[str, str]) -> None:
 @pytest.mark.route("PL-046", call="GET /rest/v1/sessions?enrolment_id=eq.{enrolment_id}")
 @pytest.mark.route("PL-058", call="GET /rest/v1/sessions?host_id=eq.{user_id}")
 def test_those_who_take_part_read_it(
-    academy: Academy, course: Course, student: Person, stranger: Person, enrolment: str, stack: Stack
+    academy: Academy, course: Course, student: Person, stranger: Person, enrolment: str
 ) -> None:
     teacher = course.teacher
     session = schedule(academy, teacher, enrolment, on(3))
@@ -51,6 +51,10 @@ def test_those_who_take_part_read_it(
     (embedded,) = rows(academy.call(teacher, "GET", f"/rest/v1/sessions?id=eq.{session['id']}{embed}"))
     assert embedded["course"] == {"slug": course.slug}
     assert (embedded["status"], embedded["time_zone"]) == ("scheduled", "UTC")
+
+
+def test_the_student_is_told(academy: Academy, course: Course, student: Person, enrolment: str, stack: Stack) -> None:
+    schedule(academy, course.teacher, enrolment, on(12))
     assert "Ines" in str(wait_for_mail(stack, student.email, "Session on")["text"])
 
 
@@ -117,10 +121,12 @@ def test_of_many_at_once_one_gets_the_hour(academy: Academy, student: Person) ->
 
 
 def test_whoever_takes_part_cancels_once(
-    academy: Academy, course: Course, student: Person, stranger: Person, enrolment: str, stack: Stack
+    academy: Academy, course: Course, student: Person, enrolment: str, stack: Stack
 ) -> None:
     session = schedule(academy, course.teacher, enrolment, on(8))
-    refused(academy.rpc(stranger, "cancel_session", session_id=session["id"]), 404, "session_not_found")
+    refused(
+        academy.rpc(academy.member("teacher"), "cancel_session", session_id=session["id"]), 404, "session_not_found"
+    )
     done = academy.rpc(student, "cancel_session", session_id=session["id"], reason="A cold")
     assert (done.json()["status"], done.json()["cancellation_reason"]) == ("cancelled", "A cold")
     again = academy.rpc(course.teacher, "cancel_session", session_id=session["id"], reason="Another")

@@ -112,9 +112,7 @@ def test_nobodys_email_is_in_any_answer_but_ones_own(academy: Academy, school: S
             assert rows(academy.call(school.stranger, "GET", path)) == []
             assert rows(academy.call(school.moderator, "GET", path)) == [{"email": school.student.email}]
     students = rows(
-        academy.call(
-            school.teacher, "GET", f"/rest/v1/enrolments?select=*,profiles(*)&id=eq.{school.enrolment_id}"
-        )
+        academy.call(school.teacher, "GET", f"/rest/v1/enrolments?select=*,profiles(*)&id=eq.{school.enrolment_id}")
     )
     assert students[0]["profiles"]["id"] == school.student.id
 

@@ -165,16 +165,20 @@ VARIANTS: list[Variant] = [(0, True), (0, False), (1, True), (1, False)]
 def measure(size: Size = LARGE) -> None:
     """Fill two academies, ask, and print."""
     with running() as small, running() as large:
-        places = [Place(small, SMALL), Place(large, size)]
-        recorded = [record(place) for place in places]
-        print(HEADER)
-        for kind in KINDS:
-            sessions = {variant: Session(places[variant[0]].stack) for variant in VARIANTS}
-            cases = [transactions[kind] for transactions in recorded]
-            print_kind(kind, time_kind(sessions, cases), explain_kind(sessions, cases))
-            for session in sessions.values():
-                session.close()
-        helpers(places[1])
+        compare([Place(small, SMALL), Place(large, size)])
+
+
+def compare(places: list[Place]) -> None:
+    """Ask both, and print."""
+    recorded = [record(place) for place in places]
+    print(HEADER)
+    for kind in KINDS:
+        sessions = {variant: Session(places[variant[0]].stack) for variant in VARIANTS}
+        cases = [transactions[kind] for transactions in recorded]
+        print_kind(kind, time_kind(sessions, cases), explain_kind(sessions, cases))
+        for session in sessions.values():
+            session.close()
+    helpers(places[1])
 
 
 def record(place: Place) -> dict[str, list[Transaction]]:

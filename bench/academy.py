@@ -27,11 +27,11 @@ BUSY_STUDENT = 1
 BUSY_CREATOR = 2
 """Who made hundreds of courses."""
 WORDS = """
-    piano guitar voice rhythm harmony counterpoint composition mixing mastering studio jazz opera choir orchestra violin
-    drums watercolour drawing oil portrait landscape sculpture clay weaving pottery photography film light colour garden
-    bread cheese coffee wine cooking baking fermentation astronomy geometry algebra statistics calculus physics chemistry
-    biology history latin greek spanish arabic mandarin poetry novel essay grammar rhetoric logic ethics law economics
-    accounting trade negotiation leadership design typography printing bookbinding carpentry masonry welding sailing
+    piano guitar voice rhythm harmony counterpoint composition mixing mastering studio jazz opera choir orchestra
+    violin drums watercolour drawing oil portrait landscape sculpture clay weaving pottery photography film light colour
+    garden bread cheese coffee wine cooking baking fermentation astronomy geometry algebra statistics calculus physics
+    chemistry biology history latin greek spanish arabic mandarin poetry novel essay grammar rhetoric logic ethics law
+    economics accounting trade negotiation leadership design typography printing bookbinding carpentry masonry welding sailing
     climbing yoga running chess python databases networks security compilers robots electronics radio clocks
 """.split()  # noqa: SIM905  a word a line would be pages
 
@@ -122,7 +122,11 @@ COURSES = """
     cross join generate_series(1, 5) as l (n);
 
     insert into public.modules (id, course_id, title, position)
-    select pg_temp.id('module', o.course * 1000 + o.module), pg_temp.id('course', o.course), 'Part ' || o.module, o.module
+    select
+        pg_temp.id('module', o.course * 1000 + o.module),
+        pg_temp.id('course', o.course),
+        'Part ' || o.module,
+        o.module
     from outline as o
     where o.lesson = 1;
 
@@ -161,7 +165,7 @@ COURSES = """
 
     insert into public.quiz_questions (id, quiz_id, course_id, kind, prompt, position)
     select
-        pg_temp.id('question', n * 100 + q), pg_temp.id('quiz', n), pg_temp.id('course', n), 'true_false', 'Is it so?', q
+        pg_temp.id('question', n * 100 + q), pg_temp.id('quiz', n), pg_temp.id('course', n), 'true_false', 'So?', q
     from generate_series(1, %(courses)s) as n
     cross join generate_series(1, 5) as q;
 
@@ -201,7 +205,7 @@ ENROLMENTS = """
         completed_at
     )
     select
-        pg_temp.id('enrolment', t.n), pg_temp.id('course', t.course), pg_temp.id('student', t.student), c.creator_id, 'free',
+        pg_temp.id('enrolment', t.n), c.id, pg_temp.id('student', t.student), c.creator_id, 'free',
         case when s.is_completed then 'completed' else 'active' end::public.enrolment_status,
         s.finished, t.enrolled_at, t.enrolled_at + t.luck * (now() - t.enrolled_at),
         case when s.is_completed then t.enrolled_at + t.luck * (now() - t.enrolled_at) end
@@ -245,7 +249,8 @@ PROGRESS = """
     )
     select
         pg_temp.id('enrolment', p.n), pg_temp.id('lesson', p.course * 1000 + p.place), pg_temp.id('course', p.course),
-        pg_temp.id('student', p.student), 100, case when p.is_finished then p.happened_at end, p.happened_at, p.happened_at
+        pg_temp.id('student', p.student), 100, case when p.is_finished then p.happened_at end,
+        p.happened_at, p.happened_at
     from (
         select
             t.n, t.course, t.student, l.place, l.place < t.lessons_begun or not t.is_under_way as is_finished,
@@ -366,5 +371,5 @@ def _without_indexes(connection: psycopg.Connection) -> list[str]:
 
 
 def identity(kind: str, number: int) -> str:
-    """The id of the student, course, lesson ... of that number; a lesson's is its course's a thousand times, and its place."""
+    """The id of the student, course ... of a number; a lesson's is its course's a thousand times, and its place."""
     return str(uuid.UUID(hashlib.md5(f"{kind}{number}".encode(), usedforsecurity=False).hexdigest()))

@@ -1,4 +1,4 @@
-"""What PostgREST sends to Postgres for a request: taken from the log, to be run again with and without row level security."""
+"""What PostgREST sends to Postgres for a request, taken from the log, to be run again with and without policies."""
 
 import json
 import re
@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import msgspec
 import psycopg
-
 from psycopg import pq
 
 from bench.stack import BenchStack
@@ -60,9 +59,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
             text, places = re.subn(r'(WHERE  "public"\.[^$]+\$\d+)', rf"\1 AND ({self.right})", main.text)
             assert places == 1, main.text
             main = Statement(text=text, values=main.values)
-        return msgspec.structs.replace(
-            self, opening=(Statement(text=settings.text, values=values), *others), main=main
-        )
+        return msgspec.structs.replace(self, opening=(Statement(text=settings.text, values=values), *others), main=main)
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,19 +185,10 @@ class Session:
 
     def _execute(self, statement: Statement) -> None:
         values = [None if value is None else value.encode() for value in statement.values]
-        _checked(self._libpq.exec_prepared(self._names[statement.text], values))
-
-    def plan_counts(self) -> tuple[int, int]:
-        """How often the main statements ran by a generic plan, and how often by one made for the values."""
-        row = self._connection.execute(
-            "select sum(generic_plans)::integer, sum(custom_plans)::integer from pg_prepared_statements"
-            " where statement like 'WITH pgrst_source%'"
-        ).fetchone()
-        assert row is not None
-        return row[0], row[1]
+        _checked(self._libpq.exec_prepared(self._names[statement.text], values))  # type: ignore[arg-type]  # None is null
 
     def explain(self, transactions: list[Transaction]) -> Plans:
-        """Run them with their plans and those within their functions, often enough for a generic one; the worst of each."""
+        """Run them, and look at their plans and those within their functions; the worst of each."""
         connection = self._connection
         found: list[dict[str, Any]] = []
 

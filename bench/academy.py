@@ -31,8 +31,8 @@ WORDS = """
     violin drums watercolour drawing oil portrait landscape sculpture clay weaving pottery photography film light colour
     garden bread cheese coffee wine cooking baking fermentation astronomy geometry algebra statistics calculus physics
     chemistry biology history latin greek spanish arabic mandarin poetry novel essay grammar rhetoric logic ethics law
-    economics accounting trade negotiation leadership design typography printing bookbinding carpentry masonry welding sailing
-    climbing yoga running chess python databases networks security compilers robots electronics radio clocks
+    economics accounting trade negotiation leadership design typography printing bookbinding carpentry masonry welding
+    sailing climbing yoga running chess python databases networks security compilers robots electronics radio clocks
 """.split()  # noqa: SIM905  a word a line would be pages
 
 

@@ -350,9 +350,9 @@ def test(args: argparse.Namespace) -> int:
     return 0
 
 
-def bench(_args: argparse.Namespace) -> int:
+def bench(args: argparse.Namespace) -> int:
     """Measure."""
-    return _python("bench")
+    return _python("bench.learning" if args.learning else "bench")
 
 
 def check(_args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ create table public.enrolments (
     id uuid not null default gen_random_uuid() constraint enrolments_pkey primary key,
     course_id uuid not null constraint enrolments_course_id_fkey references public.courses (id) on delete restrict,
     student_id uuid not null constraint enrolments_student_id_fkey references public.profiles (id) on delete restrict,
+    creator_id uuid not null,
     source public.enrolment_source not null,
     status public.enrolment_status not null default 'active',
     completed_lesson_count integer not null default 0
@@ -41,6 +42,9 @@ comment on table public.enrolments is
 'Who takes which course: one row a student and course, however often he leaves and comes back. The student reads his
 own, the creator those of his courses. Written by functions only. Whoever lists many repeats in the query what he
 looks for (student_id=eq., course_id=eq.): of all that one may read there is no index.';
+comment on column public.enrolments.creator_id is
+'Whose the course is: a copy of courses.creator_id, kept by triggers, for the list of all of a creator''s students. No
+foreign key: that of the course says it.';
 comment on column public.enrolments.source is 'How the student came by it.';
 comment on column public.enrolments.status is
 'Derived from progress and quizzes, or an admin''s decision; never written by a client.';
@@ -70,6 +74,9 @@ comment on index public.enrolments_student_teacher_id_course_id_idx is
 create index enrolments_course_id_last_activity_at_idx on public.enrolments (course_id, last_activity_at desc);
 comment on index public.enrolments_course_id_last_activity_at_idx is
 'A course''s students by activity: course_id=eq.&order=last_activity_at.desc';
+create index enrolments_creator_id_idx on public.enrolments (creator_id, enrolled_at desc, id);
+comment on index public.enrolments_creator_id_idx is
+'A creator''s students in all courses: course_students?creator_id=eq.&order=enrolled_at.desc,enrolment_id';
 create index enrolments_enrolled_at_idx on public.enrolments (enrolled_at desc, id);
 comment on index public.enrolments_enrolled_at_idx is
 'The admins'' list: enrolled_at=gte.&enrolled_at=lt.&order=enrolled_at.desc,id';
@@ -87,6 +94,38 @@ create trigger _100_check_transition before update of status on public.enrolment
 for each row when (old.status is distinct from new.status) execute function private.tg__check_transition();
 create trigger _200_set_updated_at before update on public.enrolments
 for each row execute function private.tg__set_updated_at();
+
+create function private.tg_enrolments__copy_creator() returns trigger
+language plpgsql
+security definer -- the course may be hidden from whoever enrols
+set search_path = ''
+as $$
+begin
+    -- The lock waits for one who is just transferring the course.
+    select c.creator_id into new.creator_id from public.courses as c where c.id = new.course_id for share;
+    return new;
+end
+$$;
+comment on function private.tg_enrolments__copy_creator() is
+'Before insert: whose the course is. When it changes hands, tg_courses__move_enrolments follows.';
+create trigger _100_copy_creator before insert on public.enrolments
+for each row execute function private.tg_enrolments__copy_creator();
+
+create function private.tg_courses__move_enrolments() returns trigger
+language plpgsql
+security definer -- enrolments are no client's to write
+set search_path = ''
+as $$
+begin
+    perform private.lock_course_settling(new.id);
+    update public.enrolments as e set creator_id = new.creator_id where e.course_id = new.id;
+    return null;
+end
+$$;
+comment on function private.tg_courses__move_enrolments() is
+'After a course changes hands: its enrolments are the new creator''s, too.';
+create trigger _300_move_enrolments after update of creator_id on public.courses
+for each row when (old.creator_id <> new.creator_id) execute function private.tg_courses__move_enrolments();
 
 create function private.tg_enrolments__date_status() returns trigger
 language plpgsql

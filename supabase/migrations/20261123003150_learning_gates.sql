@@ -104,6 +104,7 @@ comment on function private.tg_lessons__check_gate() is
 create trigger _150_check_gate before update of is_intro on public.lessons
 for each row when (new.is_intro and not old.is_intro) execute function private.tg_lessons__check_gate();
 
+-- Not `exists`, of which the planner makes a table of all that anybody ever passed, where it expects many gates.
 create view public.lesson_locks with (security_invoker = true) as
 with mine as (
     select
@@ -112,16 +113,18 @@ with mine as (
         e.id as enrolment_id,
         e.enrolled_at + g.after_days * interval '24 hours' as opens_at,
         case
-            when not exists (
-                select from public.lesson_progress as p
+            when (
+                select true from public.lesson_progress as p
                 where p.enrolment_id = e.id and p.lesson_id = g.after_lesson_id and p.completed_at is not null
-            ) then g.after_lesson_id
+                limit 1
+            ) is null then g.after_lesson_id
         end as after_lesson_id,
         case
-            when not exists (
-                select from public.quiz_attempts as a
+            when (
+                select true from public.quiz_attempts as a
                 where a.enrolment_id = e.id and a.quiz_id = g.after_quiz_id and a.is_passed
-            ) then g.after_quiz_id
+                limit 1
+            ) is null then g.after_quiz_id
         end as after_quiz_id
     from public.enrolments as e
     inner join public.lesson_gates as g on e.course_id = g.course_id
@@ -154,20 +157,6 @@ comment on column public.lesson_locks.after_quiz_id is 'The quiz that is still t
 revoke all on public.lesson_locks from anon, authenticated, service_role;
 create trigger _100_refuse_write instead of insert or update or delete on public.lesson_locks
 for each row execute function private.tg__refuse_write();
-
-create function private.my_locked_lesson_ids() returns uuid[]
-language plpgsql
-stable
-security definer -- the policy of what lessons teach asks, whatever else the caller may read
-set search_path = ''
-as $$
-begin
-    return (select coalesce(array_agg(l.lesson_id), '{}') from public.lesson_locks as l);
-end
-$$;
-comment on function private.my_locked_lesson_ids() is
-'The lessons that are locked to the caller as a student. Policies call it as <> all((select
-private.my_locked_lesson_ids())::uuid[]).';
 
 create function private.require_unlocked_lesson(p_enrolment_id uuid, p_lesson_id uuid) returns void
 language plpgsql

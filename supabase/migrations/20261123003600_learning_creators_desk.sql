@@ -4,7 +4,7 @@ create view public.course_students with (security_invoker = true) as
 select
     e.id as enrolment_id,
     e.course_id,
-    c.creator_id,
+    e.creator_id,
     c.title as course_title,
     e.student_id,
     p.display_name as student_name,

@@ -279,6 +279,9 @@ def test_admins_give_a_course_to_another_teacher(academy: Academy, admin: Person
     path = f"/rest/v1/courses?id=eq.{course.id}"
     assert rows(academy.call(giver, "PATCH", path, {"title": "Still mine"}, **SHOWN)) == []
     assert len(rows(academy.call(taker, "PATCH", path, {"title": "Mine now"}, **SHOWN))) == 1
+    students = "/rest/v1/course_students?creator_id=eq."
+    assert rows(academy.call(giver, "GET", students + giver.id)) == []
+    assert [row["student_id"] for row in rows(academy.call(taker, "GET", students + taker.id))] == [student.id]
     figures = "select published_course_count, student_count from public.user_stats where user_id = %s"
     assert (academy.sql(figures, giver.id), academy.sql(figures, taker.id)) == ([(0, 0)], [(1, 1)])
 

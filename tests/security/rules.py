@@ -163,6 +163,7 @@ RULES = (
             join pg_catalog.pg_attribute as a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
             join pg_catalog.pg_class as c on c.oid = d.refobjid
             where d.refobjsubid > 0 and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+                and c.relkind in ('r', 'p') -- a view has none
                 and not exists (
                     select from pg_catalog.pg_index as i where i.indrelid = d.refobjid and i.indkey[0] = d.refobjsubid
                 )

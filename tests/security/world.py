@@ -89,8 +89,8 @@ class World:
         self._build_gate_and_clock(connection)
         self._build_student_teachers(connection)
         self._meet_and_order(connection)
-        self._furnish_catalogue(connection)
         self._note_students(connection)
+        self._furnish_catalogue(connection)
         for person in ("student", "stranger"):
             self.act(
                 connection,

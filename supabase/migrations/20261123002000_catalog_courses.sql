@@ -208,8 +208,8 @@ comment on function private.require_course_owner(uuid) is
 'The caller''s id, if the caller created the course, which is not deleted, and is a teacher still, or is an admin.
 Raises what require_active raises, or PT404 course_not_found.';
 
--- Pictures of courses: anyone may fetch one whose path he knows; a course's folder, named by its id, is its creator's to
--- write.
+-- Pictures of courses: anyone may fetch one whose path he knows; a course's folder, named by its id, is its creator's
+-- to write.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values (
     'course-thumbnails', 'course-thumbnails', true, 4 * 1024 * 1024,

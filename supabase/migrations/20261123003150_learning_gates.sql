@@ -114,16 +114,14 @@ with mine as (
         e.enrolled_at + g.after_days * interval '24 hours' as opens_at,
         case
             when (
-                select true from public.lesson_progress as p
+                select bool_or(p.completed_at is not null) from public.lesson_progress as p
                 where p.enrolment_id = e.id and p.lesson_id = g.after_lesson_id and p.completed_at is not null
-                limit 1
             ) is null then g.after_lesson_id
         end as after_lesson_id,
         case
             when (
-                select true from public.quiz_attempts as a
+                select bool_or(a.is_passed) from public.quiz_attempts as a
                 where a.enrolment_id = e.id and a.quiz_id = g.after_quiz_id and a.is_passed
-                limit 1
             ) is null then g.after_quiz_id
         end as after_quiz_id
     from public.enrolments as e

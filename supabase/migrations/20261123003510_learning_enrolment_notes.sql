@@ -8,7 +8,8 @@ create table public.enrolment_notes (
     is_at_risk boolean not null default false,
     at_risk_reason text constraint enrolment_notes_at_risk_reason_check check (char_length(at_risk_reason) <= 1000),
     flagged_at timestamptz,
-    flagged_by uuid,
+    flagged_by uuid
+    constraint enrolment_notes_flagged_by_fkey references public.profiles (id) on delete set null,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint enrolment_notes_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
@@ -29,13 +30,15 @@ comment on column public.enrolment_notes.is_at_risk is 'Whether the student may 
 comment on column public.enrolment_notes.at_risk_reason is 'Why; goes with the flag.';
 comment on column public.enrolment_notes.flagged_at is 'Since when the student is flagged; set by the database.';
 comment on column public.enrolment_notes.flagged_by is
-'Who flagged him; set by the database. No foreign key: the flag outlives the account.';
+'Who flagged him; set by the database; null where the system did.';
 alter table public.enrolment_notes enable row level security;
 revoke all on public.enrolment_notes from anon, authenticated, service_role;
 create index enrolment_notes_course_id_idx on public.enrolment_notes (course_id);
 comment on index public.enrolment_notes_course_id_idx is 'A course''s notes: course_id=eq., and the policies';
 create index enrolment_notes_at_risk_idx on public.enrolment_notes (course_id) where is_at_risk;
 comment on index public.enrolment_notes_at_risk_idx is 'A course''s students at risk: course_id=eq.&is_at_risk=is.true';
+create index enrolment_notes_flagged_by_idx on public.enrolment_notes (flagged_by);
+comment on index public.enrolment_notes_flagged_by_idx is 'The foreign key';
 create trigger _200_set_updated_at before update on public.enrolment_notes
 for each row execute function private.tg__set_updated_at();
 

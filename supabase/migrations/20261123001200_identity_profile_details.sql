@@ -75,7 +75,7 @@ comment on column public.user_qualifications.issuer is 'Who awarded it.';
 comment on column public.user_qualifications.awarded_on is 'When it was awarded.';
 comment on column public.user_qualifications.url is 'Where it can be looked up.';
 comment on column public.user_qualifications.document_path is
-'The document that shows it: its path in the private bucket `qualifications`, the user''s id and a name that is a uuid,
+'The document that shows it: its path in the bucket `qualifications`, the user''s id and a name that is a uuid,
 so that it tells nothing. The user and moderators may fetch it.';
 comment on column public.user_qualifications.is_verified is
 'Whether a moderator found it true. Whatever is changed but the position, it is to be verified again.';

@@ -17,6 +17,7 @@ from tests.conftest import Stack
 from tests.edge.support import NOWHERE, settings_for
 
 FUNCTIONS = {
+    "private.add_course_views(jsonb)",
     "private.receive_webhook(text,text,text,jsonb)",
     "private.schema_version()",
     "private.take_token(text,text)",

@@ -201,16 +201,17 @@ ENROLMENTS = """
     analyze taken;
 
     insert into public.enrolments (
-        id, course_id, student_id, creator_id, source, status, completed_lesson_count, enrolled_at, last_activity_at,
-        completed_at
+        id, course_id, student_id, creator_id, student_name, source, status, completed_lesson_count, enrolled_at,
+        last_activity_at, completed_at
     )
     select
-        pg_temp.id('enrolment', t.n), c.id, pg_temp.id('student', t.student), c.creator_id, 'free',
+        pg_temp.id('enrolment', t.n), c.id, p.id, c.creator_id, p.display_name, 'free',
         case when s.is_completed then 'completed' else 'active' end::public.enrolment_status,
         s.finished, t.enrolled_at, t.enrolled_at + t.luck * (now() - t.enrolled_at),
         case when s.is_completed then t.enrolled_at + t.luck * (now() - t.enrolled_at) end
     from taken as t
     join public.courses as c on c.id = pg_temp.id('course', t.course)
+    join public.profiles as p on p.id = pg_temp.id('student', t.student)
     cross join lateral (
         select
             t.lessons_begun - (t.is_under_way and t.lessons_begun > 0)::integer as finished,

@@ -240,41 +240,35 @@ set enable_seqscan = off -- where many courses have a word, some of them are rea
 as $$
 begin
     return array(
-        with found as (
-            select t.course_id, s.words, c.published_at
-            from (
-                (
-                    select s.course_id
-                    from private.course_search as s
-                    join public.courses as c on c.id = s.course_id
-                    where s.title_words @@ p_query
-                        and (p_level is null or c.level in (p_level, 'all'))
-                        and (p_category_id is null or c.category_id = p_category_id)
-                        and (p_language is null or c.language = p_language or starts_with(c.language, p_language || '-'))
-                        and (p_creator_id is null or c.creator_id = p_creator_id)
-                        and (p_max_price is null or c.price_amount <= p_max_price)
-                        and (p_currency is null or c.price_currency = p_currency or c.price_amount = 0)
-                    limit 500
-                )
-                union
-                (
-                    select s.course_id
-                    from private.course_search as s
-                    join public.courses as c on c.id = s.course_id
-                    where s.words @@ p_query
-                        and (p_level is null or c.level in (p_level, 'all'))
-                        and (p_category_id is null or c.category_id = p_category_id)
-                        and (p_language is null or c.language = p_language or starts_with(c.language, p_language || '-'))
-                        and (p_creator_id is null or c.creator_id = p_creator_id)
-                        and (p_max_price is null or c.price_amount <= p_max_price)
-                        and (p_currency is null or c.price_currency = p_currency or c.price_amount = 0)
-                    limit 500
-                )
-            ) as t
-            join private.course_search as s on s.course_id = t.course_id
-            join public.courses as c on c.id = t.course_id
+        with titled as materialized (
+            select s.course_id, s.words, c.published_at
+            from private.course_search as s
+            join public.courses as c on c.id = s.course_id
+            where s.title_words @@ p_query
+                and (p_level is null or c.level in (p_level, 'all'))
+                and (p_category_id is null or c.category_id = p_category_id)
+                and (p_language is null or c.language = p_language or starts_with(c.language, p_language || '-'))
+                and (p_creator_id is null or c.creator_id = p_creator_id)
+                and (p_max_price is null or c.price_amount <= p_max_price)
+                and (p_currency is null or c.price_currency = p_currency or c.price_amount = 0)
+            limit 200
+        ),
+        others as (
+            select s.course_id, s.words, c.published_at
+            from private.course_search as s
+            join public.courses as c on c.id = s.course_id
+            where (select count(*) < 200 from titled)
+                and s.words @@ p_query
+                and not s.title_words @@ p_query
+                and (p_level is null or c.level in (p_level, 'all'))
+                and (p_category_id is null or c.category_id = p_category_id)
+                and (p_language is null or c.language = p_language or starts_with(c.language, p_language || '-'))
+                and (p_creator_id is null or c.creator_id = p_creator_id)
+                and (p_max_price is null or c.price_amount <= p_max_price)
+                and (p_currency is null or c.price_currency = p_currency or c.price_amount = 0)
+            limit 400
         )
-        select f.course_id from found as f
+        select f.course_id from (select * from titled union all select * from others) as f
         order by ts_rank(f.words, p_query) desc, f.published_at desc, f.course_id
         limit 200
     );
@@ -282,7 +276,7 @@ end
 $$;
 comment on function private.courses_worded(tsquery, public.course_level, uuid, text, uuid, bigint, text) is
 'The published courses whose words are such, of this level, category, language, creator and price, at most 200, best
-first. Of more than 500 that have the words in the title, and of more than 500 others, not all are ranked.';
+first. Of more than 200 that have the words in the title, and of more than 400 others, not all are ranked.';
 
 create function private.words_near(p_word text) returns text[]
 language sql

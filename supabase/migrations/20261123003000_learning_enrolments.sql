@@ -15,6 +15,7 @@ create table public.enrolments (
     course_id uuid not null constraint enrolments_course_id_fkey references public.courses (id) on delete restrict,
     student_id uuid not null constraint enrolments_student_id_fkey references public.profiles (id) on delete restrict,
     creator_id uuid not null,
+    student_name text not null,
     source public.enrolment_source not null,
     status public.enrolment_status not null default 'active',
     completed_lesson_count integer not null default 0
@@ -45,6 +46,9 @@ looks for (student_id=eq., course_id=eq.): of all that one may read there is no 
 comment on column public.enrolments.creator_id is
 'Whose the course is: a copy of courses.creator_id, kept by triggers, for the list of all of a creator''s students. No
 foreign key: that of the course says it.';
+comment on column public.enrolments.student_name is
+'What the student is called: a copy of profiles.display_name, kept by triggers. Whoever teaches knows whom, though the
+profile be hidden.';
 comment on column public.enrolments.source is 'How the student came by it.';
 comment on column public.enrolments.status is
 'Derived from progress and quizzes, or an admin''s decision; never written by a client.';
@@ -95,21 +99,23 @@ for each row when (old.status is distinct from new.status) execute function priv
 create trigger _200_set_updated_at before update on public.enrolments
 for each row execute function private.tg__set_updated_at();
 
-create function private.tg_enrolments__copy_creator() returns trigger
+create function private.tg_enrolments__copy_parties() returns trigger
 language plpgsql
-security definer -- the course may be hidden from whoever enrols
+security definer -- the course and the student may be hidden from whoever enrols
 set search_path = ''
 as $$
 begin
-    -- The lock waits for one who is just transferring the course.
+    -- The locks wait for who is just transferring the course, and for the student who is just taking another name.
     select c.creator_id into new.creator_id from public.courses as c where c.id = new.course_id for share;
+    select p.display_name into new.student_name from public.profiles as p where p.id = new.student_id for share;
     return new;
 end
 $$;
-comment on function private.tg_enrolments__copy_creator() is
-'Before insert: whose the course is. When it changes hands, tg_courses__move_enrolments follows.';
-create trigger _100_copy_creator before insert on public.enrolments
-for each row execute function private.tg_enrolments__copy_creator();
+comment on function private.tg_enrolments__copy_parties() is
+'Before insert: whose the course is and what the student is called. When the course changes hands,
+tg_courses__move_enrolments follows; when the student takes another name, tg_profiles__rename_enrolments.';
+create trigger _100_copy_parties before insert on public.enrolments
+for each row execute function private.tg_enrolments__copy_parties();
 
 create function private.tg_courses__move_enrolments() returns trigger
 language plpgsql
@@ -126,6 +132,21 @@ comment on function private.tg_courses__move_enrolments() is
 'After a course changes hands: its enrolments are the new creator''s, too.';
 create trigger _300_move_enrolments after update of creator_id on public.courses
 for each row when (old.creator_id <> new.creator_id) execute function private.tg_courses__move_enrolments();
+
+create function private.tg_profiles__rename_enrolments() returns trigger
+language plpgsql
+security definer -- enrolments are no client's to write
+set search_path = ''
+as $$
+begin
+    update public.enrolments as e set student_name = new.display_name where e.student_id = new.id;
+    return null;
+end
+$$;
+comment on function private.tg_profiles__rename_enrolments() is
+'After somebody takes another name, or loses it with the account: so do the enrolments.';
+create trigger _300_rename_enrolments after update of display_name on public.profiles
+for each row when (old.display_name <> new.display_name) execute function private.tg_profiles__rename_enrolments();
 
 create function private.tg_enrolments__date_status() returns trigger
 language plpgsql

@@ -7,7 +7,7 @@ select
     e.creator_id,
     c.title as course_title,
     e.student_id,
-    p.display_name as student_name,
+    e.student_name,
     p.handle,
     p.avatar_path,
     e.status,
@@ -32,8 +32,8 @@ left join public.enrolment_notes as n on e.id = n.enrolment_id;
 comment on view public.course_students is
 'Enrolments with the student''s name and progress, as creators (creator_id=eq. or course_id=eq.), student-teachers
 (student_teacher_id=eq.) and admins list, filter, sort and page them; search_students finds by name, export_students
-and export_enrolments make a file. A student whose profile is hidden has no name here, but for moderators. Of many
-rows, ask for Prefer: count=estimated.';
+and export_enrolments make a file. Of a student whose profile is hidden, handle and picture are null, but for
+moderators. Of many rows, ask for Prefer: count=estimated.';
 comment on column public.course_students.course_title is 'The course''s title.';
 comment on column public.course_students.student_name is 'The name that people read.';
 comment on column public.course_students.handle is 'The student''s name in web addresses.';
@@ -70,7 +70,7 @@ begin
     return query
     select e.id
     from public.enrolments as e
-    join public.profiles as p on p.id = e.student_id and p.is_public -- nobody is found by a name that is hidden
+    join public.profiles as p on p.id = e.student_id
     where e.course_id = any((select private.my_taught_course_ids())::uuid[])
         and v_words <> '{}'
         and not exists (
@@ -78,6 +78,7 @@ begin
             where not exists (
                 select from private.search_terms as t
                 where t.user_id = e.student_id and t.term >= w.word and t.term < w.word || chr(1114111)
+                    and (p.is_public or not t.is_handle) -- of a hidden profile, the list shows the name alone
             )
         );
 end
@@ -109,11 +110,11 @@ select
     c.creator_id,
     c.title as course_title,
     t.user_id,
-    p.display_name as user_name,
+    e.student_name as user_name,
     t.created_at
 from public.student_teachers as t
 inner join public.courses as c on t.course_id = c.id
-left join public.profiles as p on t.user_id = p.id
+left join public.enrolments as e on t.user_id = e.student_id and t.course_id = e.course_id
 where t.status = 'pending'
 union all
 select
@@ -135,7 +136,7 @@ sees his own.';
 comment on column public.pending_approvals.kind is 'student_teacher or certificate: of which of the two `id` is.';
 comment on column public.pending_approvals.course_title is 'The course''s title.';
 comment on column public.pending_approvals.user_id is 'Whom it is about.';
-comment on column public.pending_approvals.user_name is 'That person''s name, where one may read it.';
+comment on column public.pending_approvals.user_name is 'That person''s name.';
 create trigger _100_refuse_write instead of insert or update or delete on public.pending_approvals
 for each row execute function private.tg__refuse_write();
 

@@ -112,15 +112,21 @@ def test_a_creator_searches_his_students(
     assert academy.call(None, "GET", "/rest/v1/rpc/search_students?q=zoe").status_code == 401
 
 
-def test_a_hidden_profile_has_no_name_at_the_desk(academy: Academy, creator: Person) -> None:
+def test_of_a_hidden_profile_the_desk_shows_the_name_alone(academy: Academy, creator: Person) -> None:
     course, student = academy.course(creator), academy.member(name="Hidden Person")
     academy.enrol(student, course)
-    academy.call(student, "PATCH", f"/rest/v1/profiles?id=eq.{student.id}", {"is_public": False})
+    hidden = {"is_public": False, "handle": f"veiled-{student.id[:8]}", "display_name": "Shady Figure"}
+    assert academy.call(student, "PATCH", f"/rest/v1/profiles?id=eq.{student.id}", hidden).status_code == 204
     (row,) = rows(academy.call(creator, "GET", f"/rest/v1/course_students?course_id=eq.{course.id}"))
-    assert (row["student_id"], row["student_name"], row["handle"]) == (student.id, None, None)
-    assert rows(academy.call(creator, "GET", "/rest/v1/rpc/search_students?q=hidden")) == []
-    assert "Hidden" not in export(academy, creator, course_id=course.id).text
-    assert "Hidden" not in academy.call(creator, "GET", "/rest/v1/rpc/creator_dashboard").text
+    assert (row["student_id"], row["student_name"]) == (student.id, "Shady Figure")
+    assert (row["handle"], row["avatar_path"]) == (None, None)
+    search = "/rest/v1/rpc/search_students?select=student_name&q="
+    assert rows(academy.call(creator, "GET", search + "shady")) == [{"student_name": "Shady Figure"}]
+    assert rows(academy.call(creator, "GET", search + "veiled")) == []
+    assert "Shady Figure" in export(academy, creator, course_id=course.id).text
+    assert hidden["handle"] not in export(academy, creator, course_id=course.id).text
+    assert "Shady Figure" in academy.call(creator, "GET", "/rest/v1/rpc/creator_dashboard").text
+    assert "Shady" not in academy.call(academy.member("teacher"), "GET", "/rest/v1/course_students").text
     academy.rpc(student, "leave_course", course_id=course.id)
     academy.rpc(creator, "delete_course", course_id=course.id)
 

@@ -235,6 +235,11 @@ ENROLMENTS = """
     ) as q on q.course_id = t.course_id
     where t.status = 'completed' or k.luck < 0.1;
 
+    insert into public.enrolment_notes (enrolment_id, course_id, student_id, body)
+    select e.id, e.course_id, e.student_id, 'Asks good questions, and is often late.'
+    from public.enrolments as e
+    where random() < 0.02;
+
     insert into public.course_stats (course_id, student_count)
     select c.id, count(e.id)
     from public.courses as c

@@ -2,8 +2,8 @@ select private.close_table('public.enrolment_notes');
 
 create policy enrolment_notes_select_teaching on public.enrolment_notes for select to authenticated
 using (
-    enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
-    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    course_id = any((select private.my_taught_course_ids())::uuid[])
+    or enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
 

@@ -3,8 +3,8 @@ select private.close_table('public.enrolments');
 create policy enrolments_select_party on public.enrolments for select to authenticated
 using (
     student_id = (select auth.uid())
+    or creator_id = (select auth.uid())
     or student_teacher_id = any((select private.my_student_teacher_ids())::uuid[])
-    or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
 

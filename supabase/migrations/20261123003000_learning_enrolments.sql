@@ -14,7 +14,7 @@ create table public.enrolments (
     id uuid not null default gen_random_uuid() constraint enrolments_pkey primary key,
     course_id uuid not null constraint enrolments_course_id_fkey references public.courses (id) on delete restrict,
     student_id uuid not null constraint enrolments_student_id_fkey references public.profiles (id) on delete restrict,
-    creator_id uuid not null,
+    creator_id uuid,
     student_name text not null,
     source public.enrolment_source not null,
     status public.enrolment_status not null default 'active',
@@ -44,8 +44,8 @@ comment on table public.enrolments is
 own, the creator those of his courses. Written by functions only. Whoever lists many repeats in the query what he
 looks for (student_id=eq., course_id=eq.): of all that one may read there is no index.';
 comment on column public.enrolments.creator_id is
-'Whose the course is: a copy of courses.creator_id, kept by triggers, for the list of all of a creator''s students. No
-foreign key: that of the course says it.';
+'Whose the course is, null once it is deleted: a copy of courses.creator_id, kept by triggers, for the policy and the
+list of all of a creator''s students. No foreign key: that of the course says it.';
 comment on column public.enrolments.student_name is
 'What the student is called: a copy of profiles.display_name, kept by triggers. Whoever teaches knows whom, though the
 profile be hidden.';
@@ -106,14 +106,15 @@ set search_path = ''
 as $$
 begin
     -- The locks wait for who is just transferring the course, and for the student who is just taking another name.
-    select c.creator_id into new.creator_id from public.courses as c where c.id = new.course_id for share;
+    select case when c.status <> 'deleted' then c.creator_id end into new.creator_id
+    from public.courses as c where c.id = new.course_id for share;
     select p.display_name into new.student_name from public.profiles as p where p.id = new.student_id for share;
     return new;
 end
 $$;
 comment on function private.tg_enrolments__copy_parties() is
-'Before insert: whose the course is and what the student is called. When the course changes hands,
-tg_courses__move_enrolments follows; when the student takes another name, tg_profiles__rename_enrolments.';
+'Before insert: whose the course is and what the student is called. When the course changes hands
+or is deleted, tg_courses__move_enrolments follows; when the student takes another name, tg_profiles__rename_enrolments.';
 create trigger _100_copy_parties before insert on public.enrolments
 for each row execute function private.tg_enrolments__copy_parties();
 
@@ -124,14 +125,16 @@ set search_path = ''
 as $$
 begin
     perform private.lock_course_settling(new.id);
-    update public.enrolments as e set creator_id = new.creator_id where e.course_id = new.id;
+    update public.enrolments as e set creator_id = case when new.status <> 'deleted' then new.creator_id end
+    where e.course_id = new.id;
     return null;
 end
 $$;
 comment on function private.tg_courses__move_enrolments() is
-'After a course changes hands: its enrolments are the new creator''s, too.';
-create trigger _300_move_enrolments after update of creator_id on public.courses
-for each row when (old.creator_id <> new.creator_id) execute function private.tg_courses__move_enrolments();
+'After a course changes hands, its enrolments are the new creator''s, too; after it is deleted, they are no creator''s.';
+create trigger _300_move_enrolments after update of creator_id, status on public.courses
+for each row when (old.creator_id <> new.creator_id or (old.status = 'deleted') <> (new.status = 'deleted'))
+execute function private.tg_courses__move_enrolments();
 
 create function private.tg_profiles__rename_enrolments() returns trigger
 language plpgsql

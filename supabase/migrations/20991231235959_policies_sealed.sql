@@ -964,8 +964,8 @@ select private.close_table('public.enrolment_notes');
 
 create policy enrolment_notes_select_teaching on public.enrolment_notes for select to authenticated
 using (
-    enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
-    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    course_id = any((select private.my_taught_course_ids())::uuid[])
+    or enrolment_id = any((select private.my_assigned_enrolment_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
 
@@ -1007,8 +1007,8 @@ select private.close_table('public.enrolments');
 create policy enrolments_select_party on public.enrolments for select to authenticated
 using (
     student_id = (select auth.uid())
+    or creator_id = (select auth.uid())
     or student_teacher_id = any((select private.my_student_teacher_ids())::uuid[])
-    or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
 

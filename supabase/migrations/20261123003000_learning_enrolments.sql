@@ -113,8 +113,8 @@ begin
 end
 $$;
 comment on function private.tg_enrolments__copy_parties() is
-'Before insert: whose the course is and what the student is called. When the course changes hands
-or is deleted, tg_courses__move_enrolments follows; when the student takes another name, tg_profiles__rename_enrolments.';
+'Before insert: whose the course is and what the student is called. When the course changes hands or is deleted,
+tg_courses__move_enrolments follows; when the student takes another name, tg_profiles__rename_enrolments.';
 create trigger _100_copy_parties before insert on public.enrolments
 for each row execute function private.tg_enrolments__copy_parties();
 

@@ -679,7 +679,7 @@ declare
     v_order_id uuid;
 begin
     perform pg_temp.act_as(p_handle);
-    v_order_id := (public.place_order(pg_temp.course(p_slug))).id;
+    v_order_id := (public.place_order(course_id => pg_temp.course(p_slug))).id;
     perform pg_temp.act_as('ruth');
     perform public.settle_order(v_order_id, 'Bank transfer');
 end
@@ -728,7 +728,7 @@ select pg_temp.buy('olena', 'statistics-for-the-curious');
 select pg_temp.learn('olena', 'statistics-for-the-curious', 2);
 -- Just enrolled, and about to buy.
 select pg_temp.learn('meera', 'khatt-first-strokes', 0);
-select public.place_order(pg_temp.course('statistics-for-the-curious'));
+select public.place_order(course_id => pg_temp.course('statistics-for-the-curious'));
 -- Earned, and revoked.
 select pg_temp.learn('sam', 'mixing-in-a-small-room', 5, 'right');
 do $$

@@ -5,9 +5,9 @@ create type public.ledger_account_kind as enum (
     'provider', 'outside', 'payable', 'payout', 'platform', 'surplus', 'fees', 'credits', 'credits_issued'
 );
 comment on type public.ledger_account_kind is
-'provider: money at the payment provider. outside: money that an admin saw elsewhere. payable: owed to a person. payout: on
-its way to a person. platform: what the platform earned. surplus: paid twice, to be given back. fees: what the provider took. credits: a person''s credits.
-credits_issued: their other side.';
+'provider: money at the payment provider. outside: money that an admin saw elsewhere. payable: owed to a person. payout:
+on its way to a person. platform: what the platform earned. surplus: paid twice, to be given back. fees: what the
+provider took. credits: a person''s credits. credits_issued: their other side.';
 
 create table public.ledger_accounts (
     id uuid not null default gen_random_uuid() constraint ledger_accounts_pkey primary key,
@@ -32,8 +32,9 @@ comment on column public.ledger_accounts.kind is 'What the account counts.';
 comment on column public.ledger_accounts.user_id is 'Whose it is; null for the platform''s.';
 comment on column public.ledger_accounts.currency is 'ISO 4217, upper case, or CREDITS.';
 comment on column public.ledger_accounts.balance is
-'Of a person''s account: what is owed to the person, in minor units; kept by a trigger of ledger_lines. Less than nothing where more
-came back than was left. Null for the platform''s, of which too much is written at once: sum its lines.';
+'Of a person''s account: what is owed to the person, in minor units; kept by a trigger of ledger_lines. Less than
+nothing where more came back than was left. Null for the platform''s, of which too much is written at once: sum its
+lines.';
 alter table public.ledger_accounts enable row level security;
 revoke all on public.ledger_accounts from anon, authenticated, service_role;
 
@@ -200,8 +201,8 @@ begin
 end
 $$;
 comment on function private.post_journal(text, text, uuid, text, jsonb) is
-'Writes a journal of one currency, once for each key: lines are [{kind, user_id, amount}], which sum to zero. Answers its id, null
-where the key was there. Raises 23514 where credits would fall below zero.';
+'Writes a journal of one currency, once for each key: lines are [{kind, user_id, amount}], which sum to zero. Answers
+its id, null where the key was there. Raises 23514 where credits would fall below zero.';
 
 create view public.statement with (security_invoker = true) as
 select
@@ -220,7 +221,8 @@ comment on view public.statement is
 currency=eq. A person reads the own, admins all. Where it leads, ledger_accounts says.';
 comment on column public.statement.kind is
 'payment, reversal (refund or dispute), payout, payout_return, credits_bought, credits_spent and the like.';
-comment on column public.statement.account_kind is 'payable: what is owed. payout: what is on its way. credits: credits.';
+comment on column public.statement.account_kind is
+'payable: what is owed. payout: what is on its way. credits: credits.';
 comment on column public.statement.amount is 'In minor units: more than nothing was credited, less was taken.';
 create trigger _100_refuse_write instead of insert or update or delete on public.statement
 for each row execute function private.tg__refuse_write();

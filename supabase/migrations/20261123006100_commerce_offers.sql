@@ -7,8 +7,9 @@ create type public.offer_kind as enum (
 comment on type public.offer_kind is
 'course: made from a course with a price. bundle: several courses. coaching: an hour or more with the seller.
 beat_licence: a tier of rights in a beat. mixing_service, service: work to be done. digital_product: files.
-credit_package: credits. membership: a tier of the academy or of a seller, with its courses. creator_plan, pro_plan: plans of
-the platform. creator_subscription: support by the month. playlist_submission: to be heard. tip: as much as one likes.';
+credit_package: credits. membership: a tier of the academy or of a seller, with its courses. creator_plan, pro_plan:
+plans of the platform. creator_subscription: support by the month. playlist_submission: to be heard. tip: as much as one
+likes.';
 
 create type public.offer_status as enum ('draft', 'active', 'archived');
 comment on type public.offer_status is

@@ -1,11 +1,11 @@
--- Commerce: orders. An order keeps the price and how it is split as they were when it was placed. That it is paid is told
--- by the payment provider, or by an admin who saw the money.
+-- Commerce: orders. An order keeps the price and how it is split as they were when it was placed. That it is paid is
+-- told by the payment provider, or by an admin who saw the money.
 
 create type public.order_status as enum ('pending', 'processing', 'paid', 'failed', 'cancelled', 'expired');
 comment on type public.order_status is
-'pending: placed, not paid. processing: the money is under way. paid: the money is there, or nothing was to pay. failed: it
-did not come. cancelled: withdrawn, or replaced. expired: nobody paid in time. Money that comes late is taken: whatever
-ended unpaid can become paid. What came back later, refunded_amount and disputed_amount say.';
+'pending: placed, not paid. processing: the money is under way. paid: the money is there, or nothing was to pay. failed:
+it did not come. cancelled: withdrawn, or replaced. expired: nobody paid in time. Money that comes late is taken:
+whatever ended unpaid can become paid. What came back later, refunded_amount and disputed_amount say.';
 
 insert into private.app_config (key, value, description)
 values
@@ -35,6 +35,7 @@ create table public.orders (
     currency text not null constraint orders_currency_check check (currency ~ '^[A-Z]{3}$'),
     billing_interval public.billing_interval,
     trial_days integer not null default 0 constraint orders_trial_days_check check (trial_days >= 0),
+    credits bigint,
     coupon_id uuid constraint orders_coupon_id_fkey references public.coupons (id) on delete restrict,
     seller_bps integer not null,
     student_teacher_bps integer not null,
@@ -66,7 +67,8 @@ comment on table public.orders is
 all. Written by functions only.';
 comment on column public.orders.number is 'What people call it, on invoices too.';
 comment on column public.orders.seller_id is 'Who sold it, then; null for the platform.';
-comment on column public.orders.student_teacher_id is 'The student-teacher who is to get a part of it, and gets the student.';
+comment on column public.orders.student_teacher_id is
+'The student-teacher who is to get a part of it, and gets the student.';
 comment on column public.orders.kind is 'The offer''s.';
 comment on column public.orders.title is 'The offer''s, then.';
 comment on column public.orders.course_id is 'The course that it is for; null for other kinds.';
@@ -77,10 +79,12 @@ comment on column public.orders.amount is
 comment on column public.orders.currency is 'ISO 4217, upper case.';
 comment on column public.orders.billing_interval is 'How often it is paid; null for once.';
 comment on column public.orders.trial_days is 'How many days it costs nothing first.';
+comment on column public.orders.credits is 'How many credits it is for; null for other kinds.';
 comment on column public.orders.seller_bps is 'The seller''s part of what is paid, in basis points.';
 comment on column public.orders.student_teacher_bps is 'The student-teacher''s part.';
 comment on column public.orders.details is
-'What the seller must know: {"starts_at": ...} for coaching, {"track_url": ...} for a submission; as the buyer wrote it.';
+'What the seller must know: {"starts_at": ...} for coaching, {"track_url": ...} for a submission; as the buyer wrote
+it.';
 comment on column public.orders.status is 'Never written by a client.';
 comment on column public.orders.paid_amount is 'What was paid, in minor units: amount, or nothing in a trial.';
 comment on column public.orders.refunded_amount is 'What of it was given back.';
@@ -94,7 +98,8 @@ comment on column public.orders.paid_at is 'When it was told that the money is t
 alter table public.orders enable row level security;
 revoke all on public.orders from anon, authenticated, service_role;
 create index orders_buyer_id_idx on public.orders (buyer_id, created_at desc);
-comment on index public.orders_buyer_id_idx is 'My orders: buyer_id=eq.&order=created_at.desc, the policies, and the foreign key';
+comment on index public.orders_buyer_id_idx is
+'My orders: buyer_id=eq.&order=created_at.desc, the policies, and the foreign key';
 create index orders_seller_id_idx on public.orders (seller_id, paid_at desc);
 comment on index public.orders_seller_id_idx is
 'A seller''s transactions: seller_id=eq.&order=paid_at.desc, the policies, and the foreign key';
@@ -297,13 +302,13 @@ begin
     where p_coupon is not null;
     insert into public.orders as o (
         buyer_id, seller_id, student_teacher_id, offer_id, kind, title, course_id, unit_amount, quantity,
-        discount_amount, currency, billing_interval, trial_days, coupon_id, seller_bps, student_teacher_bps, details,
-        expires_at
+        discount_amount, currency, billing_interval, trial_days, credits, coupon_id, seller_bps, student_teacher_bps,
+        details, expires_at
     )
     values (
         v_caller, v_offer.seller_id, v_teacher_id, v_offer.id, v_offer.kind, v_offer.title, v_offer.course_id,
         v_order.unit_amount, p_quantity, coalesce(v_coupon.discount, 0), v_offer.price_currency,
-        v_offer.billing_interval, v_order.trial_days, v_coupon.coupon_id,
+        v_offer.billing_interval, v_order.trial_days, v_offer.credits * p_quantity, v_coupon.coupon_id,
         case
             when v_offer.seller_id is null then 0
             else private.split_of(v_offer.kind, v_teacher_id is not null, 'seller')
@@ -327,10 +332,11 @@ begin
 end
 $$;
 comment on function private.place_order(uuid, uuid, integer, bigint, text, uuid, jsonb) is
-'The caller''s pending order of an offer at its present price; the same one when called again alike, a new one otherwise.
-What costs nothing is paid at once. Raises PT404 offer_not_found, course_not_found, student_teacher_not_found, PT409 own_course,
-own_offer, course_free, already_enrolled, already_subscribed, coupon_used_up, PT422 quantity_invalid, amount_fixed,
-amount_out_of_range, coupon_invalid, currency_unsupported, amount_too_small, amount_unpayable.';
+'The caller''s pending order of an offer at its present price; the same one when called again alike, a new one
+otherwise. What costs nothing is paid at once. Raises PT404 offer_not_found, course_not_found,
+student_teacher_not_found, PT409 own_course, own_offer, course_free, already_enrolled, already_subscribed,
+coupon_used_up, PT422 quantity_invalid, amount_fixed, amount_out_of_range, coupon_invalid, currency_unsupported,
+amount_too_small, amount_unpayable.';
 
 create function public.place_order(
     offer_id uuid default null, course_id uuid default null, quantity integer default 1, amount bigint default null,
@@ -346,12 +352,12 @@ as $$
     )
 $$;
 comment on function public.place_order(uuid, uuid, integer, bigint, text, uuid, jsonb) is
-'Orders an offer (or, by course_id, a course) at its present price, and answers the pending order: the same one when called again
-alike. What costs nothing is paid at once; POST /functions/v1/checkout leads to the payment of the rest. amount is for tips, in
-minor units; coupon a code; student_teacher_id whoever is to teach; details what the seller must know. For members. Raises
-offer_not_found, course_not_found, student_teacher_not_found (404), own_course, own_offer, course_free,
-already_enrolled, already_subscribed, coupon_used_up (409), quantity_invalid, amount_fixed, amount_out_of_range,
-coupon_invalid, currency_unsupported, amount_too_small, amount_unpayable (422).';
+'Orders an offer (or, by course_id, a course) at its present price, and answers the pending order: the same one when
+called again alike. What costs nothing is paid at once; POST /functions/v1/checkout leads to the payment of the rest.
+amount is for tips, in minor units; coupon a code; student_teacher_id whoever is to teach; details what the seller must
+know. For members. Raises offer_not_found, course_not_found, student_teacher_not_found (404), own_course, own_offer,
+course_free, already_enrolled, already_subscribed, coupon_used_up (409), quantity_invalid, amount_fixed,
+amount_out_of_range, coupon_invalid, currency_unsupported, amount_too_small, amount_unpayable (422).';
 
 create function private.cancel_order(p_order_id uuid) returns public.orders
 language plpgsql

@@ -10,11 +10,11 @@ create table private.stripe_objects (
     created_at timestamptz not null default now()
 );
 comment on table private.stripe_objects is
-'Of which row each object at Stripe is: customers and accounts of users, sessions and payments of orders, and so on. Nobody''s
-to read but functions''.';
+'Of which row each object at Stripe is: customers and accounts of users, sessions and payments of orders, and so on.
+Nobody''s to read but functions''.';
 comment on column private.stripe_objects.object is
-'customer, account (of a user); session, payment, charge (of an order); subscription, refund, dispute, payout; product, price
-(of an offer).';
+'customer, account (of a user); session, payment, charge (of an order); subscription, refund, dispute, payout; product,
+price (of an offer).';
 comment on column private.stripe_objects.id is 'The row of ours. No foreign key: of several tables.';
 comment on column private.stripe_objects.as_of is
 'When what Stripe told of it last was so: what was so before is old news.';
@@ -102,7 +102,8 @@ create table public.payment_splits (
     constraint payment_splits_returned_amount_check check (returned_amount between 0 and amount)
 );
 comment on table public.payment_splits is
-'Who earns what of each paid order; the rest is the platform''s. A person reads the own, admins all. Written by functions only.';
+'Who earns what of each paid order; the rest is the platform''s. A person reads the own, admins all. Written by
+functions only.';
 comment on column public.payment_splits.amount is 'The part, in minor units: the order''s basis points, rounded down.';
 comment on column public.payment_splits.returned_amount is 'What of it went back by refunds and disputes.';
 comment on column public.payment_splits.available_at is 'From when on it can be paid out.';
@@ -214,28 +215,6 @@ comment on function private.settle_payment(uuid, private.payment_provider, text,
 'Has an order paid by this payment: once, however often and by whomever it is told. A second payment of a paid order is
 kept as surplus, and given back by a job. Raises PT404 order_not_found, PT409 amount_mismatch.';
 
-insert into private.mail_templates (template, topic) values ('order_paid', 'account'), ('order_refunded', 'account');
-
-create function private.mail_receipt(p_order public.orders) returns void
-language sql
-security definer -- the outbox is closed; functions of ours call this
-set search_path = ''
-as $$
-    select private.enqueue_mail(
-        p_order.buyer_id,
-        'order_paid',
-        jsonb_build_object(
-            'number', p_order.number,
-            'title', p_order.title,
-            'amount', private.format_amount(p_order.paid_amount, p_order.currency),
-            'order_id', p_order.id
-        ),
-        'order_paid:' || p_order.id
-    )
-    where p_order.paid_amount > 0
-$$;
-comment on function private.mail_receipt(public.orders) is 'Enqueues the mail that says that an order is paid, once.';
-
 create function private.format_amount(p_amount bigint, p_currency text) returns text
 language sql
 stable
@@ -294,6 +273,28 @@ comment on function private.settle_returns(uuid, text, text) is
 'Brings the splits and the ledger to what the order says has come back, in proportion, and the entitlements with them.
 Called by functions that have locked and changed the order, once for each change (key).';
 
+insert into private.mail_templates (template, topic) values ('order_paid', 'account'), ('order_refunded', 'account');
+
+create function private.mail_receipt(p_order public.orders) returns void
+language sql
+security definer -- the outbox is closed; functions of ours call this
+set search_path = ''
+as $$
+    select private.enqueue_mail(
+        p_order.buyer_id,
+        'order_paid',
+        jsonb_build_object(
+            'number', p_order.number,
+            'title', p_order.title,
+            'amount', private.format_amount(p_order.paid_amount, p_order.currency),
+            'order_id', p_order.id
+        ),
+        'order_paid:' || p_order.id
+    )
+    where p_order.paid_amount > 0
+$$;
+comment on function private.mail_receipt(public.orders) is 'Enqueues the mail that says that an order is paid, once.';
+
 create type public.refund_status as enum ('pending', 'succeeded', 'failed');
 comment on type public.refund_status is
 'pending: asked of the payment provider. succeeded: the money went back. failed: it did not, or came back to us.';
@@ -321,7 +322,8 @@ revoke all on public.refunds from anon, authenticated, service_role;
 create index refunds_order_id_idx on public.refunds (order_id);
 comment on index public.refunds_order_id_idx is 'An order''s refunds: order_id=eq., and the foreign key';
 create index refunds_buyer_id_idx on public.refunds (buyer_id, created_at desc);
-comment on index public.refunds_buyer_id_idx is 'My refunds: buyer_id=eq.&order=created_at.desc, the policies, and the foreign key';
+comment on index public.refunds_buyer_id_idx is
+'My refunds: buyer_id=eq.&order=created_at.desc, the policies, and the foreign key';
 create index refunds_pending_idx on public.refunds (created_at) where status = 'pending';
 comment on index public.refunds_pending_idx is 'The admins'' queue: status=eq.pending&order=created_at';
 
@@ -389,10 +391,10 @@ as $$
     select private.begin_refund(refund_order.order_id, refund_order.amount, refund_order.reason)
 $$;
 comment on function public.refund_order(uuid, bigint, text) is
-'Gives back what was paid for an order: this amount in minor units, or all that is left. Answers the refund, pending until the
-payment provider has done it (at once where the money was paid outside). Parts go back from seller, student-teacher and platform
-in proportion; once all is back, what was bought ends. For admins; recorded. Raises role_required (403), order_not_found
-(404), refund_exceeds_payment (409).';
+'Gives back what was paid for an order: this amount in minor units, or all that is left. Answers the refund, pending
+until the payment provider has done it (at once where the money was paid outside). Parts go back from seller,
+student-teacher and platform in proportion; once all is back, what was bought ends. For admins; recorded. Raises
+role_required (403), order_not_found (404), refund_exceeds_payment (409).';
 
 create function private.settle_refund(p_refund_id uuid, p_status public.refund_status) returns public.refunds
 language plpgsql
@@ -461,7 +463,8 @@ create table public.disputes (
 );
 comment on table public.disputes is
 'Payments that a buyer''s bank took back. Admins read them. Written by functions only.';
-comment on column public.disputes.amount is 'What counts of it, in minor units: never more than was left of the payment.';
+comment on column public.disputes.amount is
+'What counts of it, in minor units: never more than was left of the payment.';
 comment on column public.disputes.reason is 'The payment provider''s word for it: fraudulent, product_not_received ...';
 comment on column public.disputes.closed_at is 'When it was won or lost.';
 alter table public.disputes enable row level security;
@@ -572,6 +575,6 @@ as $$
     select private.settle_order(settle_order.order_id, settle_order.reference)
 $$;
 comment on function public.settle_order(uuid, text) is
-'Says that an order was paid outside (a transfer, cash), with a reference; gives the buyer what was bought, and answers the
-order; once, however often it is called. For admins; recorded. Raises role_required (403), order_not_found (404),
+'Says that an order was paid outside (a transfer, cash), with a reference; gives the buyer what was bought, and answers
+the order; once, however often it is called. For admins; recorded. Raises role_required (403), order_not_found (404),
 order_recurs (409), illegal_transition (409: it ended), reference_missing (422).';

@@ -1,5 +1,5 @@
--- Commerce: what a payment gives. Each entitlement is derived from its order and holds for a window; what is refunded ends, what
--- was not renewed has run out, and no job is needed for either.
+-- Commerce: what a payment gives. Each entitlement is derived from its order and holds for a window; what is refunded
+-- ends, what was not renewed has run out, and no job is needed for either.
 
 insert into private.app_config (key, value, description)
 values
@@ -25,13 +25,14 @@ create table public.entitlements (
     constraint entitlements_window_check check (ends_at >= starts_at)
 );
 comment on table public.entitlements is
-'What somebody has by an order, and from when until when: it holds where starts_at is past and ends_at is not. One row of
-an order for each of its courses, else one. The person reads the own, the seller those of his offers, admins all.
+'What somebody has by an order, and from when until when: it holds where starts_at is past and ends_at is not. One row
+of an order for each of its courses, else one. The person reads the own, the seller those of his offers, admins all.
 Written by functions only.';
 comment on column public.entitlements.kind is 'The order''s.';
 comment on column public.entitlements.seller_id is 'Who sold it; null for the platform.';
 comment on column public.entitlements.course_id is 'The course that is open; null where it is something else.';
-comment on column public.entitlements.ends_at is 'When it ends or ended: refunded, disputed, or not renewed; null for never.';
+comment on column public.entitlements.ends_at is
+'When it ends or ended: refunded, disputed, or not renewed; null for never.';
 alter table public.entitlements enable row level security;
 revoke all on public.entitlements from anon, authenticated, service_role;
 create index entitlements_user_id_idx on public.entitlements (user_id, kind, ends_at);
@@ -64,8 +65,8 @@ create table public.fulfilments (
     constraint fulfilments_delivered_at_check check ((status = 'delivered') = (delivered_at is not null))
 );
 comment on table public.fulfilments is
-'Work that a seller owes by an order: coaching, mixing, a service, listening to a submission. Seller and buyer read it, admins
-all; deliver_order writes it.';
+'Work that a seller owes by an order: coaching, mixing, a service, listening to a submission. Seller and buyer read it,
+admins all; deliver_order writes it.';
 comment on column public.fulfilments.note is 'What the seller says with it: a link, a word.';
 alter table public.fulfilments enable row level security;
 revoke all on public.fulfilments from anon, authenticated, service_role;
@@ -198,8 +199,10 @@ begin
         ) as t (course_id)
         where v_is_held
         on conflict (order_id, course_id) do nothing;
-        update public.entitlements as e set ends_at = greatest(v_ends_at, e.starts_at)
-        where e.order_id = v_order.id and e.ends_at is distinct from greatest(v_ends_at, e.starts_at)
+        update public.entitlements as e
+        -- greatest passes over nulls, which never end.
+        set ends_at = case when v_ends_at is not null then greatest(v_ends_at, e.starts_at) end
+        where e.order_id = v_order.id
             -- What has ended for good did so then, and not now again.
             and (v_is_held or e.ends_at is null or e.ends_at > now());
         for v_course_id in
@@ -229,8 +232,8 @@ begin
 end
 $$;
 comment on function private.settle_entitlements(uuid) is
-'Brings what an order gives to what the order says: entitlements and their windows, courses, credits, work to be done. May be
-called again and again.';
+'Brings what an order gives to what the order says: entitlements and their windows, courses, credits, work to be done.
+May be called again and again.';
 
 create function private.settle_credits(p_order public.orders, p_is_held boolean) returns void
 language plpgsql
@@ -239,13 +242,12 @@ set search_path = ''
 as $$
 declare
     v_given bigint;
-    v_due bigint;
+    v_due bigint := p_order.credits;
     v_left bigint;
     v_change bigint;
 begin
     select coalesce(-sum(l.amount), 0) into v_given from public.ledger_lines as l
     where l.order_id = p_order.id and l.account_kind = 'credits';
-    select o.credits * p_order.quantity into v_due from public.offers as o where o.id = p_order.offer_id;
     -- In proportion to what is left of the payment.
     v_due := case
         when not p_is_held then 0
@@ -311,8 +313,8 @@ begin
 end
 $$;
 comment on function private.spend_credits(uuid, bigint, text) is
-'Takes credits of a person, once for each key, and answers how many are left. For functions of later domains. Raises PT402
-credits_insufficient.';
+'Takes credits of a person, once for each key, and answers how many are left. For functions of later domains. Raises
+PT402 credits_insufficient.';
 
 create function private.deliver_order(p_order_id uuid, p_note text) returns public.fulfilments
 language plpgsql
@@ -345,5 +347,5 @@ as $$
     select private.deliver_order(deliver_order.order_id, deliver_order.note)
 $$;
 comment on function public.deliver_order(uuid, text) is
-'Says that the work that somebody ordered is done, with a note to the buyer. For its seller. Raises order_not_found (404),
-illegal_transition (409: it was cancelled).';
+'Says that the work that somebody ordered is done, with a note to the buyer. For its seller. Raises order_not_found
+(404), illegal_transition (409: it was cancelled).';

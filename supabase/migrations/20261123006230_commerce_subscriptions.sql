@@ -1,4 +1,5 @@
--- Commerce: what recurs. The first order begins a subscription; each further period that is paid is an order of its own.
+-- Commerce: what recurs. The first order begins a subscription; each further period that is paid is an order of its
+-- own.
 
 create type public.subscription_status as enum ('trialing', 'active', 'past_due', 'ended');
 comment on type public.subscription_status is
@@ -26,7 +27,8 @@ comment on table public.subscriptions is
 The subscriber reads the own, the seller those of his offers, admins all. Written by functions only.';
 comment on column public.subscriptions.order_id is 'The order that began it.';
 comment on column public.subscriptions.period_ends_at is 'Until when it is paid, or the trial lasts.';
-comment on column public.subscriptions.is_ending is 'Whether it ends with the period: it was cancelled, and may be resumed until then.';
+comment on column public.subscriptions.is_ending is
+'Whether it ends with the period: it was cancelled, and may be resumed until then.';
 comment on column public.subscriptions.ended_at is 'When it ended.';
 alter table public.subscriptions enable row level security;
 revoke all on public.subscriptions from anon, authenticated, service_role;
@@ -155,8 +157,8 @@ begin
 end
 $$;
 comment on function private.apply_subscription(jsonb, timestamptz) is
-'Has a subscription be as the payment provider says that it was at that time: older news is passed over, and of two at the same
-second the worker asks again. Answers whether it had an effect.';
+'Has a subscription be as the payment provider says that it was at that time: older news is passed over, and of two at
+the same second the worker asks again. Answers whether it had an effect.';
 
 create function private.apply_invoice(p_object jsonb) returns boolean
 language plpgsql

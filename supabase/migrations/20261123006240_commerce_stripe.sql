@@ -1,5 +1,5 @@
--- Commerce: what Stripe tells, and what the edge needs to ask Stripe. The browser's return, the webhook and the worker all
--- end in apply_stripe_object.
+-- Commerce: what Stripe tells, and what the edge needs to ask Stripe. The browser's return, the webhook and the worker
+-- all end in apply_stripe_object.
 
 create function private.order_of_stripe(p_object jsonb) returns uuid
 language plpgsql
@@ -19,7 +19,8 @@ begin
 end
 $$;
 comment on function private.order_of_stripe(jsonb) is
-'The order that an object of Stripe is about, by its payment or charge, else by the metadata that we gave it; null where none.';
+'The order that an object of Stripe is about, by its payment or charge, else by the metadata that we gave it; null where
+none.';
 
 create function private.require_order_of_stripe(p_object jsonb) returns uuid
 language plpgsql
@@ -225,9 +226,9 @@ begin
 end
 $$;
 comment on function private.apply_stripe_object(jsonb, timestamptz) is
-'Applies an object as Stripe had it at that time: a session, subscription, invoice, charge, refund, dispute, account or transfer.
-For webhooks, the browser''s return and the worker, which may all tell the same. Answers whether it had an effect. Raises
-what its kind''s function raises.';
+'Applies an object as Stripe had it at that time: a session, subscription, invoice, charge, refund, dispute, account or
+transfer. For webhooks, the browser''s return and the worker, which may all tell the same. Answers whether it had an
+effect. Raises what its kind''s function raises.';
 
 create function private.apply_stripe_event(p_type text, p_payload jsonb) returns boolean
 language plpgsql
@@ -255,8 +256,8 @@ begin
 end
 $$;
 comment on function private.apply_stripe_event(text, jsonb) is
-'What an event of Stripe''s does here; types that mean nothing here are ignored. Answers whether it had an effect. Raises what
-apply_stripe_object raises, which keeps the event as failed.';
+'What an event of Stripe''s does here; types that mean nothing here are ignored. Answers whether it had an effect.
+Raises what apply_stripe_object raises, which keeps the event as failed.';
 
 create function private.checkout_brief(p_order_id uuid) returns jsonb
 language sql
@@ -288,9 +289,9 @@ as $$
     where o.id = p_order_id and o.status = 'pending'
 $$;
 comment on function private.checkout_brief(uuid) is
-'What Stripe must be told of a pending order: {order_id, buyer_id, email, name, customer, session, product (ids at Stripe, null where
-none), title, amount, unit_amount, quantity (minor units; of a discounted order one), currency (lower case),
-billing_interval, trial_days, expires_at (seconds since 1970)}; null where it is not pending.';
+'What Stripe must be told of a pending order: {order_id, buyer_id, email, name, customer, session, product (ids at
+Stripe, null where none), title, amount, unit_amount, quantity (minor units; of a discounted order one), currency (lower
+case), billing_interval, trial_days, expires_at (seconds since 1970)}; null where it is not pending.';
 
 create function private.offer_brief(p_offer_id uuid) returns jsonb
 language sql
@@ -313,8 +314,8 @@ as $$
     where o.id = p_offer_id
 $$;
 comment on function private.offer_brief(uuid) is
-'What Stripe must be told of an offer, whose product and price the worker keeps like it: {offer_id, title, description, amount,
-currency (lower case), billing_interval, is_active, product, price (ids at Stripe, null where none)}.';
+'What Stripe must be told of an offer, whose product and price the worker keeps like it: {offer_id, title, description,
+amount, currency (lower case), billing_interval, is_active, product, price (ids at Stripe, null where none)}.';
 
 create function private.tg_offers__sync() returns trigger
 language plpgsql
@@ -373,8 +374,8 @@ as $$
     select private.sync_offer(sync_offer.offer_id)
 $$;
 comment on function public.sync_offer(uuid) is
-'Has the product and the price at the payment provider made like the offer again, as publishing does by itself. For its seller, and
-admins. Raises offer_not_found (404).';
+'Has the product and the price at the payment provider made like the offer again, as publishing does by itself. For its
+seller, and admins. Raises offer_not_found (404).';
 insert into private.rate_limited_functions (function_name, tier) values ('sync_offer', 'strict'), ('refund_order', 'strict');
 
 create function private.refund_brief(p_refund_id uuid) returns jsonb
@@ -386,14 +387,16 @@ as $$
     select jsonb_build_object(
         'refund_id', r.id, 'order_id', r.order_id, 'amount', r.amount,
         'payment', private.stripe_id('payment', r.order_id),
-        'invoice', (select p.reference from private.payments as p where p.order_id = r.order_id and p.reference like 'in\_%')
+        'invoice', (
+            select p.reference from private.payments as p where p.order_id = r.order_id and p.reference like 'in\_%'
+        )
     )
     from public.refunds as r
     where r.id = p_refund_id and r.status = 'pending'
 $$;
 comment on function private.refund_brief(uuid) is
-'What Stripe must be told of a pending refund: {refund_id, order_id, amount, payment (the intent; null where only the invoice is
-known), invoice}; null where it is not pending.';
+'What Stripe must be told of a pending refund: {refund_id, order_id, amount, payment (the intent; null where only the
+invoice is known), invoice}; null where it is not pending.';
 
 create function private.failed_webhooks() returns setof private.webhook_inbox
 language sql
@@ -441,8 +444,8 @@ as $$
     select private.replay_webhook(replay_webhook.provider, replay_webhook.event_id)
 $$;
 comment on function public.replay_webhook(text, text) is
-'Tries the effect of a failed event again, and answers what became of it: applied, ignored or failed; one that was settled before
-stays so. For admins; recorded. Raises role_required (403), event_not_found (404).';
+'Tries the effect of a failed event again, and answers what became of it: applied, ignored or failed; one that was
+settled before stays so. For admins; recorded. Raises role_required (403), event_not_found (404).';
 insert into private.rate_limited_functions (function_name, tier) values ('replay_webhook', 'strict');
 
 create view public.webhook_failures with (security_invoker = true) as
@@ -456,7 +459,8 @@ select
     f.settled_at
 from private.failed_webhooks() as f;
 comment on view public.webhook_failures is
-'Events of providers whose effect failed: order=received_at. Admins read them, nobody else a row; replay_webhook tries one again.';
+'Events of providers whose effect failed: order=received_at. Admins read them, nobody else a row; replay_webhook tries
+one again.';
 comment on column public.webhook_failures.error is 'SQLSTATE and token of the last attempt.';
 create trigger _100_refuse_write instead of insert or update or delete on public.webhook_failures
 for each row execute function private.tg__refuse_write();

@@ -1,5 +1,5 @@
--- Commerce: paying people out. What is owed leaves their account when they ask, is approved by an admin, and is transferred to
--- their account at Stripe by the worker.
+-- Commerce: paying people out. What is owed leaves their account when they ask, is approved by an admin, and is
+-- transferred to their account at Stripe by the worker.
 
 insert into private.app_config (key, value, description)
 values ('payout_minimum', '{"default": 1000}', 'The least that is paid out at once, in minor units, by currency.');
@@ -14,7 +14,8 @@ create table public.payout_accounts (
     updated_at timestamptz not null default now()
 );
 comment on table public.payout_accounts is
-'Whether somebody can be paid out, as the payment provider tells it. One reads the own, admins all. Written by functions only.';
+'Whether somebody can be paid out, as the payment provider tells it. One reads the own, admins all. Written by functions
+only.';
 comment on column public.payout_accounts.is_submitted is 'Whether all that was asked has been given.';
 comment on column public.payout_accounts.can_receive is 'Whether transfers arrive.';
 comment on column public.payout_accounts.missing is 'What the provider still wants to know, in its words.';
@@ -65,12 +66,13 @@ begin
 end
 $$;
 comment on function private.apply_account(jsonb, timestamptz) is
-'Has somebody''s payout account be as Stripe had it at that time; older news is passed over. Answers whether it had an effect.';
+'Has somebody''s payout account be as Stripe had it at that time; older news is passed over. Answers whether it had an
+effect.';
 
 create type public.payout_status as enum ('requested', 'approved', 'processing', 'paid', 'failed', 'cancelled');
 comment on type public.payout_status is
-'requested: by the person. approved: by an admin. processing: asked of the payment provider. paid: transferred. failed: the provider
-refused; it can be retried. cancelled: the money is owed again.';
+'requested: by the person. approved: by an admin. processing: asked of the payment provider. paid: transferred. failed:
+the provider refused; it can be retried. cancelled: the money is owed again.';
 
 create table public.payouts (
     id uuid not null default gen_random_uuid() constraint payouts_pkey primary key,
@@ -94,7 +96,8 @@ comment on column public.payouts.attempts is 'How often it was asked of the prov
 alter table public.payouts enable row level security;
 revoke all on public.payouts from anon, authenticated, service_role;
 create index payouts_user_id_idx on public.payouts (user_id, created_at desc);
-comment on index public.payouts_user_id_idx is 'My payouts: user_id=eq.&order=created_at.desc, the policies, and the foreign key';
+comment on index public.payouts_user_id_idx is
+'My payouts: user_id=eq.&order=created_at.desc, the policies, and the foreign key';
 create index payouts_status_idx on public.payouts (status, created_at);
 comment on index public.payouts_status_idx is 'The admins'' queue: status=eq.requested&order=created_at';
 create trigger _200_set_updated_at before update on public.payouts
@@ -134,8 +137,8 @@ as $$
     )
 $$;
 comment on function private.payable_balance(uuid, text) is
-'What can be paid out to somebody now, in minor units: what is owed without what is still held; at most what one transfer takes.
-Less than nothing where more came back than was left.';
+'What can be paid out to somebody now, in minor units: what is owed without what is still held; at most what one
+transfer takes. Less than nothing where more came back than was left.';
 
 create view public.balances with (security_invoker = true) as
 select
@@ -246,8 +249,8 @@ as $$
     select private.request_payout(request_payout.currency, request_payout.amount)
 $$;
 comment on function public.request_payout(text, bigint) is
-'Asks for what is owed to one in a currency: this amount in minor units, or all that is no longer held. For whoever earns. Raises
-payout_account_missing, balance_insufficient (409), amount_too_small (422).';
+'Asks for what is owed to one in a currency: this amount in minor units, or all that is no longer held. For whoever
+earns. Raises payout_account_missing, balance_insufficient (409), amount_too_small (422).';
 
 create function private.lock_payout(p_payout_id uuid) returns public.payouts
 language plpgsql
@@ -308,15 +311,15 @@ $$;
 comment on function private.approve_payouts(uuid[]) is
 'Approves payouts, all or none. Raises what lock_payout raises, and PT409 illegal_transition by a trigger.';
 
-create function public.approve_payouts(payout_ids uuid []) returns setof public.payouts
+create function public.approve_payouts(payout_ids uuid[]) returns setof public.payouts
 language sql
 set search_path = ''
 as $$
     select p.* from private.approve_payouts(approve_payouts.payout_ids) as p
 $$;
-comment on function public.approve_payouts(uuid []) is
-'Approves payouts that were requested, all of the list or none. For admins; recorded. Raises role_required (403), payout_not_found
-(404), illegal_transition (409).';
+comment on function public.approve_payouts(uuid[]) is
+'Approves payouts that were requested, all of the list or none. For admins; recorded. Raises role_required (403),
+payout_not_found (404), illegal_transition (409).';
 
 create function private.process_payouts(p_payout_ids uuid[]) returns setof public.payouts
 language plpgsql
@@ -344,18 +347,19 @@ begin
 end
 $$;
 comment on function private.process_payouts(uuid[]) is
-'Has the worker transfer payouts that are approved, or have failed; all or none. Raises what lock_payout raises, and PT409
-illegal_transition by a trigger.';
+'Has the worker transfer payouts that are approved, or have failed; all or none. Raises what lock_payout raises, and
+PT409 illegal_transition by a trigger.';
 
-create function public.process_payouts(payout_ids uuid []) returns setof public.payouts
+create function public.process_payouts(payout_ids uuid[]) returns setof public.payouts
 language sql
 set search_path = ''
 as $$
     select p.* from private.process_payouts(process_payouts.payout_ids) as p
 $$;
-comment on function public.process_payouts(uuid []) is
-'Transfers payouts that are approved, or tries those again that failed, all of the list or none: the worker does it, once however
-often it is asked. For admins; recorded. Raises role_required (403), payout_not_found (404), illegal_transition (409).';
+comment on function public.process_payouts(uuid[]) is
+'Transfers payouts that are approved, or tries those again that failed, all of the list or none: the worker does it,
+once however often it is asked. For admins; recorded. Raises role_required (403), payout_not_found (404),
+illegal_transition (409).';
 
 create function private.cancel_payout(p_payout_id uuid) returns public.payouts
 language plpgsql
@@ -376,8 +380,8 @@ begin
 end
 $$;
 comment on function private.cancel_payout(uuid) is
-'Withdraws a payout that is not under way: the money is owed again. Raises what lock_payout raises, and PT409 illegal_transition by
-a trigger.';
+'Withdraws a payout that is not under way: the money is owed again. Raises what lock_payout raises, and PT409
+illegal_transition by a trigger.';
 
 create function public.cancel_payout(payout_id uuid) returns public.payouts
 language sql
@@ -386,8 +390,8 @@ as $$
     select private.cancel_payout(cancel_payout.payout_id)
 $$;
 comment on function public.cancel_payout(uuid) is
-'Withdraws a payout that is not under way or paid; what it was of is owed again. For admins; recorded. Raises role_required (403),
-payout_not_found (404), illegal_transition (409).';
+'Withdraws a payout that is not under way or paid; what it was of is owed again. For admins; recorded. Raises
+role_required (403), payout_not_found (404), illegal_transition (409).';
 insert into private.rate_limited_functions (function_name, tier)
 values
 ('request_payout', 'strict'),
@@ -409,8 +413,8 @@ as $$
     where p.id = p_payout_id and p.status = 'processing'
 $$;
 comment on function private.payout_brief(uuid) is
-'What Stripe must be told of a payout under way: {payout_id, amount, currency (lower case), attempts, account}; null where it is not
-under way.';
+'What Stripe must be told of a payout under way: {payout_id, amount, currency (lower case), attempts, account}; null
+where it is not under way.';
 
 create function private.settle_payout(p_payout_id uuid, p_stripe_id text, p_failure text) returns boolean
 language plpgsql

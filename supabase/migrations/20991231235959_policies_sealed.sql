@@ -1276,19 +1276,293 @@ using (
 grant select on public.sessions to authenticated, service_role;
 -- no insert, update or delete: schedule_session, cancel_session and complete_session write it
 
+-- policies/commerce/balances.sql
+select private.close_table('public.balances');
+
+grant select on public.balances to authenticated, service_role;
+
+-- policies/commerce/coupons.sql
+select private.close_table('public.coupons');
+
+create policy coupons_select_seller_or_admin on public.coupons for select to authenticated
+using (seller_id = (select auth.uid()) or (select private.has_role('admin')));
+
+create policy coupons_insert_seller_or_admin on public.coupons for insert to authenticated
+with check (
+    (seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (seller_id is null and (select private.has_role('admin')))
+);
+
+create policy coupons_update_seller_or_admin on public.coupons for update to authenticated
+using (
+    (seller_id = (select auth.uid()) and (select private.has_role('teacher'))) or (select private.has_role('admin'))
+)
+with check (
+    (seller_id = (select auth.uid()) and (select private.has_role('teacher'))) or (select private.has_role('admin'))
+);
+
+grant select on public.coupons to authenticated;
+-- what it takes off stays; how often it is used is the database's
+grant
+insert (
+    seller_id, code, percent_off, amount_off, currency, offer_id, maximum_uses, maximum_uses_per_buyer, starts_at,
+    ends_at, is_active
+),
+update (maximum_uses, maximum_uses_per_buyer, starts_at, ends_at, is_active)
+on public.coupons to authenticated;
+grant select on public.coupons to service_role;
+-- no delete: orders refer to it
+
+-- policies/commerce/currencies.sql
+select private.close_table('private.currencies');
+
+create policy currencies_all_nobody on private.currencies for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions of ours write and read it
+
+-- policies/commerce/disputes.sql
+select private.close_table('public.disputes');
+
+create policy disputes_select_admin on public.disputes for select to authenticated
+using ((select private.has_role('admin')));
+
+grant select on public.disputes to authenticated, service_role;
+-- no insert, update or delete: settle_dispute writes it
+
+-- policies/commerce/entitlements.sql
+select private.close_table('public.entitlements');
+
+create policy entitlements_select_party on public.entitlements for select to authenticated
+using (user_id = (select auth.uid()) or seller_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.entitlements to authenticated, service_role;
+-- no insert, update or delete: settle_entitlements writes it
+
+-- policies/commerce/fulfilments.sql
+select private.close_table('public.fulfilments');
+
+create policy fulfilments_select_party on public.fulfilments for select to authenticated
+using (seller_id = (select auth.uid()) or buyer_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.fulfilments to authenticated, service_role;
+-- no insert, update or delete: settle_entitlements and deliver_order write it
+
 -- policies/commerce/functions.sql
-grant execute on function private.place_order(uuid) to authenticated;
-grant execute on function public.place_order(uuid) to authenticated;
+grant execute on function private.place_order(uuid, uuid, integer, bigint, text, uuid, jsonb) to authenticated;
+grant execute on function public.place_order(uuid, uuid, integer, bigint, text, uuid, jsonb) to authenticated;
 grant execute on function private.cancel_order(uuid) to authenticated;
 grant execute on function public.cancel_order(uuid) to authenticated;
 grant execute on function private.settle_order(uuid, text) to authenticated;
 grant execute on function public.settle_order(uuid, text) to authenticated;
+grant execute on function private.publish_offer(uuid) to authenticated;
+grant execute on function public.publish_offer(uuid) to authenticated;
+grant execute on function private.archive_offer(uuid) to authenticated;
+grant execute on function public.archive_offer(uuid) to authenticated;
+grant execute on function private.sync_offer(uuid) to authenticated;
+grant execute on function public.sync_offer(uuid) to authenticated;
+grant execute on function private.deliver_order(uuid, text) to authenticated;
+grant execute on function public.deliver_order(uuid, text) to authenticated;
+grant execute on function private.request_payout(text, bigint) to authenticated;
+grant execute on function public.request_payout(text, bigint) to authenticated;
+grant execute on function private.approve_payouts(uuid[]) to authenticated;
+grant execute on function public.approve_payouts(uuid[]) to authenticated;
+grant execute on function private.process_payouts(uuid[]) to authenticated;
+grant execute on function public.process_payouts(uuid[]) to authenticated;
+grant execute on function private.cancel_payout(uuid) to authenticated;
+grant execute on function public.cancel_payout(uuid) to authenticated;
+grant execute on function private.replay_webhook(text, text) to authenticated;
+grant execute on function public.replay_webhook(text, text) to authenticated;
+grant execute on function private.begin_refund(uuid, bigint, text) to authenticated;
+grant execute on function public.refund_order(uuid, bigint, text) to authenticated;
+grant execute on function private.failed_webhooks() to authenticated;
+
+-- The edge: checkout, onboarding, the browser's return.
+grant execute on function private.checkout_brief(uuid) to edge;
+grant execute on function private.bind_stripe_object(text, text, uuid) to edge;
+grant execute on function private.stripe_id(text, uuid) to edge;
+grant execute on function private.bind_payout_account(uuid, text) to edge;
+grant execute on function private.apply_stripe_object(jsonb, timestamptz) to edge;
+
+-- The worker: what Stripe is asked in the background.
+grant execute on function private.offer_brief(uuid) to worker;
+grant execute on function private.refund_brief(uuid) to worker;
+grant execute on function private.payout_brief(uuid) to worker;
+grant execute on function private.settle_payout(uuid, text, text) to worker;
+grant execute on function private.bind_stripe_object(text, text, uuid) to worker;
+grant execute on function private.apply_stripe_object(jsonb, timestamptz) to worker;
+grant execute on function private.purge_expired_orders() to worker;
+
+-- policies/commerce/ledger_accounts.sql
+select private.close_table('public.ledger_accounts');
+
+create policy ledger_accounts_select_owner_or_admin on public.ledger_accounts for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.ledger_accounts to authenticated, service_role;
+-- no insert, update or delete: post_journal writes it
+
+-- policies/commerce/ledger_journals.sql
+select private.close_table('public.ledger_journals');
+
+create policy ledger_journals_select_admin on public.ledger_journals for select to authenticated
+using ((select private.has_role('admin')));
+
+grant select on public.ledger_journals to authenticated, service_role;
+-- no insert, update or delete: post_journal writes it
+
+-- policies/commerce/ledger_lines.sql
+select private.close_table('public.ledger_lines');
+
+create policy ledger_lines_select_owner_or_admin on public.ledger_lines for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.ledger_lines to authenticated, service_role;
+-- no insert, update or delete: post_journal writes it
+
+-- policies/commerce/offer_courses.sql
+select private.close_table('public.offer_courses');
+
+create policy offer_courses_select_all on public.offer_courses for select to anon, authenticated
+using (exists (select from public.offers as o where o.id = offer_courses.offer_id));
+
+create policy offer_courses_insert_seller on public.offer_courses for insert to authenticated
+with check (seller_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy offer_courses_delete_seller on public.offer_courses for delete to authenticated
+using (seller_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+grant select on public.offer_courses to anon, authenticated;
+grant insert (offer_id, course_id), delete on public.offer_courses to authenticated;
+grant select on public.offer_courses to service_role;
+
+-- policies/commerce/offers.sql
+select private.close_table('public.offers');
+
+create policy offers_select_anon on public.offers for select to anon
+using (status = 'active');
+
+create policy offers_select_authenticated on public.offers for select to authenticated
+using (status = 'active' or seller_id = (select auth.uid()) or (select private.has_role('admin')));
+
+create policy offers_insert_seller_or_admin on public.offers for insert to authenticated
+with check (
+    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (kind <> 'course' and seller_id is null and (select private.has_role('admin')))
+);
+
+create policy offers_update_seller_or_admin on public.offers for update to authenticated
+using (
+    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (kind <> 'course' and (select private.has_role('admin')))
+)
+with check (
+    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (kind <> 'course' and (select private.has_role('admin')))
+);
+
+create policy offers_delete_seller_or_admin on public.offers for delete to authenticated
+using (
+    (status = 'draft' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (status = 'draft' and (select private.has_role('admin')))
+);
+
+grant select on public.offers to anon, authenticated;
+-- what it is and whose stays; the status is publish_offer's and archive_offer's
+grant
+insert (
+    seller_id, kind, title, description, price_amount, price_currency, maximum_amount, maximum_quantity,
+    billing_interval, trial_days, credits, duration_minutes
+),
+update (
+    title, description, price_amount, price_currency, maximum_amount, maximum_quantity, trial_days, credits,
+    duration_minutes
+),
+delete
+on public.offers to authenticated;
+grant select on public.offers to service_role;
 
 -- policies/commerce/orders.sql
 select private.close_table('public.orders');
 
 create policy orders_select_party on public.orders for select to authenticated
-using (buyer_id = (select auth.uid()) or (select private.has_role('admin')));
+using (
+    buyer_id = (select auth.uid())
+    or (seller_id = (select auth.uid()) and status = 'paid')
+    or (student_teacher_id = (select auth.uid()) and status = 'paid')
+    or (select private.has_role('admin'))
+);
 
 grant select on public.orders to authenticated, service_role;
--- no insert, update or delete: place_order, cancel_order and settle_order write it
+-- no insert, update or delete: place_order, cancel_order, settle_order and the payment provider's word write it
+
+-- policies/commerce/payment_splits.sql
+select private.close_table('public.payment_splits');
+
+create policy payment_splits_select_owner_or_admin on public.payment_splits for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.payment_splits to authenticated, service_role;
+-- no insert, update or delete: settle_payment and settle_returns write it
+
+-- policies/commerce/payments.sql
+select private.close_table('private.payments');
+
+create policy payments_all_nobody on private.payments for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions of ours write and read it
+
+-- policies/commerce/payout_accounts.sql
+select private.close_table('public.payout_accounts');
+
+create policy payout_accounts_select_owner_or_admin on public.payout_accounts for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.payout_accounts to authenticated, service_role;
+-- no insert, update or delete: bind_payout_account and apply_account write it
+
+-- policies/commerce/payouts.sql
+select private.close_table('public.payouts');
+
+create policy payouts_select_owner_or_admin on public.payouts for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.payouts to authenticated, service_role;
+-- no insert, update or delete: functions write it
+
+-- policies/commerce/refunds.sql
+select private.close_table('public.refunds');
+
+create policy refunds_select_buyer_or_admin on public.refunds for select to authenticated
+using (buyer_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.refunds to authenticated, service_role;
+-- no insert, update or delete: refund_order and settle_refund write it
+
+-- policies/commerce/statement.sql
+select private.close_table('public.statement');
+
+grant select on public.statement to authenticated, service_role;
+
+-- policies/commerce/stripe_objects.sql
+select private.close_table('private.stripe_objects');
+
+create policy stripe_objects_all_nobody on private.stripe_objects for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions of ours write and read it
+
+-- policies/commerce/subscriptions.sql
+select private.close_table('public.subscriptions');
+
+create policy subscriptions_select_party on public.subscriptions for select to authenticated
+using (user_id = (select auth.uid()) or seller_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.subscriptions to authenticated, service_role;
+-- no insert, update or delete: apply_subscription writes it
+
+-- policies/commerce/webhook_failures.sql
+select private.close_table('public.webhook_failures');
+
+grant select on public.webhook_failures to authenticated, service_role;

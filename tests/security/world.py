@@ -301,7 +301,7 @@ class World:
                 self.ids[student],
                 self.ids["free"],
             )
-        self.act(connection, "student", "select public.place_order(%s)", self.ids["paid"])
+        self.act(connection, "student", "select public.place_order(course_id => %s)", self.ids["paid"])
 
     def _note_students(self, connection: psycopg.Connection) -> None:
         """The creator notes something about those who take `free`, and fears for the suspended one."""

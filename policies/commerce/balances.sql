@@ -1,0 +1,3 @@
+select private.close_table('public.balances');
+
+grant select on public.balances to authenticated, service_role;

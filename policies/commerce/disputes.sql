@@ -1,0 +1,7 @@
+select private.close_table('public.disputes');
+
+create policy disputes_select_admin on public.disputes for select to authenticated
+using ((select private.has_role('admin')));
+
+grant select on public.disputes to authenticated, service_role;
+-- no insert, update or delete: settle_dispute writes it

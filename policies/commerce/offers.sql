@@ -1,0 +1,44 @@
+select private.close_table('public.offers');
+
+create policy offers_select_anon on public.offers for select to anon
+using (status = 'active');
+
+create policy offers_select_authenticated on public.offers for select to authenticated
+using (status = 'active' or seller_id = (select auth.uid()) or (select private.has_role('admin')));
+
+create policy offers_insert_seller_or_admin on public.offers for insert to authenticated
+with check (
+    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (kind <> 'course' and seller_id is null and (select private.has_role('admin')))
+);
+
+create policy offers_update_seller_or_admin on public.offers for update to authenticated
+using (
+    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (kind <> 'course' and (select private.has_role('admin')))
+)
+with check (
+    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (kind <> 'course' and (select private.has_role('admin')))
+);
+
+create policy offers_delete_seller_or_admin on public.offers for delete to authenticated
+using (
+    (status = 'draft' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (status = 'draft' and (select private.has_role('admin')))
+);
+
+grant select on public.offers to anon, authenticated;
+-- what it is and whose stays; the status is publish_offer's and archive_offer's
+grant
+insert (
+    seller_id, kind, title, description, price_amount, price_currency, maximum_amount, maximum_quantity,
+    billing_interval, trial_days, credits, duration_minutes
+),
+update (
+    title, description, price_amount, price_currency, maximum_amount, maximum_quantity, trial_days, credits,
+    duration_minutes
+),
+delete
+on public.offers to authenticated;
+grant select on public.offers to service_role;

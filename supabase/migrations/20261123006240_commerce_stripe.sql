@@ -376,7 +376,8 @@ $$;
 comment on function public.sync_offer(uuid) is
 'Has the product and the price at the payment provider made like the offer again, as publishing does by itself. For its
 seller, and admins. Raises offer_not_found (404).';
-insert into private.rate_limited_functions (function_name, tier) values ('sync_offer', 'strict'), ('refund_order', 'strict');
+insert into private.rate_limited_functions (function_name, tier)
+values ('sync_offer', 'strict'), ('refund_order', 'strict');
 
 create function private.refund_brief(p_refund_id uuid) returns jsonb
 language sql

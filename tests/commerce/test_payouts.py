@@ -97,6 +97,7 @@ def test_a_student_teachers_earnings(academy: Academy, teacher: Person, student:
 @pytest.mark.route("CM-051", call="POST /rest/v1/rpc/request_payout")
 def test_nobody_gets_more_than_is_owed(academy: Academy, seller: Person, teacher: Person) -> None:
     earn(academy, seller, 5000)  # still held
+    assert academy.rpc(None, "request_payout", currency="EUR").status_code == 401
     refused(academy.rpc(teacher, "request_payout", currency="EUR"), 409, "payout_account_missing")
     refused(academy.rpc(seller, "request_payout", currency="EUR", amount=8501), 409, "balance_insufficient")
     refused(academy.rpc(seller, "request_payout", currency="USD"), 409, "balance_insufficient")

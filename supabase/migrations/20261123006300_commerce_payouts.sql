@@ -221,7 +221,7 @@ begin
     end if;
     -- The lock lets one request after another see what is left.
     perform from public.ledger_accounts as a
-    where a.id = private.ledger_account('payable', v_caller, p_currency) for no key update;
+    where a.kind = 'payable' and a.user_id = v_caller and a.currency = p_currency for no key update;
     v_payable := private.payable_balance(v_caller, p_currency);
     if coalesce(p_amount, v_payable) > v_payable or v_payable <= 0 then
         raise sqlstate 'PT409' using
@@ -379,7 +379,7 @@ $$;
 comment on function public.process_payouts(uuid[]) is
 'Transfers payouts that are approved, or tries those again that failed, all of the list or none: the worker does it,
 once however often it is asked. For admins; recorded. Raises role_required (403), payout_not_found (404),
-illegal_transition (409).';
+illegal_transition (409), list_invalid (422).';
 
 create function private.cancel_payout(p_payout_id uuid) returns public.payouts
 language plpgsql

@@ -9,7 +9,7 @@ Where it differs from Stripe, on purpose: all of the balance is available at onc
 tried at once, not an hour later; a test clock has advanced when the call answers; list filters match exactly; there are
 no coupons, taxes, manual captures, setup mode, connected accounts' own calls (`Stripe-Account`), or search.
 
-Pages, for browsers, without a key: `/pay/{session}`, `/portal/{id}`, `/onboarding/{id}`, `/invoices/{id}`,
+Pages, for browsers, without a key: `/`, `/pay/{session}`, `/portal/{id}`, `/onboarding/{id}`, `/invoices/{id}`,
 `/receipts/{charge}`, `/express/{account}`.
 
 The control, JSON under `/_double/` with the same bearer key. A body may be left out where every field has a default.

@@ -131,7 +131,7 @@ begin
 end
 $$;
 comment on function private.tg_courses__move_enrolments() is
-'After a course changes hands, its enrolments are the new creator''s, too; after it is deleted, they are no creator''s.';
+'After a course changes hands, its enrolments are the new creator''s, too; after it is deleted, nobody''s.';
 create trigger _300_move_enrolments after update of creator_id, status on public.courses
 for each row when (old.creator_id <> new.creator_id or (old.status = 'deleted') <> (new.status = 'deleted'))
 execute function private.tg_courses__move_enrolments();

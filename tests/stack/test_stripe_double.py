@@ -1015,4 +1015,5 @@ def test_the_next_calls_fail_as_they_are_told_to(double: OwnDouble) -> None:
     assert double.v1.customers.list({"email": "fault-4@example.com"}).data == []
     wrong = double.http.post("/_double/faults", json={"state": 500})
     assert (wrong.status_code, wrong.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert double.http.post("/_double/next", json={"on": "transfer", "outcome": "pending"}).status_code == 400
     assert double.http.post("/_double/nothing").status_code == 404

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 from litestar import Request, Response
 from litestar.datastructures import State
 
-from stack.doubles.stripe import accounts, billing, checkout, pages, portal
+from stack.doubles.stripe import accounts, billing, checkout, pages, paying, portal
 from stack.doubles.stripe.book import Book
 from stack.doubles.stripe.double import Double
 from stack.doubles.stripe.errors import Object, StripeError
@@ -50,7 +50,7 @@ def _act_on_session(double: Double, name: str, action: str) -> Response[str]:
             return _to(session["cancel_url"])
         if action not in OUTCOMES:
             return _session_page(session, "Choose one of these.", 400)
-        session = checkout.pay(book, name, OUTCOMES[action])
+        session = paying.pay(book, name, OUTCOMES[action])
         if session["status"] == "open":
             return _session_page(session, DECLINED, 402)
         return _to(checkout.success_url(session))

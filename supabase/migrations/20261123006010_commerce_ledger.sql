@@ -55,8 +55,10 @@ revoke all on public.ledger_journals from anon, authenticated, service_role;
 
 create table public.ledger_lines (
     id bigint generated always as identity constraint ledger_lines_pkey primary key,
-    journal_id uuid not null constraint ledger_lines_journal_id_fkey references public.ledger_journals (id) on delete restrict,
-    account_id uuid not null constraint ledger_lines_account_id_fkey references public.ledger_accounts (id) on delete restrict,
+    journal_id uuid not null
+    constraint ledger_lines_journal_id_fkey references public.ledger_journals (id) on delete restrict,
+    account_id uuid not null
+    constraint ledger_lines_account_id_fkey references public.ledger_accounts (id) on delete restrict,
     user_id uuid constraint ledger_lines_user_id_fkey references public.profiles (id) on delete restrict,
     kind text not null,
     account_kind public.ledger_account_kind not null,

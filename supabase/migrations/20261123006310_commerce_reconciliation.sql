@@ -143,14 +143,14 @@ whoever is no admin.';
 
 create view public.reconciliation with (security_invoker = true) as
 select
-    coalesce(r.order_id::text, r.payout_id::text, r.source) as id,
     r.currency,
     r.order_id,
     r.payout_id,
     r.source,
     r.ledger_amount,
     r.stripe_amount,
-    r.reason
+    r.reason,
+    coalesce(r.order_id::text, r.payout_id::text, r.source) as id
 from private.reconciliation() as r;
 comment on view public.reconciliation is
 'Where the ledger and the payment provider''s own books differ; empty where all is well. Admins read it, nobody else a

@@ -1235,7 +1235,8 @@ grant select on public.sessions to authenticated, service_role;
 -- policies/commerce/balance_transactions.sql
 select private.close_table('private.balance_transactions');
 
-create policy balance_transactions_all_nobody on private.balance_transactions for all to anon, authenticated, service_role
+create policy balance_transactions_all_nobody on private.balance_transactions
+for all to anon, authenticated, service_role
 using (false);
 
 -- no grant to anybody: functions of ours write and read it

@@ -9,7 +9,8 @@ comment on type public.product_status is
 'draft: only its creator sees it. published: everybody does. archived: taken down; what was bought stays.';
 
 create type public.file_type as enum ('mp3', 'wav', 'stems', 'trackouts', 'other');
-
+comment on type public.file_type is
+'What a file of a product is: the whole as mp3 or wav, its stems or single tracks in an archive, or something else.';
 
 create type public.licence_tier as enum ('basic', 'premium', 'unlimited', 'exclusive');
 comment on type public.licence_tier is

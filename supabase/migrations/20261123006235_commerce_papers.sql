@@ -64,11 +64,18 @@ begin
             detail = 'There is no such order, or it is not yours.',
             hint = 'Read orders again.';
     end if;
+    if v_found ->> 'status' <> 'paid' then
+        raise sqlstate 'PT409' using
+            message = 'order_unpaid',
+            detail = format('This order is %s, not paid.', v_found ->> 'status'),
+            hint = 'Pay it first.';
+    end if;
     return v_found;
 end
 $$;
 comment on function private.order_document(uuid) is
-'What an order''s papers say, for its buyer, its seller once it is paid, and admins. Raises PT404 order_not_found.';
+'What a paid order''s papers say, for its buyer, its seller and admins. Raises PT404 order_not_found, PT409
+order_unpaid.';
 
 create function public.order_document(order_id uuid) returns jsonb
 language sql
@@ -78,9 +85,9 @@ as $$
     select private.order_document(order_document.order_id)
 $$;
 comment on function public.order_document(uuid) is
-'What an order''s papers say: parties, line, amounts in minor units with the currency''s decimals, refunds, licence.
-GET /functions/v1/orders/{order_id}/invoice.pdf and contract.pdf print it. For its buyer, its seller once it is paid, and
-admins. Raises order_not_found (404).';
+'What a paid order''s papers say: parties, line, amounts in minor units with the currency''s decimals, refunds, licence.
+GET /functions/v1/orders/{order_id}/invoice.pdf and contract.pdf print it. For its buyer, its seller and
+admins. Raises order_not_found (404), order_unpaid (409).';
 
 create type public.billing_event as enum (
     'order_placed', 'order_paid', 'order_refunded', 'refund_failed', 'dispute_opened', 'dispute_won', 'dispute_lost',

@@ -35,6 +35,8 @@ grant execute on function private.cancel_payout(uuid) to authenticated;
 grant execute on function public.cancel_payout(uuid) to authenticated;
 grant execute on function private.replay_webhook(text, text) to authenticated;
 grant execute on function public.replay_webhook(text, text) to authenticated;
+grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
+grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
 grant execute on function private.begin_refund(uuid, bigint, text) to authenticated;
 grant execute on function public.refund_order(uuid, bigint, text) to authenticated;
 grant execute on function private.failed_webhooks() to authenticated;

@@ -3,7 +3,7 @@
 
 create table private.stripe_objects (
     stripe_id text constraint stripe_objects_pkey primary key
-    constraint stripe_objects_stripe_id_check check (char_length(stripe_id) between 3 and 255),
+    constraint stripe_objects_stripe_id_check check (stripe_id ~ '^[A-Za-z0-9_-]{3,255}$'),
     object text not null constraint stripe_objects_object_check check (object ~ '^[a-z_]{3,40}$'),
     id uuid not null,
     as_of timestamptz not null default '-infinity',

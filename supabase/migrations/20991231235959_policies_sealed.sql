@@ -617,18 +617,6 @@ grant execute on function public.unsuspend_course(uuid) to authenticated;
 grant execute on function private.transfer_course(uuid, uuid) to authenticated;
 grant execute on function public.transfer_course(uuid, uuid) to authenticated;
 
--- policies/catalog/course_prices.sql
-select private.close_table('private.course_prices');
-
-create policy course_prices_all_nobody on private.course_prices for all to anon, authenticated, service_role
-using (false);
-
--- no grant to anybody: functions of ours write and read it
-
--- policies/catalog/course_prices_functions.sql
-grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
-grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
-
 -- policies/catalog/course_search.sql
 select private.close_table('private.course_search');
 
@@ -861,38 +849,6 @@ grant execute on function private.search_courses(
 grant execute on function public.search_courses(
     text, public.course_level, text, text, uuid, bigint, text
 ) to anon, authenticated, service_role;
-
--- policies/catalog/services.sql
-select private.close_table('public.services');
-
-create policy services_select_anon on public.services for select to anon
-using (is_active and is_public);
-
-create policy services_select_authenticated on public.services for select to authenticated
-using (
-    (is_active and is_public)
-    or creator_id = (select auth.uid())
-    or (select private.has_role('moderator'))
-);
-
-create policy services_insert_teacher on public.services for insert to authenticated
-with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
-
-create policy services_update_creator on public.services for update to authenticated
-using (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
-with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
-
-create policy services_delete_creator on public.services for delete to authenticated
-using (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
-
-grant select on public.services to anon, authenticated;
--- creator_id is the caller by default, and is_public the database's
-grant
-insert (title, description, price_amount, price_currency, duration_minutes, is_active),
-update (title, description, price_amount, price_currency, duration_minutes, is_active),
-delete
-on public.services to authenticated;
-grant select, insert, update, delete on public.services to service_role;
 
 -- policies/learning/certificate_decisions.sql
 select private.close_table('public.certificate_decisions');
@@ -1419,6 +1375,8 @@ grant execute on function private.cancel_payout(uuid) to authenticated;
 grant execute on function public.cancel_payout(uuid) to authenticated;
 grant execute on function private.replay_webhook(text, text) to authenticated;
 grant execute on function public.replay_webhook(text, text) to authenticated;
+grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
+grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
 grant execute on function private.begin_refund(uuid, bigint, text) to authenticated;
 grant execute on function public.refund_order(uuid, bigint, text) to authenticated;
 grant execute on function private.failed_webhooks() to authenticated;

@@ -20,7 +20,6 @@ COPIES = {("enrolments", "creator_id"): "says whose the course is, which is take
 """Columns that name a person, and make the row no part of what is his; and why."""
 PRIVATE = {
     "commitments": "of hosts, whose sessions are taken",
-    "course_prices": "of courses, whose creators set them by bind_course_price",
     "course_search": "made of courses, which are taken",
     "external_identities": "taken along in the part about auth",
     "quiz_answer_keys": "of courses, whose creators read them by quiz_answer_keys",

@@ -110,11 +110,6 @@ class World:
 
     def _furnish_catalogue(self, connection: psycopg.Connection) -> None:
         """What creators offer beside courses, whom admins put forward, and how often courses were looked at."""
-        for name, is_active in (("creator", True), ("creator", False), ("rival", True), ("stranger", True)):
-            connection.execute(
-                "insert into public.services (creator_id, title, is_active) values (%s, 'A critique', %s)",
-                [self.ids[name], is_active],
-            )
         for name in ("creator", "stranger"):
             connection.execute(
                 "insert into public.creator_placements (creator_id, is_featured) values (%s, true)", [self.ids[name]]

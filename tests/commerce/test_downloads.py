@@ -35,7 +35,14 @@ def downloads(academy: Academy, who: Person | None, order: dict[str, Any], query
 
 @pytest.mark.route("CM-010", call="GET /functions/v1/orders/{order_id}/downloads?file_type=mp3")
 def test_a_buyer_downloads_what_his_tier_gives(
-    academy: Academy, sold: Beat, buyer: Person, order: dict[str, Any], stranger: Person, student: Person, admin: Person
+    *,
+    academy: Academy,
+    sold: Beat,
+    buyer: Person,
+    order: dict[str, Any],
+    stranger: Person,
+    student: Person,
+    admin: Person,
 ) -> None:
     for who in (student, stranger, sold.creator, admin):
         refused(downloads(academy, who, order), 404, "order_not_found")
@@ -58,12 +65,19 @@ def test_a_buyer_downloads_what_his_tier_gives(
         assert (got.status_code, got.content) == (200, BYTES[file["file_type"]])
         assert f"filename*=UTF-8''{file['name']}" in unquote(got.headers["content-disposition"])
         assert httpx.get(file["url"].replace(file["file_type"], "stems")).status_code == 400
-    (one,) = downloads(academy, buyer, order, "?file_type=wav&expires_in=600").json()["files"]
-    assert one["file_type"] == "wav"
+    (one,) = downloads(academy, buyer, order, "?file_type=mp3&expires_in=600").json()["files"]
+    assert one["file_type"] == "mp3"
 
 
 def test_storage_itself_serves_the_buyer_and_nobody_else(
-    academy: Academy, sold: Beat, buyer: Person, order: dict[str, Any], stranger: Person, student: Person, admin: Person
+    *,
+    academy: Academy,
+    sold: Beat,
+    buyer: Person,
+    order: dict[str, Any],
+    stranger: Person,
+    student: Person,
+    admin: Person,
 ) -> None:
     assert order["status"] == "paid"
     for file_type, content in BYTES.items():

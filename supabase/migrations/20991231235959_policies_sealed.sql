@@ -1260,6 +1260,14 @@ using (
 grant select on public.sessions to authenticated, service_role;
 -- no insert, update or delete: schedule_session, cancel_session and complete_session write it
 
+-- policies/commerce/balance_transactions.sql
+select private.close_table('private.balance_transactions');
+
+create policy balance_transactions_all_nobody on private.balance_transactions for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions of ours write and read it
+
 -- policies/commerce/balances.sql
 select private.close_table('public.balances');
 
@@ -1380,6 +1388,7 @@ grant execute on function public.bind_course_price(uuid, text, text) to authenti
 grant execute on function private.begin_refund(uuid, bigint, text) to authenticated;
 grant execute on function public.refund_order(uuid, bigint, text) to authenticated;
 grant execute on function private.failed_webhooks() to authenticated;
+grant execute on function private.reconciliation() to authenticated;
 
 -- The edge: checkout, onboarding, the browser's return.
 grant execute on function private.checkout_brief(uuid) to edge;
@@ -1396,6 +1405,8 @@ grant execute on function private.settle_payout(uuid, text, text) to worker;
 grant execute on function private.bind_stripe_object(text, text, uuid) to worker;
 grant execute on function private.apply_stripe_object(jsonb, timestamptz) to worker;
 grant execute on function private.purge_expired_orders() to worker;
+grant execute on function private.keep_balance_transactions(jsonb) to worker;
+grant execute on function private.newest_balance_transaction() to worker;
 
 -- policies/commerce/ledger_accounts.sql
 select private.close_table('public.ledger_accounts');
@@ -1585,6 +1596,11 @@ delete
 on public.products to authenticated;
 grant select on public.products to service_role;
 
+-- policies/commerce/reconciliation.sql
+select private.close_table('public.reconciliation');
+
+grant select on public.reconciliation to authenticated;
+
 -- policies/commerce/refunds.sql
 select private.close_table('public.refunds');
 
@@ -1619,4 +1635,4 @@ grant select on public.subscriptions to authenticated, service_role;
 -- policies/commerce/webhook_failures.sql
 select private.close_table('public.webhook_failures');
 
-grant select on public.webhook_failures to authenticated, service_role;
+grant select on public.webhook_failures to authenticated;

@@ -36,6 +36,7 @@ comment on table public.products is
 'Beats and digital products, without their files. Everybody reads the published ones; their creator, a teacher, reads
 and writes the own; admins read all.';
 comment on column public.products.creator_id is 'Whose it is; by default the caller.';
+comment on column public.products.kind is 'What it is; it stays.';
 comment on column public.products.status is 'Written by publish_product and archive_product.';
 comment on column public.products.description is 'What it is, Markdown.';
 comment on column public.products.bpm is 'Of a beat, beats a minute.';
@@ -75,6 +76,7 @@ create table public.product_files (
 comment on table public.product_files is
 'The files of products, as they lie in the private bucket products. Their creator reads and writes them; who bought
 the product reads those that his order gives, for as long as it gives them.';
+comment on column public.product_files.file_type is 'What it is of the product; licences give files by it.';
 comment on column public.product_files.path is 'Where it lies in the bucket: <product_id>/<file>.';
 comment on column public.product_files.size_bytes is 'How large it is, as the creator says.';
 comment on column public.product_files.mime_type is 'What it is, as the creator says: audio/mpeg, application/zip ...';

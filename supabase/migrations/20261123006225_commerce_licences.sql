@@ -210,24 +210,28 @@ comment on function private.my_bought_files() is
 'The files that the caller, who is active, may fetch now by what he bought.';
 
 create function private.my_bought_file_ids() returns uuid[]
-language sql
+language plpgsql
 stable
 security definer -- the policy of the files itself asks
 set search_path = ''
 as $$
-    select coalesce(array_agg(f.id), '{}') from private.my_bought_files() as f
+begin
+    return (select coalesce(array_agg(f.id), '{}') from private.my_bought_files() as f);
+end
 $$;
 comment on function private.my_bought_file_ids() is
 'The files that the caller may fetch by what he bought. The policy calls it as any((select
 private.my_bought_file_ids())::uuid[]).';
 
 create function private.my_bought_paths() returns text[]
-language sql
+language plpgsql
 stable
 security definer -- the policy of storage asks, where the caller may not see product_files
 set search_path = ''
 as $$
-    select coalesce(array_agg(f.path), '{}') from private.my_bought_files() as f
+begin
+    return (select coalesce(array_agg(f.path), '{}') from private.my_bought_files() as f);
+end
 $$;
 comment on function private.my_bought_paths() is
 'Where in the bucket products the files lie that the caller may fetch by what he bought. The policy of storage calls it

@@ -191,6 +191,9 @@ comment on view public.billing_log is
 'What happened to what somebody bought, one row an event: user_id=eq.&order=occurred_at.desc. A buyer reads the own;
 admins read everybody''s, and disputes too.';
 comment on column public.billing_log.user_id is 'The buyer.';
+comment on column public.billing_log.event is 'What happened.';
+comment on column public.billing_log.occurred_at is 'When.';
 comment on column public.billing_log.order_id is 'The order; of a subscription, the one that began it.';
 comment on column public.billing_log.title is 'What was ordered.';
 comment on column public.billing_log.amount is 'In minor units of the currency; null where no money moved.';
+comment on column public.billing_log.currency is 'ISO 4217, upper case; null where no money moved.';

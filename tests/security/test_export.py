@@ -9,6 +9,7 @@ from tests.security.world import PEOPLE
 
 NOT_TAKEN = {
     "audit_log": "what one did for the academy, or the academy to one; it names others, and admins read it",
+    "billing_log": "shows orders, refunds and subscriptions, which are taken",
     "creators": "shows profiles, which are taken",
     "course_students": "shows enrolments, which are taken, and to creators the progress of others",
     "module_progress": "shows lesson_progress, which is taken",

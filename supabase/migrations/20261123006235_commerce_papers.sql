@@ -197,3 +197,5 @@ comment on column public.billing_log.order_id is 'The order; of a subscription, 
 comment on column public.billing_log.title is 'What was ordered.';
 comment on column public.billing_log.amount is 'In minor units of the currency; null where no money moved.';
 comment on column public.billing_log.currency is 'ISO 4217, upper case; null where no money moved.';
+create trigger _100_refuse_write instead of insert or update or delete on public.billing_log
+for each row execute function private.tg__refuse_write();

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.commerce.goods import TIERS, Beat, beat, settle, upload
-from tests.commerce.told import event, offer, pay, placed, session, tell
+from tests.commerce.told import dispute, event, offer, pay, placed, session, tell
 from tests.people import Academy, Person, refused, rows, together
 
 SHOWN = {"prefer": "return=representation"}
@@ -229,6 +229,18 @@ def test_an_exclusive_order_that_ran_out_keeps_nobody_away(academy: Academy, fre
     pay(academy, second)
     states = "select status, held_product_id is not null from public.orders where id = any(%s::uuid[]) order by number"
     assert academy.sql(states, [first["id"], second["id"]]) == [("expired", False), ("paid", True)]
+
+
+@pytest.mark.parametrize(("status", "is_sold"), [("needs_response", True), ("won", True), ("lost", False)])
+def test_a_lost_dispute_frees_the_beat(*, academy: Academy, fresh: Beat, status: str, is_sold: bool) -> None:
+    buyer = academy.member()
+    order = placed(academy, buyer, offer_id=fresh.offers["exclusive"])
+    bank = dispute(pay(academy, order), order["amount"])
+    assert tell(academy, event("charge.dispute.created", bank)) == "applied"
+    refused(academy.rpc(buyer, "order_files", order_id=order["id"]), 403, "entitlement_ended")
+    refused(academy.rpc(academy.member(), "place_order", offer_id=fresh.offers["basic"]), 409, "licence_exclusive")
+    tell(academy, event("charge.dispute.closed", {**bank, "status": status}))
+    assert rows(academy.call(None, "GET", f"/rest/v1/products?id=eq.{fresh.id}"))[0]["is_sold"] is is_sold
 
 
 def test_orders_and_payments_at_once_leave_one_owner(academy: Academy, fresh: Beat, admin: Person) -> None:

@@ -9,9 +9,9 @@ CALLED_FROM = "GUILDHALL_CALLED_FROM"
 """The environment's name for the folder from which a person called: relative paths start there."""
 DATA = "GUILDHALL_DATA"
 """The environment's name for the data folder, where a command names none."""
-HIGHEST_FIRST_PORT = 65_525
+HIGHEST_FIRST_PORT = 65_515
 
-ABOUT = "Guildhall on this machine: Postgres, PostgREST, auth, storage, the edge and a mailbox, on loopback."
+ABOUT = "Guildhall on this machine: Postgres, PostgREST, auth, storage, the edge, a mailbox and who plays Stripe."
 EXAMPLES = """\
 begin here:
   ./guildhall up             start everything (the first time, this installs it)

@@ -48,8 +48,9 @@ revoke all on public.products from anon, authenticated, service_role;
 create index products_creator_id_idx on public.products (creator_id, created_at desc);
 comment on index public.products_creator_id_idx is
 'A creator''s products: creator_id=eq.&order=created_at.desc, the policies, and the foreign key';
-create index products_published_idx on public.products (kind, created_at desc) where status = 'published';
-comment on index public.products_published_idx is 'The shop: status=eq.published&kind=eq.&order=created_at.desc';
+create index products_status_idx on public.products (status, kind, created_at desc);
+comment on index public.products_status_idx is
+'The shop: status=eq.published&kind=eq.&order=created_at.desc, and the policies';
 create trigger _200_set_updated_at before update on public.products
 for each row execute function private.tg__set_updated_at();
 

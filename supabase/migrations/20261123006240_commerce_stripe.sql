@@ -515,6 +515,11 @@ from private.failed_webhooks() as f;
 comment on view public.webhook_failures is
 'Events of providers whose effect failed: order=received_at. Admins read them, nobody else a row; replay_webhook tries
 one again.';
+comment on column public.webhook_failures.provider is 'Who told it: stripe, clerk.';
+comment on column public.webhook_failures.type is 'What kind of event it is, in the provider''s words.';
+comment on column public.webhook_failures.attempts is 'How often its effect was tried.';
+comment on column public.webhook_failures.received_at is 'When it was told first.';
+comment on column public.webhook_failures.settled_at is 'When it was tried last.';
 comment on column public.webhook_failures.error is 'SQLSTATE and token of the last attempt.';
 create trigger _100_refuse_write instead of insert or update or delete on public.webhook_failures
 for each row execute function private.tg__refuse_write();

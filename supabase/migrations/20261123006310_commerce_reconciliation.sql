@@ -149,11 +149,14 @@ select
     r.source,
     r.ledger_amount,
     r.stripe_amount,
-    r.reason
+    r.reason,
+    coalesce(r.order_id::text, r.payout_id::text, r.source) as id
 from private.reconciliation() as r;
 comment on view public.reconciliation is
 'Where the ledger and the payment provider''s own books differ; empty where all is well. Admins read it, nobody else a
 row.';
+comment on column public.reconciliation.id is 'The order, the payout, or the source.';
+comment on column public.reconciliation.currency is 'ISO 4217, upper case.';
 comment on column public.reconciliation.source is 'What the provider calls it, where nothing is known of it here.';
 comment on column public.reconciliation.ledger_amount is 'What the ledger has, in minor units, without fees.';
 comment on column public.reconciliation.stripe_amount is 'What the provider has, in minor units, without fees.';

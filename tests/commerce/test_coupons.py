@@ -47,9 +47,10 @@ def test_a_coupon_takes_off_and_is_given_back(academy: Academy, teacher: Person,
 
 
 def test_thirty_at_once_for_ten_uses(academy: Academy, teacher: Person, made: dict[str, Any]) -> None:
-    one, buyers = coupon(academy, teacher, amount_off=100, currency="EUR", maximum_uses=10), [
-        academy.member() for _ in range(30)
-    ]
+    one, buyers = (
+        coupon(academy, teacher, amount_off=100, currency="EUR", maximum_uses=10),
+        [academy.member() for _ in range(30)],
+    )
     answers = together(
         30, lambda number: academy.rpc(buyers[number], "place_order", offer_id=made["id"], coupon=one["code"])
     )

@@ -81,7 +81,13 @@ def test_what_the_database_gives_is_no_clients_to_write(
 
 def test_nobody_sells_in_anothers_name(academy: Academy, teacher: Person, student: Person, admin: Person) -> None:
     for who, seller in ((teacher, student.id), (student, student.id), (teacher, None), (admin, teacher.id)):
-        body = {"kind": "membership", "title": "X", "price_amount": 500, "billing_interval": "month", "seller_id": seller}
+        body = {
+            "kind": "membership",
+            "title": "X",
+            "price_amount": 500,
+            "billing_interval": "month",
+            "seller_id": seller,
+        }
         assert academy.call(who, "POST", "/rest/v1/offers", body).status_code == 403
     assert academy.insert(admin, "offers", **body | {"seller_id": None})["seller_id"] is None
 

@@ -87,7 +87,9 @@ def test_a_student_teachers_earnings(academy: Academy, teacher: Person, student:
     assert [(row["role"], row["amount"]) for row in rows(academy.call(helper, "GET", mine))] == [
         ("student_teacher", 6999)
     ]
-    assert academy.sql("select sum(amount)::int from public.payment_splits where order_id = %s", order["id"]) == [(8498,)]
+    assert academy.sql("select sum(amount)::int from public.payment_splits where order_id = %s", order["id"]) == [
+        (8498,)
+    ]
     assert rows(academy.call(student, "GET", mine)) == []
     assert academy.call(None, "GET", mine).status_code == 401
     (row,) = rows(academy.call(buyer, "GET", f"/rest/v1/enrolments?course_id=eq.{course.id}&student_id=eq.{buyer.id}"))
@@ -120,7 +122,10 @@ def test_nobody_gets_more_than_is_owed(academy: Academy, seller: Person, teacher
 def test_admins_pay_out(academy: Academy, seller: Person, admin: Person, student: Person) -> None:
     payout = requested(academy, seller)
     one = f"/rest/v1/payouts?id=eq.{payout['id']}&select=*,user:profiles(display_name)"
-    pending, queue = "/rest/v1/balances?owed_amount=gt.0&order=owed_amount.desc", "/rest/v1/payouts?order=created_at.desc"
+    pending, queue = (
+        "/rest/v1/balances?owed_amount=gt.0&order=owed_amount.desc",
+        "/rest/v1/payouts?order=created_at.desc",
+    )
     assert rows(academy.call(admin, "GET", one))[0]["user"] == {"display_name": "Test Person"}
     assert payout["id"] in {row["id"] for row in rows(academy.call(admin, "GET", queue))}
     assert rows(academy.call(admin, "GET", pending))

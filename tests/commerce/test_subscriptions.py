@@ -88,9 +88,7 @@ def test_each_period_is_an_order(academy: Academy, plan: dict[str, Any], course:
     began = Began(academy, buyer, plan)
     for told in began.events:
         tell(academy, told)
-    renewed = invoice(
-        began.subscription, 1000, began.ends_at, began.ends_at + 30 * DAY, reason="subscription_cycle"
-    )
+    renewed = invoice(began.subscription, 1000, began.ends_at, began.ends_at + 30 * DAY, reason="subscription_cycle")
     assert [tell(academy, event("invoice.paid", renewed)) for _ in range(2)] == ["applied", "ignored"]
     orders = rows(academy.call(buyer, "GET", "/rest/v1/orders?order=period_ends_at"))
     assert [(order["paid_amount"], order["status"]) for order in orders] == [(1000, "paid")] * 2

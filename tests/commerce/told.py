@@ -99,9 +99,7 @@ def subscription(order: Object, ends_at: int, status: str = "active", **more: An
     }
 
 
-def invoice(
-    about: Object, amount: int, starts_at: int, ends_at: int, *, reason: str = "subscription_create"
-) -> Object:
+def invoice(about: Object, amount: int, starts_at: int, ends_at: int, *, reason: str = "subscription_create") -> Object:
     """A paid invoice of a period of a subscription."""
     return {
         "id": stripe_id("in"),
@@ -142,4 +140,6 @@ def placed(academy: Academy, buyer: Person, **arguments: Any) -> Object:
 
 def imbalance(academy: Academy) -> list[tuple[Any, ...]]:
     """The currencies in which the ledger does not sum to zero: none, ever."""
-    return academy.sql("select currency, sum(amount) from public.ledger_lines group by currency having sum(amount) <> 0")
+    return academy.sql(
+        "select currency, sum(amount) from public.ledger_lines group by currency having sum(amount) <> 0"
+    )

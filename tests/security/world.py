@@ -309,7 +309,12 @@ class World:
                 "insert into public.offers (kind, title, price_amount) values ('service', 'A critique', 900),"
                 " ('bundle', 'Everything', 5000) returning id",
             )
-            self.act(connection, name, "insert into public.coupons (code, percent_off) values (%s, 10) returning id", name.upper())
+            self.act(
+                connection,
+                name,
+                "insert into public.coupons (code, percent_off) values (%s, 10) returning id",
+                name.upper(),
+            )
             connection.execute("select private.bind_payout_account(%s, %s)", [self.ids[name], f"acct_{name}"])
         self.act(
             connection,
@@ -349,12 +354,24 @@ class World:
                 }  # fmt: skip
                 self.tell(connection, "charge.dispute.created", dispute)
         connection.execute("update public.payment_splits set available_at = now()")
-        connection.execute("update public.payout_accounts set can_receive = true where user_id = %s", [self.ids["creator"]])
+        connection.execute(
+            "update public.payout_accounts set can_receive = true where user_id = %s", [self.ids["creator"]]
+        )
         connection.execute("update private.app_config set value = '{\"default\": 100}' where key = 'payout_minimum'")
         self.act(connection, "creator", "select public.request_payout('EUR', 200)")
         self._subscribe(connection)
-        self.tell(connection, "refund.created", {"object": "refund", "id": "re_x", "payment_intent": "pi_x", "amount": 1})
-        charge = {"id": "txn_x", "type": "charge", "source": "ch_x", "amount": 1, "fee": 1, "currency": "eur", "created": 1}
+        self.tell(
+            connection, "refund.created", {"object": "refund", "id": "re_x", "payment_intent": "pi_x", "amount": 1}
+        )
+        charge = {
+            "id": "txn_x",
+            "type": "charge",
+            "source": "ch_x",
+            "amount": 1,
+            "fee": 1,
+            "currency": "eur",
+            "created": 1,
+        }
         connection.execute("select private.keep_balance_transactions(%s)", [Jsonb([charge])])
 
     def _furnish_shop(self, connection: psycopg.Connection) -> None:

@@ -85,6 +85,14 @@ class OwnStack:
             headers["authorization"] = f"Bearer {token}"
         return httpx.Client(base_url=f"http://127.0.0.1:{self.ports.api}", headers=headers, timeout=10)
 
+    def at_stripe(self, **customer: str) -> int:
+        """How many customers Stripe's double has; one that is given is made first."""
+        key = json.loads((self.data / "stack.json").read_text())["double_keys"]["stripe_api_key"]
+        url = f"http://127.0.0.1:{self.ports.stripe}/v1/customers"
+        if customer:
+            httpx.post(url, auth=(key, ""), data=customer).raise_for_status()
+        return len(httpx.get(url, auth=(key, "")).raise_for_status().json()["data"])
+
     def token(self, email: str = "student@example.com") -> str:
         """An access token, as `token` prints it."""
         printed = self("token", email)

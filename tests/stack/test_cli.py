@@ -453,6 +453,7 @@ def test_a_reset_of_a_running_stack_begins_anew_and_keeps_the_keys(running: OwnS
     before = running.status()
     bio(running, "gone after the reset")
     stored = left_over(running)
+    assert running.at_stripe(email="gone@example.com") == 1
     with running.http() as http:
         http.post("/auth/v1/recover", json={"email": "student@example.com"}).raise_for_status()
         mail = f"{before['MAIL_URL']}/api/messages"
@@ -462,6 +463,7 @@ def test_a_reset_of_a_running_stack_begins_anew_and_keeps_the_keys(running: OwnS
         assert http.get(mail).json() == []
         assert http.get("/rest/v1/courses?limit=1").status_code == 200
     assert not stored.exists()
+    assert running.at_stripe() == 0
     assert running.status() == before
     assert upload(running) == 200
 
@@ -480,6 +482,7 @@ def test_a_reset_that_fails_changes_nothing(running: OwnStack, monkeypatch: pyte
 @linux_only
 def test_down_and_ctrl_c_leave_no_process_and_lose_nothing(running: OwnStack, stack: Stack) -> None:
     bio(running, "kept")
+    running.at_stripe(email="kept@example.com")
     family = running.family()
     assert running("down").returncode == 0
     gone(family, seconds=0.1)
@@ -496,6 +499,7 @@ def test_down_and_ctrl_c_leave_no_process_and_lose_nothing(running: OwnStack, st
         assert time.monotonic() - started < 15, "a warm start takes under 5 s on two idle cores"
         assert running.status()["API_URL"] == f"http://127.0.0.1:{running.ports.base}", "the ports are remembered"
         assert bio(running) == "kept"
+        assert running.at_stripe() > 0
         assert httpx.get(f"{stack.mail_url}/health").status_code == 200, "two stacks run side by side"
         family = running.family()
         assert len(family) > 7
@@ -508,6 +512,7 @@ def test_down_and_ctrl_c_leave_no_process_and_lose_nothing(running: OwnStack, st
 def test_a_reset_of_a_stopped_stack_begins_anew(own: OwnStack) -> None:
     if own("status").returncode == 0:
         bio(own, "gone after the reset")
+        own.at_stripe(email="gone@example.com")
         assert own("down").returncode == 0
     stored = left_over(own)
     assert own("reset").returncode == 0
@@ -515,6 +520,7 @@ def test_a_reset_of_a_stopped_stack_begins_anew(own: OwnStack) -> None:
     assert not stored.exists()
     own.up()
     assert bio(own) not in {"kept", "gone after the reset"}
+    assert own.at_stripe() == 0
     assert upload(own) == 200
 
 

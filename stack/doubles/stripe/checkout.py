@@ -1,11 +1,10 @@
-"""Checkout sessions: made by the seller, paid on the page or by the control, expired by either or by time."""
+"""Checkout sessions, as the seller makes them; they run out by his will or by time, if nobody pays before."""
 
-from stack.doubles.stripe import billing, catalog, customers, payments, subscriptions
+from stack.doubles.stripe import catalog, customers
 from stack.doubles.stripe.book import Book, listed, new_id
 from stack.doubles.stripe.errors import Object, StripeError, invalid, missing_param
 from stack.doubles.stripe.money import check_charge, read_currency
 from stack.doubles.stripe.params import Params
-from stack.doubles.stripe.payments import Outcome
 
 KIND = "checkout.session"
 MOST_ITEMS = 100
@@ -13,8 +12,6 @@ SHORTEST, LONGEST = 30 * 60, 24 * 3600
 """Seconds that a session may be open."""
 EXPIRE = "expire_session"
 """The task in the agenda."""
-GUEST = "guest@example.com"
-"""Who pays where nobody said who it is: the page does not ask."""
 MOST_METHODS = 10
 
 
@@ -98,64 +95,6 @@ def run_out(book: Book, session: Object) -> Object:
         book.update(session, status="expired", url=None)
         book.unschedule(EXPIRE, session["id"])
         book.emit("checkout.session.expired", session)
-    return session
-
-
-def pay(book: Book, name: str, outcome: Outcome) -> Object:
-    """What a person does on the page: pay, have the card declined, or pay by something slow.
-
-    A declined session stays open. One that costs nothing now is completed whatever the card would have said.
-
-    Raises:
-        StripeError: the session is not open, or there is none.
-    """
-    session = book.get(KIND, name)
-    if session["status"] != "open":
-        raise StripeError(f"This Checkout Session is {session['status']}.", code="checkout_session_not_open")
-    book.follow_customer(session["customer"])
-    if outcome != "declined" or session["amount_total"] == 0:
-        _identify(book, session)
-    if session["mode"] == "subscription":
-        charge = subscriptions.begin(book, session, outcome)
-    elif session["amount_total"] == 0:
-        charge = None
-    else:
-        intent = _intent(book, session)
-        book.update(session, payment_intent=intent["id"])
-        charge = payments.attempt(book, intent, outcome)
-    if charge is not None and charge["status"] == "failed":
-        return session
-    status = "no_payment_required" if charge is None else "paid" if charge["status"] == "succeeded" else "unpaid"
-    book.update(session, status="complete", payment_status=status, url=None)
-    book.unschedule(EXPIRE, name)
-    book.emit("checkout.session.completed", session)
-    return session
-
-
-def settle(book: Book, name: str, *, succeeded: bool) -> Object:
-    """The bank's word on a session that was paid by something slow.
-
-    Raises:
-        StripeError: nothing is awaited for it.
-    """
-    session = book.get(KIND, name)
-    intent_name = session["payment_intent"] or session["_awaited"]
-    intent = book.find(intent_name) if intent_name else None
-    if intent is None or intent["status"] != "processing":
-        raise StripeError(f"No payment is awaited for the Checkout Session {name}.")
-    book.follow_customer(session["customer"])
-    charge = book.get("charge", intent["latest_charge"])
-    if succeeded:
-        payments.settle(book, intent, charge)
-    else:
-        payments.fail(book, intent, charge)
-    if session["invoice"]:
-        billing.settled(book, session["invoice"], intent, succeeded=succeeded)
-    if succeeded:
-        book.update(session, payment_status="paid")
-        book.emit("checkout.session.async_payment_succeeded", session)
-    else:
-        book.emit("checkout.session.async_payment_failed", session)
     return session
 
 
@@ -358,39 +297,3 @@ def _subscription_data(book: Book, params: Params, mode: str) -> Object:
         "trial_end": end,
         "missing_payment_method": missing or "create_invoice",
     }
-
-
-def _identify(book: Book, session: Object) -> None:
-    """Say who pays: the customer, one made for the purpose, or a guest."""
-    customer = book.find(session["customer"]) if session["customer"] else None
-    email = (customer and customer["email"]) or session["customer_email"] or GUEST
-    if customer is None and session["customer_creation"] == "always":
-        customer = customers.blank(book) | {"email": email}
-        customers.add(book, customer)
-    details: Object = {
-        "address": {"city": None, "country": "US", "line1": None, "line2": None, "postal_code": None, "state": None},
-        "business_name": None,
-        "email": email,
-        "individual_name": None,
-        "name": customer and customer["name"],
-        "phone": None,
-        "tax_exempt": "none",
-        "tax_ids": [],
-    }
-    book.update(session, customer=customer and customer["id"], customer_details=details)
-
-
-def _intent(book: Book, session: Object) -> Object:
-    """The payment intent of a session: the one that was declined before, or a new one."""
-    if session["payment_intent"] is not None:
-        intent = book.get("payment_intent", session["payment_intent"])
-        book.update(intent, customer=session["customer"])
-        return intent
-    return payments.add_intent(
-        book,
-        amount=session["amount_total"],
-        currency=session["currency"],
-        customer=session["customer"],
-        email=session["customer_email"] or (session["customer_details"] or {}).get("email"),
-        **session["_intent_data"],
-    )

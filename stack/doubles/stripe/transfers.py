@@ -43,10 +43,8 @@ def create(book: Book, params: Params) -> Object:
             f"balance. ({written(balance.available(book, currency), currency)} of {written(amount, currency)})"
         )
         raise StripeError(message, code="balance_insufficient", is_done=True)
-    name = new_id("tr_")
-    transaction = balance.record(
-        book, "transfer", -amount, currency, source=name, description=params.text("description")
-    )
+    name, description = new_id("tr_"), params.text("description")
+    transaction = balance.record(book, "transfer", -amount, currency, source=name, description=description)
     transfer: Object = {
         "id": name,
         "object": "transfer",

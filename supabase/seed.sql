@@ -740,6 +740,104 @@ begin
 end
 $$;
 
+-- What else is for sale. The files of products are told of, and nobody has uploaded them.
+
+select pg_temp.act_as('kofi');
+insert into public.products (id, kind, title, description, bpm, musical_key)
+values
+(
+    '5eed0000-0000-4000-8000-000000000d01', 'beat', 'Midnight in Osu',
+    'A slow highlife in 104, two guitars and a tired trumpet.', 104, 'F# minor'
+),
+(
+    '5eed0000-0000-4000-8000-000000000d02', 'digital_product', 'Forty palm-wine licks',
+    'Forty licks, played slowly and then properly, with tablature.', null, null
+);
+insert into public.product_files (product_id, file_type, path, mime_type)
+select
+    f.product_id::uuid,
+    f.file_type::public.file_type,
+    f.product_id || '/' || f.name,
+    f.mime_type
+from (
+    values
+    ('5eed0000-0000-4000-8000-000000000d01', 'mp3', 'midnight-in-osu.mp3', 'audio/mpeg'),
+    ('5eed0000-0000-4000-8000-000000000d01', 'wav', 'midnight-in-osu.wav', 'audio/wav'),
+    ('5eed0000-0000-4000-8000-000000000d01', 'stems', 'midnight-in-osu-stems.zip', 'application/zip'),
+    ('5eed0000-0000-4000-8000-000000000d02', 'other', 'forty-palm-wine-licks.zip', 'application/zip')
+) as f (product_id, file_type, name, mime_type);
+select public.publish_product(p.id) from public.products as p where p.creator_id = auth.uid();
+insert into public.offers (
+    kind, title, price_amount, price_currency, product_id, licence_tier, file_types, maximum_copies, maximum_streams,
+    maximum_videos, maximum_performances, is_credit_required, term_years
+)
+values
+(
+    'beat_licence', 'Midnight in Osu: basic licence', 2500, 'USD', '5eed0000-0000-4000-8000-000000000d01', 'basic',
+    '{mp3}', 2000, 50000, 1, 0, true, 2
+),
+(
+    'beat_licence', 'Midnight in Osu: premium licence', 6000, 'USD', '5eed0000-0000-4000-8000-000000000d01', 'premium',
+    '{mp3,wav}', 10000, 500000, 1, 20, true, 10
+),
+(
+    'beat_licence', 'Midnight in Osu: exclusive licence', 90000, 'USD', '5eed0000-0000-4000-8000-000000000d01',
+    'exclusive', '{mp3,wav,stems}', null, null, null, null, false, null
+);
+insert into public.offers (kind, title, description, price_amount, price_currency, product_id)
+values (
+    'digital_product', 'Forty palm-wine licks', 'To keep, and to wear out.', 1500, 'USD',
+    '5eed0000-0000-4000-8000-000000000d02'
+);
+insert into public.offers (kind, title, description, price_amount, price_currency, maximum_amount, duration_minutes)
+values
+('coaching', 'An hour with your mix', 'Send the session; we listen together.', 7000, 'USD', null, 60),
+('tip', 'A coffee for Kofi', 'As much as you like.', 100, 'USD', 20000, null);
+insert into public.offers (id, kind, title, description, price_amount, price_currency)
+values (
+    '5eed0000-0000-4000-8000-000000000e01', 'bundle', 'Guitar and room',
+    'All that Kofi teaches, for less than its parts.', 6900, 'USD'
+);
+insert into public.offer_courses (offer_id, course_id)
+select
+    '5eed0000-0000-4000-8000-000000000e01',
+    c.id
+from public.courses as c
+where c.creator_id = auth.uid() and c.status = 'published';
+select public.publish_offer(o.id) from public.offers as o where o.seller_id = auth.uid() and o.status = 'draft';
+
+select pg_temp.act_as('ines');
+insert into public.offers (id, kind, title, description, price_amount, price_currency, billing_interval, trial_days)
+values (
+    '5eed0000-0000-4000-8000-000000000e02', 'membership', 'The open studio',
+    'Every course of mine while you are a member, and a question a week.', 1500, 'EUR', 'month', 14
+);
+insert into public.offer_courses (offer_id, course_id)
+select
+    '5eed0000-0000-4000-8000-000000000e02',
+    c.id
+from public.courses as c
+where c.creator_id = auth.uid() and c.status = 'published';
+select public.publish_offer('5eed0000-0000-4000-8000-000000000e02');
+
+-- Two licences: one paid, with a contract to print, and one that waits.
+do $$
+declare
+    v_order_id uuid;
+begin
+    perform pg_temp.act_as('lior');
+    v_order_id := (
+        select (public.place_order(offer_id => o.id)).id from public.offers as o
+        where o.product_id = '5eed0000-0000-4000-8000-000000000d01' and o.licence_tier = 'premium'
+    );
+    perform pg_temp.act_as('ruth');
+    perform public.settle_order(v_order_id, 'Bank transfer');
+    perform pg_temp.act_as('sam');
+    perform public.place_order(offer_id => o.id) from public.offers as o
+    where o.product_id = '5eed0000-0000-4000-8000-000000000d01' and o.licence_tier = 'basic';
+end
+$$;
+
 -- What Kofi wrote down about one of his, for himself.
 select pg_temp.act_as('kofi');
 insert into public.enrolment_notes (enrolment_id, body, is_at_risk, at_risk_reason)

@@ -1,38 +1,22 @@
 """Routes of accounts."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Litestar, Router, delete
-from litestar.datastructures import State
+from litestar import Router, delete
 from litestar.di import NamedDependency, Provide
 from litestar.params import PathParameter
 from postgrest import AsyncPostgrestClient
 
-from edge.accounts.client import Storage
 from edge.accounts.types import File
 from edge.auth import Caller
 from edge.errors import EdgeError
 from edge.openapi import refusals
-from edge.settings import Settings
+from edge.storage import UNAVAILABLE, Storage, provide_storage
 
 FILES_REMAIN = "files_remain"
-
-
-def lifespan(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
-    """What accounts need while the application runs: storage."""
-
-    @asynccontextmanager
-    async def storing(app: Litestar) -> AsyncIterator[None]:
-        app.state.storage = Storage(settings)
-        yield
-        await app.state.storage.aclose()
-
-    return storing
 
 
 @delete(
@@ -46,7 +30,7 @@ def lifespan(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextMan
         (404, "user_not_found", "There is no such user."),
         (409, "files_remain", "A file was added in the meantime: try again."),
         (409, "last_superadmin", "Nobody would be left who can grant roles."),
-        (503, "storage_unavailable", "The files cannot be removed just now, so nothing was."),
+        UNAVAILABLE,
     ),
 )
 async def delete_user(
@@ -78,12 +62,6 @@ async def _erase(user_id: UUID, caller: Caller, rest: AsyncPostgrestClient) -> N
         await rest.rpc("delete_account", {}).execute()
     else:
         await rest.rpc("delete_user", {"user_id": str(user_id)}).execute()
-
-
-async def provide_storage(state: State) -> Storage:
-    """Dependency `storage`."""
-    storage: Storage = state.storage
-    return storage
 
 
 router = Router(path="/", route_handlers=[delete_user], dependencies={"storage": Provide(provide_storage)})

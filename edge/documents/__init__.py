@@ -1,4 +1,4 @@
-"""Documents that the edge renders: certificates as PDF."""
+"""Documents that the edge renders: certificates, invoices and contracts as PDF."""
 
 from edge.documents.routes import lifespan, router
 

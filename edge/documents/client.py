@@ -8,37 +8,35 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 import segno
 import structlog
 import typst
 
-from edge.documents.types import Certificate
+from edge.documents.types import Words
 from edge.errors import EdgeError
-from edge.text import printable
 
 log = structlog.get_logger()
 
 TEMPLATES = Path(__file__).parent / "templates"
 """All that a template can read: typst refuses every path outside."""
-TEMPLATE = TEMPLATES / "certificate.typ"
 FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
 """Packages that hold nothing but fonts: Noto Sans for every script that a name may be in. Typst brings the serif.
 
-What the machine has installed is not looked at: a certificate looks alike wherever it is printed."""
+What the machine has installed is not looked at: a document looks alike wherever it is printed."""
 TIME_CAP = 10.0
 """Seconds for one document, waiting included. It takes milliseconds where nothing is wrong."""
 INK = "#1d2b3a"
-"""The QR code's colour: the template's ink."""
+"""The QR code's colour: the templates' ink."""
 KEPT = 256
 """Documents that are kept when they are printed: some ten megabytes."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A document ready to print: its words, its link, its date, and the tag by which browsers know it again."""
+    """A document ready to print: its template and words, its link, its date, and the tag by which browsers know it."""
 
+    template: str
     data: str
     link: str
     issued_at: datetime
@@ -46,43 +44,39 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Printer:
-    """Prints certificates, one after another in a thread of its own, where the fonts stay loaded.
+    """Prints documents, one after another in a thread of its own, where the fonts stay loaded.
 
     One thread, because a typst compiler serves one caller at a time; it gives the interpreter free while it works.
     """
 
     def __init__(self, public_url: str, *, time_cap: float = TIME_CAP) -> None:
-        self._public_url = public_url
+        self.public_url = public_url
         self._time_cap = time_cap
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="printer")
         self._compiler = self._thread.submit(self._prepare)
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         # Whatever makes another file of the same words.
+        sources = (template.read_bytes() for template in sorted(TEMPLATES.iterdir()))
         versions = " ".join(version(name) for name in ("typst", "segno", *FONTS))
-        self._version = TEMPLATE.read_bytes() + versions.encode()
+        self._version = b"".join(sources) + versions.encode()
 
     def close(self) -> None:
         """Let the document under way finish and forget those that wait."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def compose(self, certificate: Certificate, issued_at: datetime) -> Document:
-        """Put together what the certificate says. The same certificate gives the same document, byte for byte."""
-        link = f"{self._public_url}/verify/{quote(certificate.code, safe='')}"
-        score = certificate.score_percent
-        day = issued_at.astimezone(UTC)
-        words = {
-            "holder": printable(certificate.holder_name),
-            "course": printable(certificate.course_title),
-            "creator": printable(certificate.creator_name or ""),
-            "score": "" if score is None else f"{score:.10g}",
-            "date": [day.year, day.month, day.day],
-            "code": printable(certificate.code),
-            "link": link,
-            "address": link.partition("://")[2],
-        }
+    def compose(self, template: str, words: Words, issued_at: datetime, link: str = "") -> Document:
+        """Put a document together. The same words give the same document, byte for byte.
+
+        Args:
+            template: its name without the ending.
+            words: what it sets, as the template calls it.
+            issued_at: its date.
+            link: where its QR code leads, if it has one.
+        """
         data = msgspec.json.encode(words)
-        tag = hashlib.sha256(self._version + data + issued_at.isoformat().encode()).hexdigest()[:32]
-        return Document(data=data.decode(), link=link, issued_at=issued_at, etag=f'"{tag}"')
+        moment = issued_at.astimezone(UTC).isoformat()
+        tag = hashlib.sha256(self._version + f"{template}{link}{moment}".encode() + data).hexdigest()[:32]
+        return Document(template=template, data=data.decode(), link=link, issued_at=issued_at, etag=f'"{tag}"')
 
     async def render(self, document: Document) -> bytes:
         """The document as PDF; what was printed lately is at hand. Whoever asks has shown before that he may read it.
@@ -110,13 +104,14 @@ class Printer:
     @staticmethod
     def _prepare() -> typst.Compiler:
         fonts = [Path(str(files(name))) for name in FONTS]
-        return typst.Compiler(TEMPLATE, root=TEMPLATES, font_paths=fonts, ignore_system_fonts=True)
+        return typst.Compiler(root=TEMPLATES, font_paths=fonts, ignore_system_fonts=True)
 
     def _print(self, document: Document) -> bytes:
-        code = segno.make(document.link, error="m", micro=False)
+        code = segno.make(document.link, error="m", micro=False).svg_inline(border=0, dark=INK) if document.link else ""
         printed = self._compiler.result().compile(
+            TEMPLATES / f"{document.template}.typ",
             format="pdf",
-            sys_inputs={"data": document.data, "qr": code.svg_inline(border=0, dark=INK)},
+            sys_inputs={"data": document.data, "qr": code},
             timestamp=int(document.issued_at.timestamp()),
         )
         if not isinstance(printed, bytes):

@@ -1,6 +1,7 @@
-"""What the edge reads to print a certificate."""
+"""What the edge reads to print a document."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,3 +18,55 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     creator_name: str | None = None
     score_percent: float | None = None
     issued_at: datetime | None = None
+
+
+class Licence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a licence of a beat allows, as it was when it was ordered. None stands for any number, of years for ever."""
+
+    product_title: str
+    tier: str
+    file_types: list[str]
+    copies: int | None
+    streams: int | None
+    videos: int | None
+    performances: int | None
+    is_credit_required: bool
+    term_years: int | None
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """What was given back of an order."""
+
+    amount: int
+    settled_at: datetime
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What `order_document` answers. Amounts are in the smallest unit of the currency."""
+
+    id: UUID
+    number: int
+    kind: str
+    title: str
+    is_held: bool
+    buyer_name: str
+    seller_name: str | None
+    quantity: int
+    unit_amount: int
+    discount_amount: int
+    coupon: str | None
+    amount: int
+    paid_amount: int
+    currency: str
+    decimals: int
+    paid_at: datetime
+    period_starts_at: datetime | None
+    period_ends_at: datetime | None
+    ended_at: datetime | None
+    licence: Licence | None
+    licence_code: str | None
+    refunds: list[Refund]
+
+
+Words = dict[str, Any]
+"""What a template sets."""

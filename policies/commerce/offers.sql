@@ -34,11 +34,13 @@ grant select on public.offers to anon, authenticated;
 grant
 insert (
     seller_id, kind, title, description, price_amount, price_currency, maximum_amount, maximum_quantity,
-    billing_interval, trial_days, credits, duration_minutes
+    billing_interval, trial_days, credits, duration_minutes, product_id, licence_tier, file_types, maximum_copies,
+    maximum_streams, maximum_videos, maximum_performances, is_credit_required, term_years
 ),
 update (
     title, description, price_amount, price_currency, maximum_amount, maximum_quantity, trial_days, credits,
-    duration_minutes
+    duration_minutes, file_types, maximum_copies, maximum_streams, maximum_videos, maximum_performances,
+    is_credit_required, term_years
 ),
 delete
 on public.offers to authenticated;

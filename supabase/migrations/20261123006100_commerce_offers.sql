@@ -39,6 +39,21 @@ create table public.offers (
     duration_minutes integer constraint offers_duration_minutes_check check (duration_minutes between 1 and 10080),
     course_id uuid constraint offers_course_id_key unique
     constraint offers_course_id_fkey references public.courses (id) on delete cascade,
+    product_id uuid,
+    product_kind public.product_kind generated always as (
+        case kind
+            when 'beat_licence' then 'beat'::public.product_kind
+            when 'digital_product' then 'digital_product'::public.product_kind
+        end
+    ) stored,
+    licence_tier public.licence_tier,
+    file_types public.file_type[],
+    maximum_copies integer constraint offers_maximum_copies_check check (maximum_copies >= 0),
+    maximum_streams integer constraint offers_maximum_streams_check check (maximum_streams >= 0),
+    maximum_videos integer constraint offers_maximum_videos_check check (maximum_videos >= 0),
+    maximum_performances integer constraint offers_maximum_performances_check check (maximum_performances >= 0),
+    is_credit_required boolean,
+    term_years integer constraint offers_term_years_check check (term_years between 1 and 100),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint offers_id_seller_id_key unique (id, seller_id),
@@ -56,7 +71,25 @@ create table public.offers (
     constraint offers_maximum_amount_check
     check ((kind = 'tip') = (maximum_amount is not null) and maximum_amount between price_amount and 99999999),
     constraint offers_quantity_check
-    check (maximum_quantity = 1 or kind in ('credit_package', 'coaching', 'service', 'mixing_service'))
+    check (maximum_quantity = 1 or kind in ('credit_package', 'coaching', 'service', 'mixing_service')),
+    constraint offers_product_id_fkey foreign key (product_id, seller_id, product_kind)
+    references public.products (id, creator_id, kind) on delete restrict,
+    constraint offers_product_check check ((kind in ('beat_licence', 'digital_product')) = (product_id is not null)),
+    constraint offers_product_id_licence_tier_key unique (product_id, licence_tier),
+    constraint offers_licence_check
+    check (
+        (
+            kind = 'beat_licence' and licence_tier is not null and is_credit_required is not null
+            and coalesce(cardinality(file_types), 0) between 1 and 5 and array_position(file_types, null) is null
+        )
+        or (
+            kind <> 'beat_licence'
+            and num_nonnulls(
+                licence_tier, file_types, maximum_copies, maximum_streams, maximum_videos, maximum_performances,
+                is_credit_required, term_years
+            ) = 0
+        )
+    )
 );
 comment on table public.offers is
 'All that can be bought, at its present price. Everybody reads what is on sale; sellers, who are teachers, read and
@@ -76,6 +109,19 @@ comment on column public.offers.trial_days is 'How long it costs nothing at firs
 comment on column public.offers.credits is 'How many credits one package has.';
 comment on column public.offers.duration_minutes is 'How long coaching takes.';
 comment on column public.offers.course_id is 'The course that it sells.';
+comment on column public.offers.product_id is
+'The product that it sells: of kind beat_licence a beat, of kind digital_product such a one; the seller''s own.';
+comment on column public.offers.product_kind is 'Of what kind the product is.';
+comment on column public.offers.licence_tier is 'Of a beat licence, its tier; a beat has one offer of each.';
+comment on column public.offers.file_types is 'Of a beat licence: of what types the files are that it gives.';
+comment on column public.offers.maximum_copies is
+'Of a beat licence: how many copies may be distributed; null for any number.';
+comment on column public.offers.maximum_streams is 'Of a beat licence: how many streams; null for any number.';
+comment on column public.offers.maximum_videos is 'Of a beat licence: how many music videos; null for any number.';
+comment on column public.offers.maximum_performances is
+'Of a beat licence: how many paid performances; null for any number.';
+comment on column public.offers.is_credit_required is 'Of a beat licence: whether the producer must be credited.';
+comment on column public.offers.term_years is 'Of a beat licence: for how many years it holds; null for ever.';
 alter table public.offers enable row level security;
 revoke all on public.offers from anon, authenticated, service_role;
 create index offers_seller_id_idx on public.offers (seller_id, created_at desc);
@@ -84,6 +130,8 @@ comment on index public.offers_seller_id_idx is
 create index offers_status_idx on public.offers (status, kind, created_at desc);
 comment on index public.offers_status_idx is
 'What is on sale: status=eq.active&kind=eq.&order=created_at.desc, and the policies';
+create index offers_product_id_idx on public.offers (product_id, seller_id, product_kind);
+comment on index public.offers_product_id_idx is 'The offers of a product: product_id=eq., and the foreign key';
 create trigger _200_set_updated_at before update on public.offers
 for each row execute function private.tg__set_updated_at();
 
@@ -210,6 +258,39 @@ comment on function private.require_offer(uuid) is
 'The offer, locked, where the caller may change it. Raises PT401 sign_in_required, PT403 account_inactive, PT404
 offer_not_found.';
 
+create function private.require_deliverable(p_offer public.offers) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_missing text;
+begin
+    -- The lock keeps the product published.
+    perform from public.products as p where p.id = p_offer.product_id and p.status = 'published' for share;
+    if not found then
+        raise sqlstate 'PT409' using
+            message = 'product_unpublished',
+            detail = 'The product is not published.',
+            hint = 'Publish the product first.';
+    end if;
+    select string_agg(coalesce(t.file_type::text, 'any'), ', ') into v_missing
+    from unnest(coalesce(p_offer.file_types, array[null::public.file_type])) as t (file_type)
+    where not exists (
+        select from public.product_files as f
+        where f.product_id = p_offer.product_id and (t.file_type is null or f.file_type = t.file_type)
+    );
+    if v_missing is not null then
+        raise sqlstate 'PT409' using
+            message = 'files_missing',
+            detail = format('The product lacks files that the offer gives: %s.', v_missing),
+            hint = 'Add them to product_files first.';
+    end if;
+end
+$$;
+comment on function private.require_deliverable(public.offers) is
+'Refuses an offer whose product is not published or lacks what the offer gives. Called by publish_offer, which has
+checked the caller. Raises PT409 product_unpublished or files_missing.';
+
 create function private.publish_offer(p_offer_id uuid) returns public.offers
 language plpgsql
 security definer -- the status is no client's to write; the check below decides
@@ -229,6 +310,9 @@ begin
             detail = 'A bundle without courses cannot be sold.',
             hint = 'Add courses first.';
     end if;
+    if v_offer.product_id is not null then
+        perform private.require_deliverable(v_offer);
+    end if;
     if v_offer.status <> 'active' then
         update public.offers as o set status = 'active' where o.id = p_offer_id returning o.* into v_offer;
     end if;
@@ -236,7 +320,8 @@ begin
 end
 $$;
 comment on function private.publish_offer(uuid) is
-'Puts an offer on sale. Raises what require_offer and require_payable raise, and PT409 bundle_empty.';
+'Puts an offer on sale. Raises what require_offer, require_payable and require_deliverable raise, and PT409
+bundle_empty.';
 
 create function public.publish_offer(offer_id uuid) returns public.offers
 language sql
@@ -246,7 +331,7 @@ as $$
 $$;
 comment on function public.publish_offer(uuid) is
 'Puts an offer on sale, again where it was archived; once is enough. For its seller, and admins. Raises offer_not_found
-(404), bundle_empty (409), currency_unsupported, amount_too_small or amount_unpayable (422).';
+(404), bundle_empty, product_unpublished or files_missing (409), currency_unsupported, amount_too_small or amount_unpayable (422).';
 
 create function private.archive_offer(p_offer_id uuid) returns public.offers
 language plpgsql

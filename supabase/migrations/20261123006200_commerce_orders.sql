@@ -27,7 +27,14 @@ create table public.orders (
     offer_id uuid not null constraint orders_offer_id_fkey references public.offers (id) on delete restrict,
     kind public.offer_kind not null,
     title text not null,
+    buyer_name text not null,
+    seller_name text,
     course_id uuid constraint orders_course_id_fkey references public.courses (id) on delete restrict,
+    product_id uuid constraint orders_product_id_fkey references public.products (id) on delete restrict,
+    licence jsonb constraint orders_licence_check check (jsonb_typeof(licence) = 'object'),
+    licence_code text constraint orders_licence_code_key unique
+    constraint orders_licence_code_check check (licence_code ~ '^([0-9A-F]{4}-){4}[0-9A-F]{4}$'),
+    held_product_id uuid constraint orders_held_product_id_key unique,
     unit_amount bigint not null constraint orders_unit_amount_check check (unit_amount >= 0),
     quantity integer not null default 1 constraint orders_quantity_check check (quantity > 0),
     discount_amount bigint not null default 0,
@@ -57,6 +64,17 @@ create table public.orders (
     constraint orders_seller_bps_check check (seller_id is not null or seller_bps + student_teacher_bps = 0),
     constraint orders_student_teacher_bps_check check (student_teacher_id is not null or student_teacher_bps = 0),
     constraint orders_details_check check (jsonb_typeof(details) = 'object' and length(details::text) <= 8000),
+    constraint orders_licence_kind_check
+    check (((kind = 'beat_licence') = (licence is not null)) and ((licence is null) = (licence_code is null))),
+    constraint orders_product_id_check check ((kind in ('beat_licence', 'digital_product')) = (product_id is not null)),
+    constraint orders_held_product_id_check
+    check (
+        held_product_id is null
+        or (
+            held_product_id = product_id and licence ->> 'tier' = 'exclusive'
+            and status not in ('failed', 'cancelled', 'expired')
+        )
+    ),
     constraint orders_paid_at_check check ((status = 'paid') = (paid_at is not null)),
     constraint orders_paid_amount_check check (paid_amount >= 0 and (status = 'paid' or paid_amount = 0)),
     constraint orders_returned_amount_check
@@ -72,6 +90,17 @@ comment on column public.orders.student_teacher_id is
 comment on column public.orders.kind is 'The offer''s.';
 comment on column public.orders.title is 'The offer''s, then.';
 comment on column public.orders.course_id is 'The course that it is for; null for other kinds.';
+comment on column public.orders.buyer_name is 'The buyer''s name then, for invoices and contracts.';
+comment on column public.orders.seller_name is 'The seller''s name then; null for the platform.';
+comment on column public.orders.product_id is 'The product whose files it gives; null for other kinds.';
+comment on column public.orders.licence is
+'Of a beat licence, what it allowed then: {product_title, tier, file_types, copies, streams, videos, performances,
+is_credit_required, term_years}; null stands for any number, of years for ever.';
+comment on column public.orders.licence_code is
+'What proves the licence: 80 random bits, as five groups of four hexadecimal digits. Anyone with it may ask
+verify_licence.';
+comment on column public.orders.held_product_id is
+'The beat that this order keeps for its buyer alone: set while an exclusive licence is waiting, on its way or paid.';
 comment on column public.orders.unit_amount is 'What one cost, in minor units of the currency.';
 comment on column public.orders.quantity is 'How many.';
 comment on column public.orders.discount_amount is 'What the coupon took off.';
@@ -109,6 +138,8 @@ comment on index public.orders_course_id_idx is
 'The latest order of a course: course_id=eq.&order=created_at.desc&limit=1, and the foreign key';
 create index orders_offer_id_idx on public.orders (offer_id, buyer_id);
 comment on index public.orders_offer_id_idx is 'What somebody ordered of an offer, and the foreign key';
+create index orders_product_id_idx on public.orders (product_id);
+comment on index public.orders_product_id_idx is 'The orders of a product, and the foreign key';
 create index orders_student_teacher_id_idx on public.orders (student_teacher_id);
 comment on index public.orders_student_teacher_id_idx is 'The policies, and the foreign key';
 create index orders_coupon_id_idx on public.orders (coupon_id, buyer_id);
@@ -284,15 +315,18 @@ begin
     -- The same order, asked for again, is the same order.
     select o.* into v_pending from public.orders as o
     where o.buyer_id = v_caller and o.offer_id = v_offer.id and o.status = 'pending' for no key update;
-    if found then
+    if v_offer.product_id is not null then
+        perform private.require_licence_free(v_caller, v_offer);
+    end if;
+    if v_pending.id is not null then
         if v_pending.expires_at > now() + interval '5 minutes'
             and (
                 v_pending.unit_amount, v_pending.currency, v_pending.quantity, v_pending.details, v_pending.trial_days,
-                v_pending.seller_id, v_pending.student_teacher_id,
+                v_pending.seller_id, v_pending.student_teacher_id, v_pending.licence,
                 (select c.code from public.coupons as c where c.id = v_pending.coupon_id)
             ) is not distinct from (
                 v_order.unit_amount, v_offer.price_currency, p_quantity, coalesce(p_details, '{}'), v_order.trial_days,
-                v_offer.seller_id, v_teacher_id, upper(btrim(p_coupon))
+                v_offer.seller_id, v_teacher_id, private.licence_of(v_offer), upper(btrim(p_coupon))
             )
         then
             return v_pending;
@@ -338,7 +372,7 @@ comment on function private.place_order(uuid, uuid, integer, bigint, text, uuid,
 'The caller''s pending order of an offer at its present price; the same one when called again alike, a new one
 otherwise. What costs nothing is paid at once. Raises PT404 offer_not_found, course_not_found,
 student_teacher_not_found, PT409 own_course, own_offer, course_free, already_enrolled, already_subscribed,
-coupon_used_up, PT422 quantity_invalid, amount_fixed, amount_out_of_range, coupon_invalid, currency_unsupported,
+licence_exclusive, coupon_used_up, PT422 quantity_invalid, amount_fixed, amount_out_of_range, coupon_invalid, currency_unsupported,
 amount_too_small, amount_unpayable.';
 
 create function public.place_order(
@@ -359,7 +393,7 @@ comment on function public.place_order(uuid, uuid, integer, bigint, text, uuid, 
 called again alike. What costs nothing is paid at once; POST /functions/v1/checkout leads to the payment of the rest.
 amount is for tips, in minor units; coupon a code; student_teacher_id whoever is to teach; details what the seller must
 know. For members. Raises offer_not_found, course_not_found, student_teacher_not_found (404), own_course, own_offer,
-course_free, already_enrolled, already_subscribed, coupon_used_up (409), quantity_invalid, amount_fixed,
+course_free, already_enrolled, already_subscribed, licence_exclusive, coupon_used_up (409), quantity_invalid, amount_fixed,
 amount_out_of_range, coupon_invalid, currency_unsupported, amount_too_small, amount_unpayable (422).';
 
 create function private.cancel_order(p_order_id uuid) returns public.orders

@@ -190,6 +190,7 @@ set search_path = ''
 as $$
 declare
     v_order public.orders;
+    v_is_taken boolean;
 begin
     select o.* into v_order from public.orders as o where o.id = p_order_id for no key update;
     if not found then
@@ -211,7 +212,14 @@ begin
                 v_order.number, v_order.amount, v_order.currency, p_amount, p_currency
             ),
             hint = 'Look at both, and refund what is wrong.';
-    elsif v_order.status = 'paid' then
+    end if;
+    v_is_taken := private.is_taken(v_order);
+    if v_is_taken and p_provider <> 'stripe' then
+        raise sqlstate 'PT409' using
+            message = 'licence_exclusive',
+            detail = 'Somebody else has the exclusive licence of this beat.',
+            hint = 'Give the money back.';
+    elsif v_order.status = 'paid' or v_is_taken then
         insert into private.payments (order_id, provider, reference, amount, currency, is_surplus)
         values (p_order_id, p_provider, p_reference, p_amount, p_currency, true);
         perform private.post_journal(
@@ -231,7 +239,8 @@ end
 $$;
 comment on function private.settle_payment(uuid, private.payment_provider, text, bigint, text) is
 'Has an order paid by this payment: once, however often and by whomever it is told. A second payment of a paid order is
-kept as surplus, and given back by a job. Raises PT404 order_not_found, PT409 amount_mismatch.';
+kept as surplus, and given back by a job; so is one for a licence that nobody can have any more. Raises PT404
+order_not_found, PT409 amount_mismatch, and licence_exclusive where it was not paid through the provider.';
 
 create function private.format_amount(p_amount bigint, p_currency text) returns text
 language sql
@@ -587,7 +596,7 @@ end
 $$;
 comment on function private.settle_order(uuid, text) is
 'Marks a pending order paid outside, once. Admins only. Raises PT403 role_required, PT404 order_not_found, PT409
-order_recurs or illegal_transition, PT422 reference_missing.';
+order_recurs, illegal_transition or licence_exclusive, PT422 reference_missing.';
 
 create function public.settle_order(order_id uuid, reference text) returns public.orders
 language sql
@@ -598,5 +607,5 @@ $$;
 comment on function public.settle_order(uuid, text) is
 'Says that an order was paid outside (a transfer, cash), with a reference; gives the buyer what was bought, and answers
 the order; once, however often it is called. For admins; recorded. Raises role_required (403), order_not_found (404),
-order_recurs (409), illegal_transition (409: it ended), own_course (409: the buyer has just become its creator),
-reference_missing (422).';
+order_recurs, licence_exclusive (409), illegal_transition (409: it ended), own_course (409: the buyer has just become its
+creator), reference_missing (422).';

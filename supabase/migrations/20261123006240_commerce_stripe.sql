@@ -76,7 +76,7 @@ begin
             v_order.id, 'stripe', v_payment, (p_object ->> 'amount_total')::bigint, upper(p_object ->> 'currency')
         );
         return true;
-    elsif v_order.status in ('pending', 'cancelled', 'expired') then
+    elsif v_order.status in ('pending', 'cancelled', 'expired') and not private.is_taken(v_order) then
         update public.orders as o set status = 'processing' where o.id = v_order.id;
         return true;
     end if;

@@ -321,9 +321,10 @@ drop policy if exists objects_update_owner on storage.objects;
 drop policy if exists objects_delete_owner_or_moderator on storage.objects;
 
 -- An avatar, and the document that shows a qualification, lie in the folder named by their owner's id; the picture of a
--- course in the one named by the course's. The buckets of avatars and thumbnails are public: fetching needs no policy,
--- and this one lets nobody list but the owner, and moderators, who take down what nobody should see. That of documents
--- is private; one that moderators looked at is not written over.
+-- course in the one named by the course's, the files of a product in the one named by the product's. The buckets of
+-- avatars and thumbnails are public: fetching needs no policy, and this one lets nobody list but the owner, and
+-- moderators, who take down what nobody should see. That of documents is private; one that moderators looked at is not
+-- written over. That of products is private, too: who bought one fetches what his order gives.
 create policy objects_select_owner_or_moderator on storage.objects for select to authenticated
 using (
     (
@@ -335,6 +336,13 @@ using (
         and (
             split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
             or (select private.has_role('moderator'))
+        )
+    )
+    or (
+        bucket_id = 'products'
+        and (
+            split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+            or name = any((select private.my_bought_paths())::text[])
         )
     )
 );
@@ -350,6 +358,11 @@ with check (
         and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
         and (select private.has_role('teacher'))
     )
+    or (
+        bucket_id = 'products'
+        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+        and (select private.has_role('teacher'))
+    )
 );
 
 create policy objects_update_owner on storage.objects for update to authenticated
@@ -360,12 +373,22 @@ using (
         and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
         and (select private.has_role('teacher'))
     )
+    or (
+        bucket_id = 'products'
+        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+        and (select private.has_role('teacher'))
+    )
 )
 with check (
     (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
     or (
         bucket_id = 'course-thumbnails'
         and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+        and (select private.has_role('teacher'))
+    )
+    or (
+        bucket_id = 'products'
+        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
         and (select private.has_role('teacher'))
     )
 );
@@ -388,6 +411,11 @@ using (
             )
             or (select private.has_role('moderator'))
         )
+    )
+    or (
+        bucket_id = 'products'
+        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+        and (select private.has_role('teacher'))
     )
 );
 
@@ -1246,6 +1274,11 @@ select private.close_table('public.balances');
 
 grant select on public.balances to authenticated, service_role;
 
+-- policies/commerce/billing_log.sql
+select private.close_table('public.billing_log');
+
+grant select on public.billing_log to authenticated, service_role;
+
 -- policies/commerce/coupons.sql
 select private.close_table('public.coupons');
 
@@ -1324,6 +1357,19 @@ grant execute on function private.publish_offer(uuid) to authenticated;
 grant execute on function public.publish_offer(uuid) to authenticated;
 grant execute on function private.archive_offer(uuid) to authenticated;
 grant execute on function public.archive_offer(uuid) to authenticated;
+grant execute on function private.publish_product(uuid) to authenticated;
+grant execute on function public.publish_product(uuid) to authenticated;
+grant execute on function private.archive_product(uuid) to authenticated;
+grant execute on function public.archive_product(uuid) to authenticated;
+grant execute on function private.order_files(uuid, public.file_type) to authenticated;
+grant execute on function public.order_files(uuid, public.file_type) to authenticated;
+grant execute on function private.order_document(uuid) to authenticated;
+grant execute on function public.order_document(uuid) to authenticated;
+grant execute on function private.verify_licence(text) to anon, authenticated;
+grant execute on function public.verify_licence(text) to anon, authenticated;
+grant execute on function private.my_product_ids() to authenticated;
+grant execute on function private.my_bought_file_ids() to authenticated;
+grant execute on function private.my_bought_paths() to authenticated;
 grant execute on function private.sync_offer(uuid) to authenticated;
 grant execute on function public.sync_offer(uuid) to authenticated;
 grant execute on function private.deliver_order(uuid, text) to authenticated;
@@ -1443,11 +1489,13 @@ grant select on public.offers to anon, authenticated;
 grant
 insert (
     seller_id, kind, title, description, price_amount, price_currency, maximum_amount, maximum_quantity,
-    billing_interval, trial_days, credits, duration_minutes
+    billing_interval, trial_days, credits, duration_minutes, product_id, licence_tier, file_types, maximum_copies,
+    maximum_streams, maximum_videos, maximum_performances, is_credit_required, term_years
 ),
 update (
     title, description, price_amount, price_currency, maximum_amount, maximum_quantity, trial_days, credits,
-    duration_minutes
+    duration_minutes, file_types, maximum_copies, maximum_streams, maximum_videos, maximum_performances,
+    is_credit_required, term_years
 ),
 delete
 on public.offers to authenticated;
@@ -1501,6 +1549,54 @@ using (user_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.payouts to authenticated, service_role;
 -- no insert, update or delete: functions write it
+
+-- policies/commerce/product_files.sql
+select private.close_table('public.product_files');
+
+create policy product_files_select_creator_or_buyer on public.product_files for select to authenticated
+using (
+    product_id = any((select private.my_product_ids())::uuid[])
+    or id = any((select private.my_bought_file_ids())::uuid[])
+);
+
+create policy product_files_insert_creator on public.product_files for insert to authenticated
+with check (product_id = any((select private.my_product_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy product_files_delete_creator on public.product_files for delete to authenticated
+using (product_id = any((select private.my_product_ids())::uuid[]) and (select private.has_role('teacher')));
+
+grant select on public.product_files to authenticated;
+grant insert (product_id, file_type, path, size_bytes, mime_type), delete on public.product_files to authenticated;
+grant select on public.product_files to service_role;
+-- no update: another file is another row
+
+-- policies/commerce/products.sql
+select private.close_table('public.products');
+
+create policy products_select_anon on public.products for select to anon
+using (status = 'published');
+
+create policy products_select_authenticated on public.products for select to authenticated
+using (status = 'published' or creator_id = (select auth.uid()) or (select private.has_role('admin')));
+
+create policy products_insert_creator on public.products for insert to authenticated
+with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy products_update_creator on public.products for update to authenticated
+using (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
+with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy products_delete_creator on public.products for delete to authenticated
+using (status = 'draft' and creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+grant select on public.products to anon, authenticated;
+-- what it is stays; the status is publish_product's and archive_product's, and whether it is sold the database's
+grant
+insert (creator_id, kind, title, description, bpm, musical_key),
+update (title, description, bpm, musical_key),
+delete
+on public.products to authenticated;
+grant select on public.products to service_role;
 
 -- policies/commerce/reconciliation.sql
 select private.close_table('public.reconciliation');

@@ -1,7 +1,6 @@
 """Certificates as PDF: who gets them, what they say, and what a name cannot do."""
 
 import asyncio
-import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -10,62 +9,19 @@ from uuid import uuid4
 
 import httpx
 import msgspec
-import pypdf
 import pytest
-from pypdf.generic import ByteStringObject, ContentStream, TextStringObject
 
+from edge.documents.certificates import compose_certificate
 from edge.documents.client import TEMPLATES, Printer
 from edge.documents.types import Certificate
 from edge.errors import EdgeError
 from edge.text import printable
+from tests.edge.pdfs import fonts_of, links_of, pdf_of, unset, words_of
 from tests.edge.support import CODE, PUBLIC_URL, Refused, Upstream
 
 LONG = 300
 FRAME_RIGHT = 286 / 25.4 * 72
 """Points from the left edge to the frame's right side."""
-
-
-def pdf_of(answer: httpx.Response) -> pypdf.PdfReader:
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/pdf"
-    return pypdf.PdfReader(io.BytesIO(answer.content))
-
-
-def words_of(document: pypdf.PdfReader) -> str:
-    """All that the only page says, without line ends and the invisible places where a long word may break."""
-    [page] = document.pages
-    return " ".join(page.extract_text().replace("\u200b", "").split())
-
-
-def unset(document: pypdf.PdfReader) -> int:
-    """How many letters of the only page no font has: in every font, the first glyph is the box that stands for them."""
-    [page] = document.pages
-    shown = []
-    for operands, operator in ContentStream(page.get_contents(), document).operations:
-        if operator in {b"Tj", b"TJ"}:
-            shown += operands[0] if operator == b"TJ" else operands
-    count = 0
-    for text in shown:
-        if isinstance(text, ByteStringObject | TextStringObject):  # between them, TJ has numbers
-            glyphs = text.original_bytes
-            assert len(glyphs) % 2 == 0
-            count += sum(glyphs[place : place + 2] == b"\0\0" for place in range(0, len(glyphs), 2))
-    return count
-
-
-def fonts_of(document: pypdf.PdfReader) -> set[str]:
-    """The fonts that the only page is set in, every one embedded."""
-    [page] = document.pages
-    fonts = [font.get_object() for font in page["/Resources"]["/Font"].values()]  # type: ignore[index]
-    for font in fonts:
-        descriptor = font["/DescendantFonts"][0].get_object()["/FontDescriptor"].get_object()
-        assert {"/FontFile2", "/FontFile3"} & descriptor.keys()
-    return {str(font["/BaseFont"]).partition("+")[2] for font in fonts}
-
-
-def links_of(page: pypdf.PageObject) -> set[str]:
-    """Where the page's links lead."""
-    return {str(annotation.get_object()["/A"]["/URI"]) for annotation in page.annotations or []}
 
 
 def test_a_certificate_says_who_did_what_and_when(user: httpx.Client, upstream: Upstream) -> None:
@@ -307,11 +263,12 @@ def printer() -> Iterator[Printer]:
 
 def test_a_document_that_takes_too_long_is_given_up(printer: Printer, certificate: Certificate) -> None:
     assert certificate.issued_at is not None
-    document = printer.compose(certificate, certificate.issued_at)
+    document = compose_certificate(printer, certificate, certificate.issued_at)
     with pytest.raises(EdgeError) as refusal:
         asyncio.run(printer.render(document))
     assert (refusal.value.status, refusal.value.body.message) == (503, "document_timeout")
 
 
 def test_templates_lie_alone_in_their_folder() -> None:
-    assert [path.name for path in TEMPLATES.iterdir()] == ["certificate.typ"]
+    names = sorted(path.name for path in TEMPLATES.iterdir())
+    assert names == ["certificate.typ", "contract.typ", "house.typ", "invoice.typ"]

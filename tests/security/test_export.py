@@ -9,6 +9,7 @@ from tests.security.world import PEOPLE
 
 NOT_TAKEN = {
     "audit_log": "what one did for the academy, or the academy to one; it names others, and admins read it",
+    "billing_log": "shows orders, refunds and subscriptions, which are taken",
     "balances": "shows ledger_accounts, which are taken",
     "statement": "shows ledger_lines, which are taken",
     "creators": "shows profiles, which are taken",

@@ -91,6 +91,7 @@ class World:
         self._meet_and_order(connection)
         self._note_students(connection)
         self._trade(connection)
+        self._furnish_shop(connection)
         self._furnish_catalogue(connection)
         for person in ("student", "stranger"):
             self.act(
@@ -384,6 +385,35 @@ class World:
             "created": 1,
         }
         connection.execute("select private.keep_balance_transactions(%s)", [Jsonb([charge])])
+
+    def _furnish_shop(self, connection: psycopg.Connection) -> None:
+        """Creators have a beat and a draft of something else; the student has a licence of a beat, and some files."""
+        for name in ("creator", "rival"):
+            beat = self.act(
+                connection, name, "insert into public.products (kind, title) values ('beat', 'A beat') returning id"
+            )
+            draft = "insert into public.products (kind, title) values ('digital_product', 'A draft') returning id"
+            self.act(connection, name, draft)
+            for file_type in ("mp3", "stems"):
+                self.act(
+                    connection,
+                    name,
+                    "insert into public.product_files (product_id, file_type, path) values (%s, %s, %s) returning id",
+                    beat,
+                    file_type,
+                    f"{beat}/secret.{file_type}",
+                )
+            self.act(connection, name, "select public.publish_product(%s)", beat)
+            offer = self.act(
+                connection,
+                name,
+                "insert into public.offers (kind, title, product_id, licence_tier, file_types, is_credit_required)"
+                " values ('beat_licence', 'A licence', %s, 'basic', '{mp3}', true) returning id",
+                beat,
+            )
+            self.act(connection, name, "select public.publish_offer(%s)", offer)
+            if name == "creator":
+                self.act(connection, "student", "select public.place_order(offer_id => %s)", offer)
 
     def _subscribe(self, connection: psycopg.Connection) -> None:
         """The student is a member of the academy."""

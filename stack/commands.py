@@ -20,7 +20,7 @@ import stack.routes
 from stack import database, demo, doctor, explain, policies, processes
 from stack.errors import StackError
 from stack.keys import Keys
-from stack.parts import base_url, jwks_url
+from stack.parts import STRIPE, base_url, jwks_url
 from stack.project import ROOT
 from stack.state import Folder, Run, State
 from stack.supervisor import HEALTHY_WITHIN, Told, end_leftovers, silent_parts, supervise
@@ -195,7 +195,7 @@ def down(args: argparse.Namespace) -> int:
 
 
 def reset(args: argparse.Namespace) -> int:
-    """Make the database anew and empty files and mail, of a stack that runs or not."""
+    """Make the database anew, and empty files, mail and Stripe's double, of a stack that runs or not."""
     folder = Folder(args.data)
     folder.check()
     state = folder.state()
@@ -215,6 +215,10 @@ def reset(args: argparse.Namespace) -> int:
                 file.unlink(missing_ok=True)
             with suppress(httpx.HTTPError):  # it knows its mail by heart
                 httpx.delete(f"{base_url(state.ports.mail)}/api/messages")
+            if _doubles_stripe(folder):
+                with suppress(httpx.HTTPError):
+                    headers = {"authorization": f"Bearer {state.double_keys['stripe_api_key']}"}
+                    httpx.post(f"{base_url(state.ports.stripe)}/_double/reset", headers=headers)
             _wait_until_healthy(folder)
     say(f"The database is new, in {time.monotonic() - started:.1f} s.")
     return 0
@@ -266,7 +270,8 @@ def _wait_until_accepted(state: State, keys: Keys) -> None:
 
 
 def _wait_until_healthy(folder: Folder) -> None:
-    silent = asyncio.run(silent_parts(folder.state().ports, within=HEALTHY_WITHIN))
+    run = folder.run()
+    silent = asyncio.run(silent_parts(folder.state().ports, run.parts if run else (), within=HEALTHY_WITHIN))
     if silent:
         raise StackError(f"{silent[0]} does not answer: its log is {folder.log(silent[0])}")
 
@@ -393,6 +398,7 @@ def _python(module: str, *words: str) -> int:
 
 def _facts(folder: Folder) -> dict[str, str]:
     state, keys = folder.state(), folder.keys()
+    stripe = {"STRIPE_URL": base_url(state.ports.stripe)} if _doubles_stripe(folder) else {}
     return {
         "API_URL": base_url(state.ports.api),
         "DB_URL": state.database_url("postgres"),
@@ -403,7 +409,14 @@ def _facts(folder: Folder) -> dict[str, str]:
         "JWKS_URL": jwks_url(state.ports.api),
         "MAIL_URL": base_url(state.ports.mail),
         "EDGE_URL": base_url(state.ports.edge),
+        **stripe,
     }
+
+
+def _doubles_stripe(folder: Folder) -> bool:
+    """Whether the stack that runs, or ran last, plays Stripe itself."""
+    run = folder.run()
+    return run is not None and STRIPE in run.parts
 
 
 def _table(folder: Folder) -> str:
@@ -419,8 +432,9 @@ def _summary(folder: Folder, *, seconds: float, stop: str) -> str:
         "Database": "DB_URL",
         "Mailbox": "MAIL_URL",
         "Edge": "EDGE_URL",
+        "Stripe's double": "STRIPE_URL",
     }
-    addresses = "\n".join(f"  {name:<16} {facts[key]}" for name, key in names.items())
+    addresses = "\n".join(f"  {name:<16} {facts[key]}" for name, key in names.items() if key in facts)
     people = "\n".join(f"  {email:<24} {what}" for email, what in DEMO_ACCOUNTS.items())
     return (
         f"\nGuildhall is up, in {seconds:.1f} s.\n\n{addresses}\n\n"

@@ -111,7 +111,7 @@ def _processes(folder: Folder) -> Iterator[Finding]:
 
 def _parts(folder: Folder, run: Run) -> Iterator[Finding]:
     async def ask() -> dict[str, bool]:
-        places = health(folder.state().ports)
+        places = health(folder.state().ports, run.parts)
         return dict(zip(places, await asyncio.gather(*(answers(*place) for place in places.values())), strict=True))
 
     for name, well in asyncio.run(ask()).items():

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,8 +17,19 @@ from stack.ports import LOOPBACK, Ports
 from stack.state import Folder, State
 
 POSTGRES = "postgres"
+STRIPE = "stripe"
+DOUBLES = {STRIPE}
+"""Parts that are run only where the environment has no keys of the provider that they play."""
 MAIL_FROM = "Guildhall <guildhall@example.com>"
 """Who the local mail is from, where supabase/config.toml names nobody."""
+REAL_STRIPE = (
+    "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "EDGE_STRIPE_API_KEY",
+    "EDGE_STRIPE_WEBHOOK_SECRET",
+    "JOBS_STRIPE_API_KEY",
+)
+"""Where the environment may hold what Stripe itself has given."""
 EDGE_GRACE_SECONDS = 5
 """What requests under way in the edge get to finish; the supervisor waits a little longer."""
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -50,6 +62,7 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
     api_url = base_url(ports.api)
     auth: dict[str, Any] = config["auth"]
     email: dict[str, Any] = auth["email"]
+    stripe_doubled, edge_stripe, worker_stripe = _stripe(state)
     rest_settings = folder.path / "postgrest.conf"
     postgrest.write_settings(rest_settings, state=state, folder=folder, api=config["api"])
     return [
@@ -90,6 +103,7 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
             STORAGE_FILES=folder.storage,
             STORAGE_FILE_SIZE_LIMIT=size(config["storage"]["file_size_limit"]),
         ),
+        *([_stripe_double(folder, state)] if stripe_doubled else []),
         Part(
             name="postgrest",
             command=(str(postgrest.binary()), str(rest_settings)),
@@ -122,6 +136,7 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
             EDGE_PUBLIC_URL=auth["site_url"],
             EDGE_DRAIN_SECONDS=0,
             EDGE_GRACE_SECONDS=EDGE_GRACE_SECONDS,
+            **edge_stripe,
         ),
         _service(
             "worker",
@@ -136,13 +151,19 @@ def parts(folder: Folder, state: State, keys: Keys, config: dict[str, Any]) -> l
             JOBS_SMTP_HOST=LOOPBACK,
             JOBS_SMTP_PORT=ports.smtp,
             JOBS_SMTP_SECURITY="none",
+            **worker_stripe,
         ),
     ]
 
 
-def health(ports: Ports) -> dict[str, tuple[int, str]]:
-    """Where each part beside Postgres says whether it can do its work: a port, and a path that answers 200."""
-    return {
+def health(ports: Ports, running: Collection[str]) -> dict[str, tuple[int, str]]:
+    """Where each part beside Postgres says whether it can do its work: a port, and a path that answers 200.
+
+    Args:
+        ports: of the stack.
+        running: the names of the parts that run; doubles are asked only where they do.
+    """
+    places = {
         "mailbox": (ports.mail, "/health"),
         "auth": (ports.auth, "/ready"),
         "storage": (ports.storage, "/ready"),
@@ -150,7 +171,9 @@ def health(ports: Ports) -> dict[str, tuple[int, str]]:
         "gateway": (ports.api, "/health"),
         "edge": (ports.edge, "/ready"),
         "worker": (ports.worker, "/ready"),
+        STRIPE: (ports.stripe, "/health"),
     }
+    return {name: place for name, place in places.items() if name not in DOUBLES or name in running}
 
 
 def base_url(port: int) -> str:
@@ -177,6 +200,40 @@ def _service(
         command=(sys.executable, "-m", module or f"stack.{name}"),
         environment={**os.environ, **own},
         wave=wave,
+    )
+
+
+def _stripe(state: State) -> tuple[bool, dict[str, str], dict[str, str]]:
+    """Whether Stripe is doubled, and what the edge and the worker are told of it.
+
+    Keys in the environment are real ones: of the edge by its own name, or of whatever asks Stripe here.
+    """
+    given = {name: os.environ.get(name, "").strip() for name in REAL_STRIPE}
+    key = given["EDGE_STRIPE_API_KEY"] or given["STRIPE_API_KEY"]
+    if key:
+        secret = given["EDGE_STRIPE_WEBHOOK_SECRET"] or given["STRIPE_WEBHOOK_SECRET"]
+        worker_key = given["JOBS_STRIPE_API_KEY"] or key
+        edge = {"EDGE_STRIPE_API_KEY": key} | ({"EDGE_STRIPE_WEBHOOK_SECRET": secret} if secret else {})
+        return False, edge, {"JOBS_STRIPE_API_KEY": worker_key}
+    key, url = state.double_keys["stripe_api_key"], base_url(state.ports.stripe)
+    edge = {
+        "EDGE_STRIPE_API_KEY": key,
+        "EDGE_STRIPE_API_URL": url,
+        "EDGE_STRIPE_WEBHOOK_SECRET": state.double_keys["stripe_webhook_secret"],
+    }
+    return True, edge, {"JOBS_STRIPE_API_KEY": key, "JOBS_STRIPE_API_URL": url}
+
+
+def _stripe_double(folder: Folder, state: State) -> Part:
+    return _service(
+        STRIPE,
+        module="stack.doubles.stripe",
+        DOUBLE_STRIPE_PORT=state.ports.stripe,
+        DOUBLE_STRIPE_FOLDER=folder.stripe,
+        DOUBLE_STRIPE_PUBLIC_URL=base_url(state.ports.stripe),
+        DOUBLE_STRIPE_API_KEY=state.double_keys["stripe_api_key"],
+        DOUBLE_STRIPE_WEBHOOK_SECRET=state.double_keys["stripe_webhook_secret"],
+        DOUBLE_STRIPE_WEBHOOK_URL=f"{base_url(state.ports.api)}/functions/v1/webhooks/stripe",
     )
 
 

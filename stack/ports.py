@@ -1,4 +1,4 @@
-"""The stack's ports: one block of ten, in the places where Supabase's own local stack has them."""
+"""The stack's ports: one block of twenty, in the places where Supabase's own local stack has them."""
 
 import secrets
 import socket
@@ -11,7 +11,7 @@ import msgspec
 
 from stack.errors import StackError
 
-BLOCK = 10
+BLOCK = 20
 STEP = 100
 HIGHEST = 65_535
 TEST_RANGE = range(15_000, 32_000, BLOCK)
@@ -76,6 +76,11 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         """PostgREST's own health answers."""
         return self.base + 9
 
+    @property
+    def stripe(self) -> int:
+        """The double of Stripe: its API, its pages and its control."""
+        return self.base + 10
+
     def busy(self) -> list[int]:
         """Ports of the stack that something listens on."""
         return [port for port in self._uses() if not is_free(port)]
@@ -135,6 +140,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
             self.storage: "storage",
             self.rest: "PostgREST",
             self.rest_admin: "PostgREST, health",
+            self.stripe: "Stripe's double",
         }
 
 
@@ -148,7 +154,7 @@ def is_free(port: int) -> bool:
 
 
 def free_block() -> Ports:
-    """A block of ten ports that are free now, chosen by chance so that parallel callers rarely meet."""
+    """A block of ports that are free now, chosen by chance so that parallel callers rarely meet."""
     while True:
         ports = Ports(base=secrets.choice(TEST_RANGE))
         if not ports.busy():

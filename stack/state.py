@@ -28,7 +28,9 @@ LOGIN_ROLES = (
     "edge",
     "worker",
 )
-OURS = {"lock", "logs", "storage", "mailbox", "routes.json"}
+DOUBLE_KEYS = {"stripe_api_key": "sk_test_", "stripe_webhook_secret": "whsec_"}
+"""What the doubles of providers are called with, and what they sign with; each begins as the provider's own do."""
+OURS = {"lock", "logs", "storage", "mailbox", "doubles", "routes.json"}
 """What an interrupted first start, or a run of the tests, leaves where there is no stack."""
 
 Document = TypeVar("Document", bound=msgspec.Struct)
@@ -41,6 +43,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The first of the stack's ports."""
     passwords: dict[str, str]
     """Of each database role that logs in."""
+    double_keys: dict[str, str] = {}
+    """Of the providers' doubles, by the names in DOUBLE_KEYS."""
 
     @property
     def ports(self) -> Ports:
@@ -91,6 +95,7 @@ class Folder:
         self.logs = path / "logs"
         self.storage = path / "storage"
         self.mailbox = path / "mailbox"
+        self.stripe = path / "doubles" / "stripe"
         self._state_file = path / "stack.json"
         self._run_file = path / "processes.json"
 
@@ -131,7 +136,9 @@ class Folder:
             before = self.state() if self._state_file.exists() else None
             # A stack made before a role was thought of gets a password for it now.
             passwords = {role: secrets.token_urlsafe(24) for role in LOGIN_ROLES} | (before.passwords if before else {})
-            state = State(port=port, passwords=passwords)
+            double_keys = {name: prefix + secrets.token_hex(24) for name, prefix in DOUBLE_KEYS.items()}
+            double_keys |= before.double_keys if before else {}
+            state = State(port=port, passwords=passwords, double_keys=double_keys)
             if state != before:
                 _write(self._state_file, state)
             if not self.keys_file.exists():
@@ -218,7 +225,7 @@ class Folder:
                 self.path.mkdir(parents=True)
                 # Where we are root, Postgres passes through as an unprivileged user; nobody else can list the folder.
                 self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            for folder in (self.logs, self.storage, self.mailbox):
+            for folder in (self.logs, self.storage, self.mailbox, self.stripe.parent, self.stripe):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise self._unusable(error) from error

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ class Supervisor:
         await self._supervise(work())
 
     async def reset(self) -> None:
-        """Start only Postgres, make the database anew, remove stored files and mail, and stop.
+        """Start only Postgres, make the database anew, remove stored files, mail and the doubles' state, and stop.
 
         Raises:
             StackError: the database could not be made, and the old one is as it was; or a signal came before the end.
@@ -116,7 +116,7 @@ class Supervisor:
             nonlocal done
             await self._start_postgres()
             await self._database(lambda: database.make(self._state, self._tell))
-            for file in self._folder.contents():
+            for file in [*self._folder.contents(), *self._folder.stripe.iterdir()]:
                 file.unlink()
             done = True
 
@@ -209,7 +209,8 @@ class Supervisor:
             ) from error
 
     async def _healthy(self) -> None:
-        silent = await silent_parts(self._state.ports, within=HEALTHY_WITHIN)
+        running = [kept.part.name for kept in self._kept]
+        silent = await silent_parts(self._state.ports, running, within=HEALTHY_WITHIN)
         if silent:
             raise self._not_answering(silent[0])
 
@@ -317,8 +318,8 @@ def _ending(code: int) -> str:
     return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
 
 
-async def silent_parts(ports: Ports, *, within: float) -> list[str]:
-    """The parts beside Postgres that do not come to answer within some seconds."""
+async def silent_parts(ports: Ports, running: Collection[str], *, within: float) -> list[str]:
+    """The parts beside Postgres that do not come to answer within some seconds; of doubles, those that run."""
     until = time.monotonic() + within
 
     async def is_silent(place: tuple[int, str]) -> bool:
@@ -328,7 +329,7 @@ async def silent_parts(ports: Ports, *, within: float) -> list[str]:
             await asyncio.sleep(POLL)
         return False
 
-    places = health(ports)
+    places = health(ports, running)
     silent = await asyncio.gather(*(is_silent(place) for place in places.values()))
     return [name for name, is_so in zip(places, silent, strict=True) if is_so]
 

@@ -18,11 +18,13 @@ import pytest
 from filelock import FileLock
 
 from stack.keys import Keys
+from stack.parts import REAL_STRIPE
 from stack.ports import free_block
 from stack.project import ROOT
 from stack.state import Folder
 from tests.databases import Databases
 from tests.people import Academy, Person
+from tests.stripe_double import StripeDouble
 
 RUN_FOLDER = "GUILDHALL_TEST_RUN"
 CLERK_SECRET = "EDGE_CLERK_WEBHOOK_SECRET"
@@ -55,6 +57,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
     jwks_url: str
     mail_url: str
     edge_url: str
+    stripe_url: str
 
 
 def guildhall(*words: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="guildhall-test-")
         Path(os.environ[RUN_FOLDER]).chmod(0o711)  # Postgres enters it as an unprivileged user
+        for name in REAL_STRIPE:  # a developer's own keys are no business of the tests
+            os.environ.pop(name, None)
         os.environ[CLERK_SECRET] = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
 
 
@@ -120,6 +125,14 @@ def admin_db_url(stack: Stack, stack_data: Path) -> str:
     return stack.db_url.replace(
         stack.db_url.split("@")[0], f"postgresql://supabase_admin:{state['passwords']['supabase_admin']}"
     )
+
+
+@pytest.fixture(scope="session")
+def stripe_double(stack: Stack, stack_data: Path) -> Iterator[StripeDouble]:
+    """Stripe's double in the run's stack. Other tests use it too: name what is yours in everything that is held back."""
+    double = StripeDouble(stack.stripe_url, Folder(stack_data).state().double_keys["stripe_api_key"])
+    yield double
+    double.close()
 
 
 @pytest.fixture

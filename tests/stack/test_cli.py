@@ -20,7 +20,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from stack import cli, database, install, ports, project
+from stack import cli, database, install, parts, ports, project
 from stack.errors import StackError
 from stack.keys import Keys
 from stack.parts import Part, duration, size
@@ -41,6 +41,7 @@ FACTS = {
     "JWKS_URL",
     "MAIL_URL",
     "EDGE_URL",
+    "STRIPE_URL",
 }
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next `up` ends what a kill -9 left")
@@ -258,6 +259,39 @@ def test_constraints_pin_every_package_that_is_installed() -> None:
     assert len(seen) > 50
 
 
+def test_stripe_is_doubled_only_without_keys_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    state = folder.open(port=free_block().base)
+    assert folder.open(port=state.port) == state, "the double's keys are kept"
+
+    def told() -> dict[str, dict[str, str]]:
+        made = parts.parts(folder, state, folder.keys(), project.supabase_config())
+        names = ("EDGE_STRIPE_", "JOBS_STRIPE_")
+        return {
+            part.name: {name: value for name, value in part.environment.items() if name.startswith(names)}
+            for part in made
+            if part.name in ("edge", "worker", "stripe")
+        }
+
+    for name in parts.REAL_STRIPE:
+        monkeypatch.delenv(name, raising=False)
+    key, url = state.double_keys["stripe_api_key"], f"http://127.0.0.1:{state.ports.stripe}"
+    secret = state.double_keys["stripe_webhook_secret"]
+    assert (key[:8], secret[:6]) == ("sk_test_", "whsec_")
+    doubled = told()
+    assert doubled.pop("stripe") == {}
+    assert doubled == {
+        "edge": {"EDGE_STRIPE_API_KEY": key, "EDGE_STRIPE_API_URL": url, "EDGE_STRIPE_WEBHOOK_SECRET": secret},
+        "worker": {"JOBS_STRIPE_API_KEY": key, "JOBS_STRIPE_API_URL": url},
+    }
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_real")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_real")
+    assert told() == {
+        "edge": {"EDGE_STRIPE_API_KEY": "sk_test_real", "EDGE_STRIPE_WEBHOOK_SECRET": "whsec_real"},
+        "worker": {"JOBS_STRIPE_API_KEY": "sk_test_real"},
+    }
+
+
 # The stack that the run shares
 
 
@@ -266,7 +300,7 @@ def test_status_says_what_programs_need(stack: Stack, stack_data: Path) -> None:
     assert facts.keys() == FACTS | {"running"}
     for address, key in ((f"{stack.api_url}/rest/v1/courses?limit=1", stack.publishable_key), (stack.jwks_url, "")):
         assert httpx.get(address, headers={"apikey": key}).status_code == 200
-    for address in (stack.mail_url, stack.edge_url):
+    for address in (stack.mail_url, stack.edge_url, stack.stripe_url):
         assert httpx.get(f"{address}/health").status_code == 200
 
 
@@ -281,7 +315,7 @@ def test_up_again_says_that_it_runs(stack: Stack, stack_data: Path) -> None:
 def test_doctor_finds_nothing_wrong(stack: Stack, stack_data: Path) -> None:
     found = guildhall("doctor", "--data", stack_data)
     assert found.returncode == 0, found.stdout
-    for part in ("postgres", "postgrest", "auth", "storage", "gateway", "mailbox", "edge", "worker"):
+    for part in ("postgres", "postgrest", "auth", "storage", "gateway", "mailbox", "edge", "worker", "stripe"):
         assert re.search(rf"^ok +{part} answers", found.stdout, re.MULTILINE)
     assert stack.secret_key not in found.stdout
 
@@ -390,7 +424,7 @@ def test_an_interrupted_first_start_is_done_again(running: OwnStack) -> None:
 def test_secrets_are_closed_to_others(running: OwnStack) -> None:
     for name in ("stack.json", "keys.json", "processes.json", "postgrest.conf"):
         assert (running.data / name).stat().st_mode & 0o077 == 0, name
-    for name in ("logs", "storage", "mailbox", "postgres"):
+    for name in ("logs", "storage", "mailbox", "doubles/stripe", "postgres"):
         assert (running.data / name).stat().st_mode & 0o077 == 0, name
 
 

@@ -174,7 +174,7 @@ def edge_is_ready(own: OwnStack) -> bool:
     return False
 
 
-@pytest.mark.parametrize("part", ["postgrest", "auth", "storage", "edge", "worker", "mailbox", "gateway"])
+@pytest.mark.parametrize("part", ["postgrest", "auth", "storage", "edge", "worker", "mailbox", "gateway", "stripe"])
 def test_a_killed_part_is_started_again(part: str, own: OwnStack, writers: Writers) -> None:
     killed = own.part(part)
     kill(killed)

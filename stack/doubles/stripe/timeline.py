@@ -1,0 +1,35 @@
+"""What time brings: sessions run out, trials end, subscriptions renew, failed invoices are tried again."""
+
+from collections.abc import Callable
+
+from stack.doubles.stripe import checkout
+from stack.doubles.stripe.book import Book
+from stack.doubles.stripe.errors import Object
+
+DAY = 24 * 3600
+
+TASKS: dict[str, Callable[[Book, Object], object]] = {
+    checkout.EXPIRE: checkout.run_out,
+}
+
+
+def run(book: Book, *, clock: str | None, until: int) -> None:
+    """Do what a clock makes due, in order, each at its own time.
+
+    Args:
+        book: in whose transaction; its time is `until` in the end.
+        clock: a test clock, or None for the global one.
+        until: seconds since 1970.
+    """
+    while True:
+        row = book.connection.execute(
+            "select * from agenda where clock is ? and due <= ? order by due, seq limit 1", (clock, until)
+        ).fetchone()
+        if row is None:
+            break
+        book.connection.execute("delete from agenda where seq = ?", (row["seq"],))
+        book.clock, book.now = clock, row["due"]
+        subject = book.find(row["subject"])
+        if subject is not None:
+            TASKS[row["task"]](book, subject)
+    book.clock, book.now = clock, until

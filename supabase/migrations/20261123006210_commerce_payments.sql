@@ -56,6 +56,37 @@ as $$
 $$;
 comment on function private.of_stripe(text, text) is 'The row of ours that an object at Stripe is of; null where none.';
 
+create function private.expire_sessions(p_order_id uuid) returns void
+language plpgsql
+security definer -- the queue and the table are closed; functions of ours call this
+set search_path = ''
+as $$
+begin
+    perform private.defer_job(
+        'expire_session', jsonb_build_object('stripe_id', s.stripe_id), 'expire_session:' || s.stripe_id
+    )
+    from private.stripe_objects as s
+    where s.object = 'session' and s.id = p_order_id;
+end
+$$;
+comment on function private.expire_sessions(uuid) is
+'Has the worker close the pages on which an order could still be paid.';
+
+create function private.tg_orders__expire_sessions() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform private.expire_sessions(new.id);
+    return null;
+end
+$$;
+comment on function private.tg_orders__expire_sessions() is
+'After a pending order is withdrawn or replaced: nobody is to pay it any more.';
+create trigger _310_expire_sessions after update of status on public.orders
+for each row when (old.status = 'pending' and new.status = 'cancelled')
+execute function private.tg_orders__expire_sessions();
+
 create type private.payment_provider as enum ('stripe', 'outside', 'free');
 comment on type private.payment_provider is
 'stripe: charged there. outside: an admin saw the money. free: nothing was to pay.';
@@ -557,6 +588,7 @@ begin
     v_order := private.settle_payment(
         p_order_id, 'outside', v_order.number || ' ' || p_reference, v_order.amount, v_order.currency
     );
+    perform private.expire_sessions(p_order_id);
     perform private.audit(
         'order.settle', 'orders', v_order.id::text, jsonb_build_object('status', 'pending'),
         jsonb_build_object('status', v_order.status, 'reference', p_reference)

@@ -140,7 +140,10 @@ begin
     set
         status = v_status,
         period_ends_at = v_period_ends_at,
-        is_ending = v_status <> 'ended' and coalesce((p_object ->> 'cancel_at_period_end')::boolean, false),
+        -- The billing portal may write a date instead.
+        is_ending = v_status <> 'ended' and (
+            coalesce((p_object ->> 'cancel_at_period_end')::boolean, false) or p_object ->> 'cancel_at' is not null
+        ),
         trial_ends_at = to_timestamp((p_object ->> 'trial_end')::bigint),
         ended_at = case v_status
             when 'ended' then coalesce(to_timestamp((p_object ->> 'ended_at')::bigint), s.ended_at, now())

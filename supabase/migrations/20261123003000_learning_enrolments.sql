@@ -369,7 +369,8 @@ begin
     on conflict (student_id, course_id) do update
     set
         status = case e.status when 'cancelled' then 'active' else e.status end,
-        source = excluded.source,
+        -- What is open without an end stays what it was: the end of a purchase is not its end.
+        source = case when e.status <> 'cancelled' and e.access_until is null then e.source else excluded.source end,
         -- What was open is not cut short by being taken again.
         access_until = case
             when e.status = 'cancelled' or e.access_until <= now() then excluded.access_until

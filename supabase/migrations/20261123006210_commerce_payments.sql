@@ -484,7 +484,7 @@ comment on type public.dispute_status is
 create table public.disputes (
     id uuid not null default gen_random_uuid() constraint disputes_pkey primary key,
     order_id uuid not null constraint disputes_order_id_fkey references public.orders (id) on delete restrict,
-    amount bigint not null constraint disputes_amount_check check (amount > 0),
+    amount bigint not null constraint disputes_amount_check check (amount >= 0),
     currency text not null,
     reason text not null,
     status public.dispute_status not null default 'open',
@@ -521,6 +521,7 @@ as $$
 declare
     v_order public.orders;
     v_dispute public.disputes;
+    v_is_new boolean := false;
 begin
     select o.* into v_order from public.orders as o where o.id = p_order_id for no key update;
     select d.* into v_dispute from public.disputes as d where d.id = private.of_stripe(p_stripe_id, 'dispute');
@@ -536,9 +537,10 @@ begin
         perform private.bind_stripe_object(p_stripe_id, 'dispute', v_dispute.id);
         update public.orders as o set disputed_amount = o.disputed_amount + v_dispute.amount where o.id = p_order_id;
         perform private.settle_returns(p_order_id, 'dispute', 'dispute:' || v_dispute.id || ':open');
+        v_is_new := true;
     end if;
     if v_dispute.status <> 'open' or p_status = 'open' then
-        return false;
+        return v_is_new;
     end if;
     update public.disputes as d set status = p_status, closed_at = now() where d.id = v_dispute.id;
     if p_status = 'won' then
@@ -550,7 +552,7 @@ end
 $$;
 comment on function private.settle_dispute(text, uuid, bigint, text, public.dispute_status) is
 'Has a payment disputed, and the dispute won or lost: once, however often and in whatever order it is told. Answers
-whether it was closed by this.';
+whether it had an effect.';
 
 create function private.settle_order(p_order_id uuid, p_reference text) returns public.orders
 language plpgsql

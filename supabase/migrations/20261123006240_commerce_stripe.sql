@@ -166,11 +166,16 @@ comment on function private.settle_surplus(text, public.refund_status, bigint) i
 'Has a surplus payment given back, once. Answers whether by this.';
 
 create function private.apply_dispute(p_object jsonb) returns boolean
-language sql
+language plpgsql
 security definer -- disputes are no client's to write; the payment provider told it
 set search_path = ''
 as $$
-    select private.settle_dispute(
+begin
+    -- An inquiry has taken nothing yet.
+    if p_object ->> 'status' in ('warning_needs_response', 'warning_under_review') then
+        return false;
+    end if;
+    return private.settle_dispute(
         p_object ->> 'id', private.require_order_of_stripe(p_object), (p_object ->> 'amount')::bigint,
         coalesce(p_object ->> 'reason', 'general'),
         case p_object ->> 'status'
@@ -179,12 +184,11 @@ as $$
             when 'lost' then 'lost'
             else 'open'
         end::public.dispute_status
-    ) or true
-    -- An inquiry has taken nothing yet.
-    where p_object ->> 'status' not in ('warning_needs_response', 'warning_under_review')
+    );
+end
 $$;
 comment on function private.apply_dispute(jsonb) is
-'What became of a dispute. Answers true; null for an inquiry. Raises PT409 payment_unknown.';
+'What became of a dispute. Answers whether it had an effect. Raises PT409 payment_unknown.';
 
 create function private.apply_charge(p_object jsonb) returns boolean
 language plpgsql
@@ -403,7 +407,8 @@ $$;
 comment on function public.sync_offer(uuid) is
 'Has the product and the price at the payment provider made like the offer again, as publishing does by itself. For its
 seller, and admins. Raises offer_not_found (404).';
-insert into private.rate_limited_functions (function_name, tier) values ('sync_offer', 'strict'), ('refund_order', 'strict');
+insert into private.rate_limited_functions (function_name, tier)
+values ('sync_offer', 'strict'), ('refund_order', 'strict');
 
 create function private.refund_brief(p_refund_id uuid) returns jsonb
 language sql

@@ -35,7 +35,7 @@ def test_the_price_is_the_courses(academy: Academy, teacher: Person, buyer: Pers
     course = academy.course(teacher, price_amount=1000)
     order = academy.rpc(buyer, "place_order", course_id=course.id).json()
     for who in (buyer, teacher):
-        for body in ({"amount": 1}, {"status": "paid"}, {"buyer_id": who.id}):
+        for body in ({"unit_amount": 1}, {"status": "paid"}, {"buyer_id": who.id}):
             assert academy.call(who, "PATCH", f"/rest/v1/orders?id=eq.{order['id']}", body).status_code == 403
     academy.call(teacher, "PATCH", f"/rest/v1/courses?id=eq.{course.id}", {"price_amount": 2000})
     (kept,) = rows(academy.call(buyer, "GET", f"/rest/v1/orders?id=eq.{order['id']}"))

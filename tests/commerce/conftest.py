@@ -1,0 +1,11 @@
+"""People of commerce."""
+
+import pytest
+
+from tests.people import Academy, Person
+
+
+@pytest.fixture(scope="session")
+def admin(academy: Academy) -> Person:
+    """An admin; not to be changed."""
+    return academy.member("admin")

@@ -1,7 +1,7 @@
-"""What is asked of Stripe in the background. The database names these tasks in private.defer_job, with their arguments.
+"""What is asked of Stripe in the background. The database names these tasks in private.defer_job.
 
-Each asks the database what is to do, then Stripe, then tells the database; no transaction is open while Stripe is asked.
-A worker that dies in between leaves a job that is run again: Stripe is first asked what it did already, or knows by the
+Each asks the database what is to do, then Stripe, then tells the database; no transaction is open meanwhile. A worker
+that dies in between leaves a job that is run again: Stripe is first asked what it did already, or knows by the
 idempotency key, and the database takes what it is told once.
 """
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 Brief = TypeVar("Brief")
 
 TIE = 1.0
-"""Seconds to wait before a subscription is looked at again: what is told then is newer than two events of one second."""
+"""Seconds to wait before a subscription is looked at again: what is told then is newer than events of one second."""
 REFUND_ID = "refund_id"
 SURPLUS = "surplus_reference"
 """Metadata by which the database knows what a refund is of."""
@@ -57,9 +57,7 @@ class PaymentTasks:
         if brief is None:
             return
         try:
-            intent = brief.payment or await self._intent(brief.invoice or "")
-            if intent is None:
-                raise RefusedError("the invoice was not paid by way of Stripe")
+            intent = brief.payment or await self._intent(brief.invoice or "") or ""
             metadata = {REFUND_ID: brief.refund_id, "order_id": brief.order_id}
             told = await self._give_back(intent, brief.amount, metadata, REFUND_ID, f"refund:{brief.refund_id}")
         except RefusedError as error:
@@ -85,8 +83,6 @@ class PaymentTasks:
         stripe_id = failure = None
         try:
             known = [transfer for transfer in (await self._provider.transfers(brief)).items() if _is_there(transfer)]
-            if not known and brief.account is None:
-                raise RefusedError("there is no account to be paid out to")
             stripe_id = known[0]["id"] if known else (await self._provider.create_transfer(brief)).id()
         except RefusedError as error:
             failure = str(error) or "refused"
@@ -138,9 +134,7 @@ class PaymentTasks:
             raise TryLaterError("JOBS_STRIPE_API_KEY is not set")
         return self._given
 
-    async def _give_back(
-        self, intent: str, amount: int | None, metadata: dict[str, str], mark: str, key: str
-    ) -> Told:
+    async def _give_back(self, intent: str, amount: int | None, metadata: dict[str, str], mark: str, key: str) -> Told:
         """Refund a payment, unless that was done: a key is forgotten after a day, the refund's metadata never."""
         known = await self._provider.refunds(intent)
         for refund in known.items():

@@ -16,6 +16,7 @@ class Addresses:
         self._site = settings.public_url
         own = [canonical_origin(settings.public_url), *settings.cors_origins]
         self._origins = tuple(origin for origin in own if origin and origin != "*")
+        self._beginnings = tuple(origin + end for origin in self._origins for end in ENDS)
 
     def of(self, field: str, given: str | None, default: str) -> str:
         """An address as a client gave it, or the default, a path of the public site.
@@ -26,7 +27,7 @@ class Addresses:
         if given is None:
             return f"{self._site}{default}"
         # Compared letter by letter, not parsed: two parsers may see two hosts in one address.
-        is_own = any(given == origin or given.startswith(tuple(origin + end for end in ENDS)) for origin in self._origins)
+        is_own = given in self._origins or given.startswith(self._beginnings)
         if not is_own or not given.isascii() or not given.isprintable() or " " in given or "\\" in given:
             raise EdgeError(
                 422, "url_foreign", f"{field} is no address of this installation.", "Send a page of your own site."

@@ -118,9 +118,7 @@ async def begin_checkout(
             system, provider, str(order.id), success_url=success_url, cancel_url=cancel_url
         )
         if session is not None:
-            return Checkout(
-                order_id=order.id, status=order.status, session_id=session.id(), url=session.body["url"]
-            )
+            return Checkout(order_id=order.id, status=order.status, session_id=session.id(), url=session.body["url"])
         order = await _order(rest, str(order.id))
     return Checkout(order_id=order.id, status=order.status, session_id=None, url=None)
 
@@ -286,9 +284,7 @@ async def open_onboarding(
     summary="Whether one can be paid out, as the payment provider says now",
     tags=["payments"],
     opt=STANDARD,
-    responses=refusals(
-        (404, "payout_account_not_found", "The caller has no account to be paid out to."), *OF_PROVIDER
-    ),
+    responses=refusals((404, "payout_account_not_found", "The caller has no account to be paid out to."), *OF_PROVIDER),
 )
 async def payout_account(
     caller: NamedDependency[Caller],
@@ -470,7 +466,8 @@ def webhooks(settings: Settings) -> Router:
     try:
         signatures = None if secrets is None else Signatures(secrets)
     except ValueError:
-        raise SettingsError(f"{variable('stripe_webhook_secret')} is not a list of whsec_..., comma separated") from None
+        name = variable("stripe_webhook_secret")
+        raise SettingsError(f"{name} is not a list of secrets as Stripe writes them, whsec_...") from None
 
     async def provide_signatures() -> Signatures:
         return signatures or Signatures(settings.provider("stripe_webhook_secret"))

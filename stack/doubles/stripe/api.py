@@ -110,13 +110,16 @@ def _once(double: Double, call: Call) -> Answer:
     """Do what is asked, in a transaction of its own; what a key was used for before is answered as it was then."""
     if call.key is None:
         with double.book(request_id=call.id) as book:
-            return Answer(body=_work(book, call))
+            return _work(book, call)
     if not 0 < len(call.key) <= LONGEST_KEY:
         message = f"The idempotency key must have from 1 to {LONGEST_KEY} characters."
         raise StripeError(message, kind="idempotency_error")
     known = double.store.connection.execute("select * from answers where key = ?", (call.key,)).fetchone()
     if known is None:
-        return _first(double, call)
+        with double.book(request_id=call.id, idempotency_key=call.key) as book:
+            answered = _work(book, call)
+            _keep(book, call, answered)
+            return answered
     if known["fingerprint"] != call.fingerprint:
         message = (
             "Keys for idempotent requests can only be used with the same parameters they were first used with. "
@@ -126,20 +129,6 @@ def _once(double: Double, call: Call) -> Answer:
     return Answer(status=known["status"], body=known["body"].encode(), original=known["request"])
 
 
-def _first(double: Double, call: Call) -> Answer:
-    try:
-        with double.book(request_id=call.id, idempotency_key=call.key) as book:
-            answered = Answer(body=_work(book, call))
-            _keep(book, call, answered)
-    except StripeError as refused:
-        if not refused.is_kept:
-            raise
-        answered = Answer(status=refused.status, body=msgspec.json.encode(refused.body()))
-        with double.book() as book:
-            _keep(book, call, answered)
-    return answered
-
-
 def _keep(book: Book, call: Call, answered: Answer) -> None:
     book.connection.execute(
         "insert into answers (key, fingerprint, status, body, request, at) values (?, ?, ?, ?, ?, ?)",
@@ -147,7 +136,7 @@ def _keep(book: Book, call: Call, answered: Answer) -> None:
     )
 
 
-def _work(book: Book, call: Call) -> bytes:
+def _work(book: Book, call: Call) -> Answer:
     found = ROUTES.find(call.method, call.path)
     if found is None:
         message = f"Unrecognized request URL ({call.method}: {call.path}). This double does not play it."
@@ -155,9 +144,15 @@ def _work(book: Book, call: Call) -> bytes:
     handler, ids = found
     params = Params(decode(call.form))
     params.ignore("expand")
-    made = expand(book, params, handler(book, params, *ids))
+    try:
+        made = handler(book, params, *ids)
+    except StripeError as refused:
+        if not refused.is_done:
+            raise
+        return Answer(status=refused.status, body=msgspec.json.encode(refused.body()))
+    made = expand(book, params, made)
     refuse_unread(params)
-    return msgspec.json.format(msgspec.json.encode(visible(made)))
+    return Answer(body=msgspec.json.format(msgspec.json.encode(visible(made))))
 
 
 def _fault(double: Double, call: Call) -> Object | None:

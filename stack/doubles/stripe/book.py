@@ -47,6 +47,7 @@ class Book:
         """
         self.connection = connection
         self.settings = settings
+        self._known: dict[str, Object] = {}  # an object has one dict in a book, so that nobody holds a stale one
         self.cause: Object | None = (
             None if request_id is None else {"id": request_id, "idempotency_key": idempotency_key}
         )
@@ -88,21 +89,24 @@ class Book:
             "insert into objects (id, kind, created, body) values (?, ?, ?, ?)",
             (thing["id"], thing["object"], thing["created"], _text(thing)),
         )
+        self._known[thing["id"]] = thing
         return thing
 
     def save(self, thing: Object) -> Object:
         """Keep what an object has become."""
         self.connection.execute("update objects set body = ? where id = ?", (_text(thing), thing["id"]))
+        self._known[thing["id"]] = thing
         return thing
 
     def remove(self, name: str) -> None:
         """Forget an object."""
         self.connection.execute("delete from objects where id = ?", (name,))
+        self._known.pop(name, None)
 
     def find(self, name: str) -> Object | None:
         """The object of that id, of whatever kind."""
-        row = self.connection.execute("select body from objects where id = ?", (name,)).fetchone()
-        return None if row is None else _object(row)
+        row = self.connection.execute("select id, body from objects where id = ?", (name,)).fetchone()
+        return None if row is None else self._object(row)
 
     def get(self, kind: str, name: str, param: str = "id") -> Object:
         """The object of that kind and id.
@@ -119,10 +123,10 @@ class Book:
         """The objects of a kind whose fields have these values, oldest first."""
         where, values = _conditions(fields)
         rows = self.connection.execute(
-            f"select body from objects where kind = ?{where} order by created, seq",  # noqa: S608 - our own names
+            f"select id, body from objects where kind = ?{where} order by created, seq",  # noqa: S608 - our own names
             (kind, *values),
         )
-        return [_object(row) for row in rows]
+        return [self._object(row) for row in rows]
 
     def page(
         self, params: Params, kind: str, url: str, *, also: str = "", values: tuple[Any, ...] = (), **fields: Any
@@ -157,14 +161,19 @@ class Book:
             found_values += [row["created"], row["seq"]]
         direction = "asc" if before and not after else "desc"
         rows = self.connection.execute(
-            f"select body from objects where kind = ?{where} "  # noqa: S608 - our own names
+            f"select id, body from objects where kind = ?{where} "  # noqa: S608 - our own names
             f"order by created {direction}, seq {direction} limit ?",
             (kind, *found_values, limit + 1),
         ).fetchall()
-        data = [_object(row) for row in rows[:limit]]
+        data = [self._object(row) for row in rows[:limit]]
         if direction == "asc":
             data.reverse()
         return listed(data, url, has_more=len(rows) > limit)
+
+    def _object(self, row: sqlite3.Row) -> Object:
+        if row["id"] not in self._known:
+            self._known[row["id"]] = msgspec.json.decode(row["body"])
+        return self._known[row["id"]]
 
     # Notes
 
@@ -190,7 +199,7 @@ class Book:
         """
         data: Object = {"object": visible(thing)}
         if previous is not None:
-            data["previous_attributes"] = previous
+            data["previous_attributes"] = visible(previous)
         event: Object = {
             "id": new_id("evt_"),
             "object": "event",
@@ -214,7 +223,7 @@ class Book:
 
     def update(self, thing: Object, **changes: Any) -> Object:
         """Change fields of an object, keep it, and return what those that really changed were before."""
-        previous = {name: thing[name] for name, value in changes.items() if thing.get(name) != value}
+        previous = {name: thing.get(name) for name, value in changes.items() if thing.get(name) != value}
         thing.update(changes)
         self.save(thing)
         return previous
@@ -226,14 +235,18 @@ def listed(data: list[Object], url: str, *, has_more: bool = False) -> Object:
 
 
 def visible(thing: Any) -> Any:
-    """An object without the fields that are the double's own; they begin with an underscore."""
+    """A copy of an object without the fields that are the double's own; they begin with an underscore."""
     if isinstance(thing, dict):
-        return {name: visible(value) for name, value in thing.items() if not name.startswith("_")}
+        return {
+            name: value if name == "metadata" else visible(value)
+            for name, value in thing.items()
+            if not name.startswith("_")
+        }
     return [visible(value) for value in thing] if isinstance(thing, list) else thing
 
 
 def _conditions(fields: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    where = "".join(f" and json_extract(body, '$.{name.replace('__', '.')}') = ?" for name in fields)
+    where = "".join(f" and json_extract(body, '$.{name.replace('__', '.')}') is ?" for name in fields)
     return where, list(fields.values())
 
 
@@ -253,8 +266,3 @@ def _created(params: Params) -> list[tuple[str, int]]:
 
 def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _object(row: sqlite3.Row) -> Object:
-    found: Object = msgspec.json.decode(row["body"])
-    return found

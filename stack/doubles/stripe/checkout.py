@@ -1,6 +1,6 @@
 """Checkout sessions: made by the seller, paid on the page or by the control, expired by either or by time."""
 
-from stack.doubles.stripe import catalog, customers, invoices, payments, subscriptions
+from stack.doubles.stripe import billing, catalog, customers, payments, subscriptions
 from stack.doubles.stripe.book import Book, listed, new_id
 from stack.doubles.stripe.errors import Object, StripeError, invalid, missing_param
 from stack.doubles.stripe.money import check_charge, read_currency
@@ -139,7 +139,7 @@ def settle(book: Book, name: str, *, succeeded: bool) -> Object:
         StripeError: nothing is awaited for it.
     """
     session = book.get(KIND, name)
-    intent_name = session["payment_intent"] or session.get("_awaited")
+    intent_name = session["payment_intent"] or session["_awaited"]
     intent = book.find(intent_name) if intent_name else None
     if intent is None or intent["status"] != "processing":
         raise StripeError(f"No payment is awaited for the Checkout Session {name}.")
@@ -150,7 +150,7 @@ def settle(book: Book, name: str, *, succeeded: bool) -> Object:
     else:
         payments.fail(book, intent, charge)
     if session["invoice"]:
-        invoices.settled(book, book.get("invoice", session["invoice"]), intent, succeeded=succeeded)
+        billing.settled(book, session["invoice"], intent, succeeded=succeeded)
     if succeeded:
         book.update(session, payment_status="paid")
         book.emit("checkout.session.async_payment_succeeded", session)
@@ -306,6 +306,7 @@ def _session(book: Book, params: Params, name: str, mode: str, items: list[Objec
         "ui_mode": ui_mode,
         "url": f"{book.settings.public_url}/pay/{name}",
         "wallet_options": None,
+        "_awaited": None,
         "_items": items,
         "_intent_data": intent_data,
         "_subscription_data": subscription_data,

@@ -7,7 +7,19 @@ import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 
-from stack.doubles.stripe import api, balance, checkout, refunds, rules, timeline, webhooks
+from stack.doubles.stripe import (
+    accounts,
+    api,
+    balance,
+    billing,
+    checkout,
+    disputes,
+    refunds,
+    rules,
+    timeline,
+    transfers,
+    webhooks,
+)
 from stack.doubles.stripe.book import SHIFT, Book, visible
 from stack.doubles.stripe.double import Double
 from stack.doubles.stripe.errors import Object, StripeError
@@ -52,6 +64,42 @@ class Next(Asked, frozen=True, kw_only=True):
     status: int = 400
     code: str | None = None
     message: str = "The double was told to refuse this."
+
+
+class Card(Asked, frozen=True, kw_only=True):
+    """What a customer's card says from now on."""
+
+    outcome: Literal["paid", "declined"] = "declined"
+    after_retries: str | None = None
+    """What becomes of his subscriptions after the last try: canceled, unpaid or past_due; null for the setting."""
+
+
+class Disputing(Asked, frozen=True, kw_only=True):
+    """A dispute to open."""
+
+    reason: str = "fraudulent"
+    amount: int | None = None
+    """In minor units; null for all that is not refunded."""
+
+
+class Deciding(Asked, frozen=True, kw_only=True):
+    """How a dispute ends."""
+
+    outcome: Literal["won", "lost"]
+
+
+class Onboarding(Asked, frozen=True, kw_only=True):
+    """What comes of a connected account's onboarding."""
+
+    outcome: Literal["completed", "pending", "restricted"] = "completed"
+
+
+class PayingOut(Asked, frozen=True, kw_only=True):
+    """A payout of the platform's balance."""
+
+    currency: str = "usd"
+    amount: int | None = None
+    """In minor units; null for all of it."""
 
 
 class Advance(Asked, frozen=True, kw_only=True):
@@ -178,6 +226,27 @@ def _settle_refund(book: Book, asked: Settling, name: str) -> Object:
     return refunds.succeed(book, name) if asked.outcome == "succeeded" else refunds.fail(book, name, asked.reason)
 
 
+def _set_card(book: Book, asked: Card, name: str) -> Object:
+    billing.set_card(book, name, asked.outcome, asked.after_retries)
+    return {"customer": name, "outcome": asked.outcome}
+
+
+def _dispute(book: Book, asked: Disputing, name: str) -> Object:
+    return disputes.open_on(book, name, reason=asked.reason, amount=asked.amount)
+
+
+def _decide(book: Book, asked: Deciding, name: str) -> Object:
+    return disputes.decide(book, name, asked.outcome)
+
+
+def _onboard(book: Book, asked: Onboarding, name: str) -> Object:
+    return accounts.complete(book, name, asked.outcome)
+
+
+def _pay_out(book: Book, asked: PayingOut) -> Object:
+    return transfers.pay_out(book, read_currency(asked.currency, "currency"), asked.amount)
+
+
 def _set_next(book: Book, asked: Next) -> Object:
     return _rule(book, rules.OUTCOME, asked, asked.times)
 
@@ -291,6 +360,11 @@ ROUTES: Table[Handler] = Table(
         ("POST /_double/sessions/{}/pay", _booked(Paying, _pay)),
         ("POST /_double/sessions/{}/settle", _booked(Settling, _settle_session)),
         ("POST /_double/refunds/{}/settle", _booked(Settling, _settle_refund)),
+        ("POST /_double/customers/{}/card", _booked(Card, _set_card)),
+        ("POST /_double/charges/{}/dispute", _booked(Disputing, _dispute)),
+        ("POST /_double/disputes/{}/close", _booked(Deciding, _decide)),
+        ("POST /_double/accounts/{}/complete", _booked(Onboarding, _onboard)),
+        ("POST /_double/payouts", _booked(PayingOut, _pay_out)),
         ("POST /_double/next", _booked(Next, _set_next)),
         ("POST /_double/balance", _booked(Movement, _move)),
         ("GET /_double/clock", _booked(Asked, _clock)),

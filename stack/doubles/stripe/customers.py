@@ -1,6 +1,6 @@
 """Customers."""
 
-from stack.doubles.stripe import subscriptions
+from stack.doubles.stripe import billing
 from stack.doubles.stripe.book import Book, new_id
 from stack.doubles.stripe.errors import Object, unknown_id
 from stack.doubles.stripe.params import Params
@@ -41,8 +41,8 @@ def delete(book: Book, _params: Params, name: str) -> Object:
     customer = living(book, name, "id")
     book.follow(customer["test_clock"])
     for subscription in book.all("subscription", customer=name):
-        if subscription["status"] not in subscriptions.ENDED:
-            subscriptions.end(book, subscription, reason="cancellation_requested")
+        if subscription["status"] not in billing.ENDED:
+            billing.end(book, subscription, reason="cancellation_requested")
     book.emit("customer.deleted", customer)
     return book.save({"id": name, "object": "customer", "deleted": True})
 

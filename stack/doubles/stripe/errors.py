@@ -19,7 +19,7 @@ class StripeError(Exception):
         kind: str = INVALID,
         code: str | None = None,
         param: str | None = None,
-        is_kept: bool = False,
+        is_done: bool = False,
     ) -> None:
         """Make a refusal.
 
@@ -29,7 +29,8 @@ class StripeError(Exception):
             kind: Stripe's `type`.
             code: the stable token.
             param: the parameter that is wrong.
-            is_kept: whether the idempotency key remembers it, because the request was sound and its work had begun.
+            is_done: whether the request was sound and its work had begun: what was done stays, and the idempotency key
+                remembers the refusal. Else it is as if nobody had asked.
         """
         super().__init__(message)
         self.message = message
@@ -37,7 +38,7 @@ class StripeError(Exception):
         self.kind = kind
         self.code = code
         self.param = param
-        self.is_kept = is_kept
+        self.is_done = is_done
 
     def body(self) -> Object:
         """The answer's JSON."""

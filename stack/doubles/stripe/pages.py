@@ -1,5 +1,6 @@
 """The pages as HTML: no script, and nothing that is not escaped."""
 
+from datetime import UTC, datetime
 from html import escape
 
 from stack.doubles.stripe.errors import Object
@@ -17,6 +18,7 @@ body { margin: 0 auto; max-width: 34rem; padding: 2rem 1.25rem 4rem; background:
   font: 16px/1.5 system-ui, sans-serif }
 header { color: var(--faint); margin-bottom: 1.25rem }
 header b { display: block; color: var(--ink); font-size: 1.1rem }
+h2 { font-size: 1rem; margin: 1.75rem 0 0 }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: .25rem 1rem;
   margin: 0 0 1.25rem }
@@ -103,6 +105,62 @@ def pay_page(session: Object, error: str | None) -> str:
     return page(title, body + (notice(error) if error else "") + buttons(f"/pay/{session['id']}", *choices))
 
 
+def portal_page(customer: Object, subscriptions: list[Object], invoices: list[Object], card: str, action: str) -> str:
+    """GET /portal/{id}."""
+    body = f"<p>{escape(customer.get('email') or customer['id'])}</p>"
+    for each in subscriptions:
+        items = each["items"]["data"]
+        rows = [
+            (
+                f"{item['_product']}\n{item['quantity']} of them" if item["quantity"] > 1 else item["_product"],
+                written(item["price"]["unit_amount"] * item["quantity"], each["currency"])
+                + every(item["price"]["recurring"]),
+            )
+            for item in items
+        ]
+        body += table([*rows, ("Status", _standing(each))])
+        if each["status"] not in {"canceled", "incomplete_expired"}:
+            choice = ("keep", "Keep it") if each["cancel_at_period_end"] else ("cancel", "Cancel at the period's end")
+            body += buttons(action, (f"{choice[0]}:{each['id']}", choice[1]))
+    for invoice in invoices:
+        due = written(invoice["amount_remaining"], invoice["currency"])
+        body += notice(f"Invoice {invoice['number']} is open.")
+        body += buttons(action, (f"pay:{invoice['id']}", f"Pay {due}"))
+    if not subscriptions:
+        body += notice("There is nothing here that renews.")
+    other = ("card:paid", "Use a card that works") if card == "declined" else ("card:declined", "Use a card that fails")
+    return page("Your subscriptions", body + "<h2>Card and way back</h2>" + buttons(action, ("back", "Back"), other))
+
+
+def onboarding_page(account: Object, action: str) -> str:
+    """GET /onboarding/{id}."""
+    rows = [
+        ("Account", account["id"]),
+        ("Country", account["country"]),
+        ("Pays out", account["default_currency"].upper()),
+    ]
+    choices = [("complete", "Complete"), ("pending", "Submit, and let it be checked"), ("later", "Leave for later")]
+    return page("Get paid", table(rows) + buttons(action, *choices))
+
+
+def express_page(account: Object, transfers: list[Object]) -> str:
+    """GET /express/{id}."""
+    rows = [
+        (each["description"] or each["id"], written(each["amount"] - each["amount_reversed"], each["currency"]))
+        for each in transfers
+    ]
+    return page("What you were paid", table(rows) if rows else notice(f"Nothing yet for {account['id']}."))
+
+
+def invoice_page(invoice: Object, error: str | None, action: str) -> str:
+    """GET /invoices/{id}."""
+    rows = [(line["description"], written(line["amount"], line["currency"])) for line in invoice["lines"]["data"]]
+    body = table(rows, total=("Due", written(invoice["amount_remaining"], invoice["currency"])))
+    if invoice["status"] == "open":
+        body += (notice(error) if error else "") + buttons(action, ("pay", "Pay"))
+    return page(f"Invoice {invoice['number']}", body)
+
+
 def receipt_page(charge: Object) -> str:
     """GET /receipts/{id}."""
     rows = [
@@ -115,6 +173,15 @@ def receipt_page(charge: Object) -> str:
 def message_page(title: str, text: str) -> str:
     """A page that only says something."""
     return page(title, notice(text))
+
+
+def _standing(subscription: Object) -> str:
+    end = subscription["items"]["data"][0]["current_period_end"]
+    day = datetime.fromtimestamp(end, UTC).strftime("%-d %B %Y")
+    if subscription["status"] == "canceled":
+        return "ended"
+    verb = "ends" if subscription["cancel_at_period_end"] else "renews"
+    return f"{subscription['status'].replace('_', ' ')}, {verb} on {day}"
 
 
 def _lines(text: str) -> str:

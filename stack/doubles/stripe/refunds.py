@@ -37,7 +37,7 @@ def create(book: Book, params: Params) -> Object:
             wanted.get("message", "The refund could not be made."),
             status=wanted.get("status", 400),
             code=wanted.get("code"),
-            is_kept=True,
+            is_done=True,
         )
     return _add(book, charge, amount=amount, reason=reason, metadata=metadata, status=status)
 

@@ -2,7 +2,23 @@
 
 from collections.abc import Callable
 
-from stack.doubles.stripe import balance, catalog, checkout, customers, events, payments, refunds
+from stack.doubles.stripe import (
+    accounts,
+    balance,
+    billing,
+    catalog,
+    checkout,
+    clocks,
+    customers,
+    disputes,
+    events,
+    invoices,
+    payments,
+    portal,
+    refunds,
+    subscriptions,
+    transfers,
+)
 from stack.doubles.stripe.errors import Object
 from stack.doubles.stripe.routing import Table
 
@@ -10,9 +26,17 @@ Handler = Callable[..., Object]
 
 ROUTES: Table[Handler] = Table(
     [
+        ("POST /v1/account_links", accounts.create_link),
+        ("GET /v1/accounts", accounts.list_all),
+        ("POST /v1/accounts", accounts.create),
+        ("GET /v1/accounts/{}", accounts.retrieve),
+        ("POST /v1/accounts/{}", accounts.update),
+        ("DELETE /v1/accounts/{}", accounts.delete),
+        ("POST /v1/accounts/{}/login_links", accounts.create_login_link),
         ("GET /v1/balance", balance.retrieve),
         ("GET /v1/balance_transactions", balance.list_transactions),
         ("GET /v1/balance_transactions/{}", balance.retrieve_transaction),
+        ("POST /v1/billing_portal/sessions", portal.create),
         ("GET /v1/charges", payments.list_charges),
         ("GET /v1/charges/{}", payments.retrieve_charge),
         ("POST /v1/charges/{}", payments.update_charge),
@@ -27,11 +51,24 @@ ROUTES: Table[Handler] = Table(
         ("GET /v1/customers/{}", customers.retrieve),
         ("POST /v1/customers/{}", customers.update),
         ("DELETE /v1/customers/{}", customers.delete),
+        ("GET /v1/disputes", disputes.list_all),
+        ("GET /v1/disputes/{}", disputes.retrieve),
+        ("POST /v1/disputes/{}", disputes.update),
+        ("POST /v1/disputes/{}/close", disputes.close),
         ("GET /v1/events", events.list_all),
         ("GET /v1/events/{}", events.retrieve),
+        ("GET /v1/invoice_payments", invoices.list_payments),
+        ("GET /v1/invoice_payments/{}", invoices.retrieve_payment),
+        ("GET /v1/invoices", invoices.list_all),
+        ("GET /v1/invoices/{}", invoices.retrieve),
+        ("POST /v1/invoices/{}", invoices.update),
+        ("GET /v1/invoices/{}/lines", invoices.list_lines),
+        ("POST /v1/invoices/{}/pay", billing.pay),
         ("GET /v1/payment_intents", payments.list_intents),
         ("GET /v1/payment_intents/{}", payments.retrieve_intent),
         ("POST /v1/payment_intents/{}", payments.update_intent),
+        ("GET /v1/payouts", transfers.list_payouts),
+        ("GET /v1/payouts/{}", transfers.retrieve_payout),
         ("GET /v1/prices", catalog.list_prices),
         ("POST /v1/prices", catalog.create_price),
         ("GET /v1/prices/{}", catalog.retrieve_price),
@@ -45,5 +82,22 @@ ROUTES: Table[Handler] = Table(
         ("POST /v1/refunds", refunds.create),
         ("GET /v1/refunds/{}", refunds.retrieve),
         ("POST /v1/refunds/{}", refunds.update),
+        ("GET /v1/subscriptions", subscriptions.list_all),
+        ("GET /v1/subscriptions/{}", subscriptions.retrieve),
+        ("POST /v1/subscriptions/{}", subscriptions.update),
+        ("DELETE /v1/subscriptions/{}", subscriptions.cancel),
+        ("POST /v1/subscriptions/{}/resume", subscriptions.resume),
+        ("GET /v1/test_helpers/test_clocks", clocks.list_all),
+        ("POST /v1/test_helpers/test_clocks", clocks.create),
+        ("GET /v1/test_helpers/test_clocks/{}", clocks.retrieve),
+        ("DELETE /v1/test_helpers/test_clocks/{}", clocks.delete),
+        ("POST /v1/test_helpers/test_clocks/{}/advance", clocks.advance),
+        ("GET /v1/transfers", transfers.list_all),
+        ("POST /v1/transfers", transfers.create),
+        ("GET /v1/transfers/{}", transfers.retrieve),
+        ("POST /v1/transfers/{}", transfers.update),
+        ("GET /v1/transfers/{}/reversals", transfers.list_reversals),
+        ("POST /v1/transfers/{}/reversals", transfers.create_reversal),
+        ("GET /v1/transfers/{}/reversals/{}", transfers.retrieve_reversal),
     ]
 )

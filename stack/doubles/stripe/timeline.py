@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 
-from stack.doubles.stripe import checkout
+from stack.doubles.stripe import billing, checkout
 from stack.doubles.stripe.book import Book
 from stack.doubles.stripe.errors import Object
 
 DAY = 24 * 3600
 
 TASKS: dict[str, Callable[[Book, Object], object]] = {
+    billing.CANCEL: billing.cancel_now,
+    billing.RENEW: billing.renew,
+    billing.RETRY: billing.retry,
+    billing.WARN: billing.warn,
     checkout.EXPIRE: checkout.run_out,
 }
 
@@ -28,8 +32,15 @@ def run(book: Book, *, clock: str | None, until: int) -> None:
         if row is None:
             break
         book.connection.execute("delete from agenda where seq = ?", (row["seq"],))
-        book.clock, book.now = clock, row["due"]
+        set_time(book, clock, row["due"])
         subject = book.find(row["subject"])
         if subject is not None:
             TASKS[row["task"]](book, subject)
-    book.clock, book.now = clock, until
+    set_time(book, clock, until)
+
+
+def set_time(book: Book, clock: str | None, now: int) -> None:
+    """Let a book be at an instant of a clock; a test clock stays there."""
+    book.clock, book.now = clock, now
+    if clock is not None:
+        book.update(book.get("test_helpers.test_clock", clock), frozen_time=now)

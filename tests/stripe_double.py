@@ -14,13 +14,15 @@ class StripeDouble:
         self.url = url
         self.key = key
         self.http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=20)
+        self._connections = stripe.HTTPXClient(allow_sync_methods=True)
         self.client = stripe.StripeClient(
-            key, base_addresses={"api": url}, http_client=stripe.HTTPXClient(), max_network_retries=0
+            key, base_addresses={"api": url}, http_client=self._connections, max_network_retries=0
         )
 
     def close(self) -> None:
         """Close the connections."""
         self.http.close()
+        self._connections.close()
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         """A call of the control that must succeed: `post("sessions/cs_1/pay", outcome="declined")`."""

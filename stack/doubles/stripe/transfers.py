@@ -43,9 +43,9 @@ def create(book: Book, params: Params) -> Object:
             f"balance. ({written(balance.available(book, currency), currency)} of {written(amount, currency)})"
         )
         raise StripeError(message, code="balance_insufficient", is_done=True)
-    name = new_id("tr_")
+    name, description = new_id("tr_"), params.text("description")
     transaction = balance.record(
-        book, "transfer", -amount, currency, source=name, description=params.text("description")
+        book, "transfer", -amount, currency, source=name, description=description
     )
     transfer: Object = {
         "id": name,

@@ -14,7 +14,7 @@ class StripeDouble:
         self.url = url
         self.key = key
         self.http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=20)
-        self._connections = stripe.HTTPXClient(allow_sync_methods=True)
+        self._connections = stripe.RequestsClient()
         self.client = stripe.StripeClient(
             key, base_addresses={"api": url}, http_client=self._connections, max_network_retries=0
         )

@@ -91,6 +91,8 @@ begin
     if not found then
         return false;
     end if;
+    -- Again, now that nobody else can be about to write it: else it would seem a second subscription of the order.
+    v_id := private.of_stripe(p_object ->> 'id', 'subscription');
     v_status := case p_object ->> 'status'
         when 'trialing' then 'trialing'
         when 'active' then 'active'

@@ -10,7 +10,7 @@ import structlog
 from litestar import Litestar, Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.params import HeaderParameter, PathParameter
+from litestar.params import HeaderParameter, JSONBody, PathParameter
 from postgrest import AsyncPostgrestClient
 
 from edge.auth import Caller
@@ -98,7 +98,7 @@ SubscriptionId = Annotated[UUID, PathParameter(description="`id` of a row of `su
     ),
 )
 async def begin_checkout(
-    data: CheckoutRequest,
+    data: JSONBody[CheckoutRequest],
     rest: NamedDependency[AsyncPostgrestClient],
     system: NamedDependency[System],
     provider: NamedDependency[Stripe],
@@ -138,7 +138,7 @@ async def begin_checkout(
     ),
 )
 async def verify_checkout(
-    data: VerifyRequest,
+    data: JSONBody[VerifyRequest],
     caller: NamedDependency[Caller],
     rest: NamedDependency[AsyncPostgrestClient],
     system: NamedDependency[System],
@@ -170,7 +170,7 @@ async def verify_checkout(
     ),
 )
 async def open_portal(
-    data: PortalRequest,
+    data: JSONBody[PortalRequest],
     caller: NamedDependency[Caller],
     system: NamedDependency[System],
     provider: NamedDependency[Stripe],
@@ -264,7 +264,7 @@ async def create_payout_account(
     ),
 )
 async def open_onboarding(
-    data: OnboardingRequest,
+    data: JSONBody[OnboardingRequest],
     caller: NamedDependency[Caller],
     system: NamedDependency[System],
     provider: NamedDependency[Stripe],

@@ -57,6 +57,10 @@ class Shop:
         """What somebody has, the newest first."""
         return rows(self.academy.call(buyer, "GET", f"/rest/v1/entitlements?user_id=eq.{buyer.id}&order=starts_at.desc"))
 
+    def delivered(self, contains: str) -> None:
+        """Wait until every event in which a text occurs was taken, those that were refused at first, too."""
+        eventually(lambda: not self.double.post("webhooks/wait", contains=contains, seconds=1)["undelivered"])
+
     def session(self, name: str) -> Object:
         """A session as Stripe has it."""
         return json_of(self.double.client.v1.checkout.sessions.retrieve(name))

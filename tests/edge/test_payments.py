@@ -79,7 +79,7 @@ def test_every_kind_is_sold(
     if on_sale["credits"]:
         (account,) = rows(academy.call(buyer, "GET", "/rest/v1/ledger_accounts?kind=eq.credits"))
         assert account["balance"] == 100
-    shop.double.quiet(begun["order_id"])
+    shop.delivered(begun["order_id"])
     assert shop.order(buyer, begun["order_id"]) == order
     assert imbalance(academy) == []
 
@@ -204,11 +204,11 @@ def sell(academy: Academy, shop: Shop, teacher: Person, buyer: Person, what: str
         shop.double.post("webhooks/drop", contains=begun["order_id"])
     shop.double.pay(begun["session_id"])
     if way == "before":
-        shop.double.quiet(begun["order_id"])
+        shop.delivered(begun["order_id"])
     state = shop.verify(buyer, begun["session_id"])
     if way == "after":
         shop.double.post("webhooks/release", contains=begun["order_id"], order="random")
-        shop.double.quiet(begun["order_id"])
+        shop.delivered(begun["order_id"])
     return begun | {"state": state, "offer_id": on_sale["id"]}
 
 

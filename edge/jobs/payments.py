@@ -7,6 +7,7 @@ idempotency key, and the database takes what it is told once.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,8 +24,8 @@ log = structlog.get_logger()
 
 Brief = TypeVar("Brief")
 
-TIE = 1.0
-"""Seconds to wait before a subscription is looked at again: what is told then is newer than events of one second."""
+TIE = timedelta(seconds=1)
+"""How long to wait before a subscription is looked at again: what is told then is newer than events of one second."""
 REFUND_ID = "refund_id"
 SURPLUS = "surplus_reference"
 """Metadata by which the database knows what a refund is of."""
@@ -111,8 +112,11 @@ class PaymentTasks:
 
     async def refetch_subscription(self, *, stripe_id: str) -> None:
         """Look how a subscription is, where the events did not tell which was the later."""
-        await asyncio.sleep(TIE)
-        await self._apply(await self._provider.subscription(stripe_id))
+        known: datetime | None = await self._tell("stripe_as_of", p_stripe_id=stripe_id)
+        await asyncio.sleep(TIE.total_seconds())
+        told = await self._provider.subscription(stripe_id)
+        # Another second has begun since: told as of the same one, there would be a tie again.
+        await self._apply(told.since(known and known + TIE))
 
     async def end_subscription(self, *, stripe_id: str) -> None:
         """End a subscription that is one too many; one that has ended stays so."""

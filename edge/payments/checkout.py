@@ -1,5 +1,8 @@
 """From an order to the page on which it is paid, and from what Stripe knows back to the order."""
 
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
 import msgspec
 import structlog
 
@@ -18,6 +21,14 @@ MISSING = "resource_missing"
 async def apply(system: System, told: Told) -> None:
     """Have the database take over what Stripe told of one object."""
     await system.call("apply_stripe_object", p_object=told.body, p_as_of=told.as_of)
+
+
+async def ask(system: System, name: str, question: Callable[[str], Awaitable[Told]]) -> Told:
+    """Ask Stripe about an object of which the database may know something, and have it take over the answer."""
+    known: datetime | None = await system.call("stripe_as_of", p_stripe_id=name)
+    told = (await question(name)).since(known)
+    await apply(system, told)
+    return told
 
 
 async def apply_session(system: System, told: Told) -> None:

@@ -65,6 +65,10 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
     """A second of Stripe's own clock that had begun when it looked: what happened before is in the body."""
 
+    def since(self, known: datetime | None) -> "Told":
+        """The same, where we knew the object as of that time before we asked: what it says is no older."""
+        return self if known is None or known <= self.as_of else Told(body=self.body, as_of=known)
+
     def id(self) -> str:
         """The id of the object."""
         return str(self.body["id"])
@@ -134,11 +138,12 @@ class Stripe:
         """Have a subscription end when what is paid has run out."""
         return await self._ask(self._v1.subscriptions.update_async, name, params={"cancel_at_period_end": True})
 
-    async def resume(self, subscription: Body) -> Told:
+    async def resume(self, name: str) -> Told:
         """Have a subscription go on that was to end; it may have been told so in one of two ways."""
-        has_date = subscription.get("cancel_at") and not subscription.get("cancel_at_period_end")
+        found = (await self.subscription(name)).body
+        has_date = found.get("cancel_at") and not found.get("cancel_at_period_end")
         params = {"cancel_at": ""} if has_date else {"cancel_at_period_end": False}
-        return await self._ask(self._v1.subscriptions.update_async, subscription["id"], params=params)
+        return await self._ask(self._v1.subscriptions.update_async, name, params=params)
 
     async def end_now(self, name: str) -> Told:
         """End a subscription at once. Refused where it has ended."""

@@ -201,7 +201,7 @@ async def cancel_subscription(
 ) -> Subscription:
     """Nothing is renewed any more; until the end it can be resumed."""
     name = await _subscription_at_stripe(subscription_id, caller, rest, system)
-    await checkout.apply(system, await provider.end_with_period(name))
+    await checkout.ask(system, name, provider.end_with_period)
     return await _subscription(rest, subscription_id, caller)
 
 
@@ -222,7 +222,7 @@ async def resume_subscription(
 ) -> Subscription:
     """It is renewed again."""
     name = await _subscription_at_stripe(subscription_id, caller, rest, system)
-    await checkout.apply(system, await provider.resume((await provider.subscription(name)).body))
+    await checkout.ask(system, name, provider.resume)
     return await _subscription(rest, subscription_id, caller)
 
 
@@ -296,7 +296,7 @@ async def payout_account(
     account: str | None = await system.call("stripe_id", p_object="account", p_id=caller.user_id)
     if account is None:
         raise _payout_account_not_found()
-    await checkout.apply(system, await provider.account(account))
+    await checkout.ask(system, account, provider.account)
     return await _payout_account(rest, caller)
 
 

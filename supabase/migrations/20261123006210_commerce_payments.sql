@@ -46,6 +46,17 @@ as $$
 $$;
 comment on function private.stripe_id(text, uuid) is 'What a row of ours is at Stripe; null where it is nothing.';
 
+create function private.stripe_as_of(p_stripe_id text) returns timestamptz
+language sql
+stable
+security definer -- the table is closed; the edge and the worker call this
+set search_path = ''
+as $$
+    select nullif(s.as_of, '-infinity') from private.stripe_objects as s where s.stripe_id = p_stripe_id
+$$;
+comment on function private.stripe_as_of(text) is
+'As of when an object at Stripe is known; null where it is not. Whoever asks Stripe after this is told nothing older.';
+
 create function private.of_stripe(p_stripe_id text, p_object text) returns uuid
 language sql
 stable

@@ -55,7 +55,9 @@ class Shop:
 
     def entitlements(self, buyer: Person) -> list[Object]:
         """What somebody has, the newest first."""
-        return rows(self.academy.call(buyer, "GET", f"/rest/v1/entitlements?user_id=eq.{buyer.id}&order=starts_at.desc"))
+        return rows(
+            self.academy.call(buyer, "GET", f"/rest/v1/entitlements?user_id=eq.{buyer.id}&order=starts_at.desc")
+        )
 
     def delivered(self, contains: str) -> None:
         """Wait until every event in which a text occurs was taken, those that were refused at first, too."""

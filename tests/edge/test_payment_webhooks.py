@@ -75,7 +75,9 @@ def test_fifty_at_once_are_one_payment(academy: Academy, shop: Shop, buyer: Pers
 
     def act(number: int) -> int:
         if number % 3 == 0:
-            return academy.call(buyer, "POST", "/functions/v1/checkout/verify", {"session_id": begun["session_id"]}).status_code
+            return academy.call(
+                buyer, "POST", "/functions/v1/checkout/verify", {"session_id": begun["session_id"]}
+            ).status_code
         return shop.deliver(told[number % len(told)]).status_code
 
     assert set(together(50, act)) == {200}
@@ -88,7 +90,7 @@ def test_fifty_at_once_are_one_payment(academy: Academy, shop: Shop, buyer: Pers
     assert imbalance(academy) == []
 
 
-def test_held_doubled_and_out_of_order(academy: Academy, shop: Shop, buyer: Person, beat: Object, admin: Person) -> None:
+def test_held_doubled_and_out_of_order(academy: Academy, shop: Shop, buyer: Person, beat: Object) -> None:
     begun = shop.begin(buyer, offer_id=beat["id"])
     order_id = begun["order_id"]
     shop.double.post("webhooks/hold", contains=order_id)

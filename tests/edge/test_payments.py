@@ -51,7 +51,7 @@ def kind(*ids: str, **columns: Any) -> Any:
     ],
 )
 def test_every_kind_is_sold(
-    academy: Academy, shop: Shop, admin: Person, teacher: Person, buyer: Person, columns: dict[str, Any]
+    academy: Academy, shop: Shop, admin: Person, teacher: Person, *, buyer: Person, columns: dict[str, Any]
 ) -> None:
     on_sale = offer(academy, admin if "seller_id" in columns else teacher, **columns)
     body: dict[str, Any] = {"offer_id": on_sale["id"], "details": {"note": "soon"}}
@@ -125,7 +125,7 @@ def test_a_coupon_takes_off_and_a_quantity_multiplies(
     assert shop.verify(buyer, begun["session_id"])["status"] == "paid"
 
 
-def test_refusals_of_place_order_are_passed_on(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
+def test_refusals_of_place_order_are_passed_on(academy: Academy, teacher: Person, buyer: Person) -> None:
     beat = offer(academy, teacher, "beat_licence")
     cases: list[tuple[Person, dict[str, Any], int, str]] = [
         (teacher, {"offer_id": beat["id"]}, 409, "own_offer"),
@@ -148,7 +148,9 @@ def test_asked_again_it_is_the_same_page(academy: Academy, shop: Shop, teacher: 
     begun = together(8, lambda _: shop.begin(buyer, offer_id=beat["id"]))
     assert len({each["session_id"] for each in begun}) == 1
     assert shop.begin(buyer, offer_id=beat["id"], success_url=f"{SITE}/thanks") == begun[0]
-    customers = academy.sql("select stripe_id from private.stripe_objects where object = 'customer' and id = %s", buyer.id)
+    customers = academy.sql(
+        "select stripe_id from private.stripe_objects where object = 'customer' and id = %s", buyer.id
+    )
     assert len(customers) == 1
     other = offer(academy, teacher, "beat_licence")
     second = shop.begin(buyer, offer_id=other["id"])
@@ -193,7 +195,7 @@ def test_a_withdrawn_order_cannot_be_paid(academy: Academy, shop: Shop, teacher:
 WAYS = ["before", "after", "never"]
 
 
-def sell(academy: Academy, shop: Shop, teacher: Person, buyer: Person, what: str, way: str) -> dict[str, Any]:
+def sell(academy: Academy, shop: Shop, teacher: Person, buyer: Person, *, what: str, way: str) -> dict[str, Any]:
     """Sell something whose webhooks come before the buyer is back, after, or never; what the return answers."""
     columns: dict[str, Any] = MONTHLY if what == "membership" else {}
     on_sale = offer(academy, teacher, what, **columns)
@@ -221,9 +223,9 @@ def sell(academy: Academy, shop: Shop, teacher: Person, buyer: Person, what: str
     ],
 )
 def test_the_return_and_the_webhook_say_the_same(
-    academy: Academy, shop: Shop, teacher: Person, buyer: Person, stranger: Person, what: str, way: str
+    academy: Academy, shop: Shop, teacher: Person, *, buyer: Person, stranger: Person, what: str, way: str
 ) -> None:
-    sold = sell(academy, shop, teacher, buyer, what, way)
+    sold = sell(academy, shop, teacher, buyer, what=what, way=way)
     order_id = sold["order_id"]
     assert (sold["state"]["order_id"], sold["state"]["status"], sold["state"]["kind"]) == (order_id, "paid", what)
     for who in (stranger, teacher):
@@ -309,7 +311,7 @@ def test_nobody_is_led_elsewhere(academy: Academy, teacher: Person, buyer: Perso
     ],
 )
 def test_the_browser_comes_back_with_the_session(
-    academy: Academy, shop: Shop, teacher: Person, buyer: Person, given: str | None, sent: str
+    academy: Academy, shop: Shop, teacher: Person, *, buyer: Person, given: str | None, sent: str
 ) -> None:
     beat = offer(academy, teacher, "beat_licence")
     begun = shop.begin(buyer, offer_id=beat["id"], **({"success_url": given} if given else {}))

@@ -3,6 +3,7 @@
 import time
 import uuid
 
+import httpx
 import pytest
 
 from tests.commerce.told import imbalance, offer
@@ -53,11 +54,13 @@ class Subscriber:
     def is_entitled(self) -> bool:
         """Whether what he has holds at the time of Stripe's clock."""
         found = self.academy.sql(
-            "select from public.entitlements where user_id = %s and ends_at > to_timestamp(%s)", self.person.id, self.now
+            "select from public.entitlements where user_id = %s and ends_at > to_timestamp(%s)",
+            self.person.id,
+            self.now,
         )
         return bool(found)
 
-    def act(self, word: str, subscription: Object, who: Person | None = None):  # type: ignore[no-untyped-def]
+    def act(self, word: str, subscription: Object, who: Person | None = None) -> httpx.Response:
         """Cancel or resume."""
         path = f"/functions/v1/subscriptions/{subscription['id']}/{word}"
         return self.academy.call(who or self.person, "POST", path)
@@ -117,7 +120,7 @@ def test_a_card_that_goes_on_failing(shop: Shop, subscriber: Subscriber, members
 @pytest.mark.route("WC-050", call=CANCEL)
 @pytest.mark.route("WC-050", call=RESUME)
 def test_the_subscriber_ends_it_with_its_period(
-    shop: Shop, subscriber: Subscriber, membership: Object, teacher: Person, stranger: Person
+    subscriber: Subscriber, membership: Object, teacher: Person, stranger: Person
 ) -> None:
     begun = subscriber.subscribe(membership["id"])
     for who in (stranger, teacher):
@@ -182,7 +185,9 @@ def test_two_pages_for_one_order_make_one_subscription(
     subscriptions = shop.double.client.v1.subscriptions
 
     def statuses() -> list[str]:
-        return sorted(each.status for each in subscriptions.list({"customer": subscriber.customer, "status": "all"}).data)
+        return sorted(
+            each.status for each in subscriptions.list({"customer": subscriber.customer, "status": "all"}).data
+        )
 
     eventually(lambda: statuses() == ["active", "canceled"])
     back = "select returned_amount from private.payments where order_id = %s and is_surplus"
@@ -192,7 +197,7 @@ def test_two_pages_for_one_order_make_one_subscription(
     assert imbalance(academy) == []
 
 
-def test_a_period_is_refunded(academy: Academy, shop: Shop, subscriber: Subscriber, membership: Object, admin: Person) -> None:
+def test_a_period_is_refunded(academy: Academy, subscriber: Subscriber, membership: Object, admin: Person) -> None:
     subscriber.subscribe(membership["id"])
     subscriber.wait(31.5)
     (newest,) = academy.sql(
@@ -207,7 +212,7 @@ def test_a_period_is_refunded(academy: Academy, shop: Shop, subscriber: Subscrib
 
 
 @pytest.mark.route("CM-026", "CM-052", "WC-047", call=f"POST {PORTAL}")
-def test_the_portal(academy: Academy, shop: Shop, subscriber: Subscriber, stranger: Person) -> None:
+def test_the_portal(academy: Academy, shop: Shop, subscriber: Subscriber) -> None:
     refused(academy.call(academy.member(), "POST", PORTAL, {}), 404, "customer_not_found")
     refused(academy.call(subscriber.person, "POST", PORTAL, {"return_url": "https://evil.test/"}), 422, "url_foreign")
     answer = academy.call(subscriber.person, "POST", PORTAL, {"return_url": "http://127.0.0.1:3000/me"})

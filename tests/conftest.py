@@ -129,7 +129,7 @@ def admin_db_url(stack: Stack, stack_data: Path) -> str:
 
 @pytest.fixture(scope="session")
 def stripe_double(stack: Stack, stack_data: Path) -> Iterator[StripeDouble]:
-    """Stripe's double in the run's stack. Other tests use it too: name what is yours in everything that is held back."""
+    """Stripe's double in the run's stack, for all tests at once: what one holds back, it must name as its own."""
     double = StripeDouble(stack.stripe_url, Folder(stack_data).state().double_keys["stripe_api_key"])
     yield double
     double.close()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.commerce.told import imbalance, offer
-from tests.edge.shop import Object, Shop, eventually
+from tests.edge.shop import Object, Shop, eventually, json_of
 from tests.people import Academy, Person, refused, rows, together
 
 ACCOUNT = "/functions/v1/payout-account"
@@ -31,7 +31,7 @@ def test_an_account_is_made_once(academy: Academy, shop: Shop) -> None:
         "select count(*) from private.stripe_objects where object = 'account' and id = %s", earner.id
     ) == [(1,)]
     account = shop.double.client.v1.accounts.retrieve(account_of(academy, earner))
-    assert (account.type, account.email, account.metadata) == ("express", earner.email, {"user_id": earner.id})
+    assert (account.type, account.email, json_of(account)["metadata"]) == ("express", earner.email, {"user_id": earner.id})
 
 
 def test_whoever_is_suspended_makes_none(academy: Academy) -> None:

@@ -18,6 +18,7 @@ from stack.doubles.stripe.double import Double
 from stack.doubles.stripe.errors import Object, StripeError
 from stack.doubles.stripe.expand import expand
 from stack.doubles.stripe.params import Params, decode, refuse_unread
+from stack.doubles.stripe.store import REMEMBERED
 from stack.doubles.stripe.table import ROUTES
 
 LONGEST_KEY = 255
@@ -114,7 +115,9 @@ def _once(double: Double, call: Call) -> Answer:
     if not 0 < len(call.key) <= LONGEST_KEY:
         message = f"The idempotency key must have from 1 to {LONGEST_KEY} characters."
         raise StripeError(message, kind="idempotency_error")
-    known = double.store.connection.execute("select * from answers where key = ?", (call.key,)).fetchone()
+    known = double.store.connection.execute(
+        "select * from answers where key = ? and at > ?", (call.key, time.time() - REMEMBERED)
+    ).fetchone()
     if known is None:
         with double.book(request_id=call.id, idempotency_key=call.key) as book:
             answered = _work(book, call)
@@ -131,7 +134,7 @@ def _once(double: Double, call: Call) -> Answer:
 
 def _keep(book: Book, call: Call, answered: Answer) -> None:
     book.connection.execute(
-        "insert into answers (key, fingerprint, status, body, request, at) values (?, ?, ?, ?, ?, ?)",
+        "insert or replace into answers (key, fingerprint, status, body, request, at) values (?, ?, ?, ?, ?, ?)",
         (call.key, call.fingerprint, answered.status, answered.body.decode(), call.id, time.time()),
     )
 

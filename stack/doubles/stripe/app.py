@@ -32,7 +32,7 @@ async def call_control(request: Request[Any, Any, State], state: State) -> Respo
     return await control.answer(state.double, request)
 
 
-@route("/{rest:path}", http_method=["GET", "POST"], status_code=200)
+@route(["/", "/{rest:path}"], http_method=["GET", "POST"], status_code=200)
 async def visit(request: Request[Any, Any, State], state: State) -> Response[str]:
     """The pages."""
     return await desk.answer(state.double, request)

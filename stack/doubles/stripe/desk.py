@@ -10,6 +10,7 @@ from stack.doubles.stripe import accounts, billing, checkout, pages, portal
 from stack.doubles.stripe.book import Book
 from stack.doubles.stripe.double import Double
 from stack.doubles.stripe.errors import Object, StripeError
+from stack.doubles.stripe.params import Params
 from stack.doubles.stripe.payments import DECLINED, Outcome
 from stack.doubles.stripe.routing import Table
 
@@ -25,9 +26,14 @@ async def answer(double: Double, request: Request[None, None, State]) -> Respons
     form = parse_qs((await request.body()).decode(errors="replace"))
     handler, ids = found
     try:
-        return handler(double, ids[0], form.get("action", [""])[0])
+        return handler(double, "".join(ids), form.get("action", [""])[0])
     except StripeError as refused:
         return _html(pages.message_page("This cannot be done", refused.message), refused.status)
+
+
+def _show_index(double: Double, _name: str, _action: str) -> Response[str]:
+    with double.book() as book:
+        return _html(pages.index_page(book.page(Params({}), checkout.KIND, "")["data"]))
 
 
 def _show_session(double: Double, name: str, _action: str) -> Response[str]:
@@ -115,6 +121,7 @@ def _act_on_invoice(double: Double, name: str, _action: str) -> Response[str]:
 
 ROUTES: Table[Handler] = Table(
     [
+        ("GET /", _show_index),
         ("GET /pay/{}", _show_session),
         ("POST /pay/{}", _act_on_session),
         ("GET /receipts/{}", _show_receipt),

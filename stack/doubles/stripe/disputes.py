@@ -46,7 +46,7 @@ def open_on(book: Book, name: str, *, reason: str, amount: int | None) -> Object
         "created": book.now,
         "currency": charge["currency"],
         "enhanced_eligibility_types": [],
-        "evidence": dict.fromkeys(EVIDENCE),
+        "evidence": dict.fromkeys(EVIDENCE) | {"enhanced_evidence": {}},
         "evidence_details": {
             "due_by": book.now + TIME_TO_ANSWER,
             "enhanced_eligibility": {},
@@ -61,7 +61,7 @@ def open_on(book: Book, name: str, *, reason: str, amount: int | None) -> Object
         "network_reason_code": "10.4",
         "payment_intent": charge["payment_intent"],
         "payment_method_details": {
-            "card": {"brand": "visa", "case_type": "chargeback", "network_reason_code": "10.4"},
+            "card": {"brand": "visa", "case_type": "chargeback", "network": "visa", "network_reason_code": "10.4"},
             "type": "card",
         },
         "reason": reason,

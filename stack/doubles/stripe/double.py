@@ -1,7 +1,6 @@
 """The double itself: its books, its clock, and the deliveries that follow from what happens."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -9,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 import structlog
 
 from stack.doubles.stripe import timeline
-from stack.doubles.stripe.book import Book
+from stack.doubles.stripe.book import SHIFT, Book
 from stack.doubles.stripe.settings import Settings
 from stack.doubles.stripe.store import Store
 from stack.doubles.stripe.webhooks import Deliverer
@@ -50,25 +49,29 @@ class Double:
         self.deliverer.wake()
 
     def catch_up(self) -> None:
-        """Do what the global clock has made due."""
-        due = self.store.connection.execute("select min(due) from agenda where clock is null").fetchone()[0]
-        if due is None or due > time.time() + self._shift():
-            return
-        with self.store.transaction() as connection:
-            book = Book(connection, self.settings)
-            timeline.run(book, clock=None, until=book.now)
-        self.deliverer.wake()
+        """Do what the global clock has made due. What cannot be done is logged and struck out."""
+        while self._is_due():
+            with self.store.transaction() as connection:
+                book = Book(connection, self.settings)
+                due = timeline.next_due(book, clock=None, until=book.now)
+            if due is None:
+                break
+            try:
+                with self.store.transaction() as connection:
+                    timeline.do(Book(connection, self.settings), due)
+            except Exception:
+                log.exception("agenda_failed", task=due["task"], subject=due["subject"])
+                with self.store.transaction() as connection:
+                    connection.execute("delete from agenda where seq = ?", (due["seq"],))
+            self.deliverer.wake()
 
-    def _shift(self) -> int:
-        row = self.store.connection.execute("select value from notes where name = 'clock_shift'").fetchone()
-        return 0 if row is None else int(row[0])
+    def _is_due(self) -> bool:
+        connection = self.store.connection
+        due = connection.execute("select min(due) from agenda where clock is null").fetchone()[0]
+        shift = connection.execute("select value from notes where name = ?", (SHIFT,)).fetchone()
+        return due is not None and due <= time.time() + (0 if shift is None else int(shift["value"]))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            try:
-                self.catch_up()
-            except Exception:
-                log.exception("agenda_failed")
-            with contextlib.suppress(Exception):
-                self.store.connection.execute("delete from answers where at < ?", (time.time() - timeline.DAY,))
+            self.catch_up()

@@ -16,6 +16,7 @@ STYLE = """
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 34rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif }
+a { color: var(--accent) }
 header { color: var(--faint); margin-bottom: 1.25rem }
 header b { display: block; color: var(--ink); font-size: 1.1rem }
 h2 { font-size: 1rem; margin: 1.75rem 0 0 }
@@ -77,6 +78,16 @@ def every(recurring: Object | None) -> str:
         return ""
     count, interval = recurring["interval_count"], recurring["interval"]
     return f" every {interval}" if count == 1 else f" every {count} {interval}s"
+
+
+def index_page(sessions: list[Object]) -> str:
+    """GET /: the newest checkout sessions, with links to those that can be paid."""
+    rows = "".join(
+        f"<tr><td>{_link(each)}</td><td>{escape(written(each['amount_total'], each['currency']))}</td></tr>"
+        for each in sessions
+    )
+    shown = f'<div class="card"><table>{rows}</table></div>' if rows else notice("Nobody has gone to pay yet.")
+    return page("Stripe's double", "<p>It answers the API at this address, and these have gone to pay:</p>" + shown)
 
 
 def pay_page(session: Object, error: str | None) -> str:
@@ -182,6 +193,13 @@ def _standing(subscription: Object) -> str:
         return "ended"
     verb = "ends" if subscription["cancel_at_period_end"] else "renews"
     return f"{subscription['status'].replace('_', ' ')}, {verb} on {day}"
+
+
+def _link(session: Object) -> str:
+    what = escape(", ".join(item["description"] or "" for item in session["_items"]))
+    if session["status"] == "open":
+        return f'<a href="/pay/{session["id"]}">{what}</a>'
+    return f'{what} <span class="faint">{session["status"]}</span>'
 
 
 def _lines(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,8 @@ create index if not exists objects_customer_idx on objects (kind, json_extract(b
 create index if not exists objects_charge_idx on objects (kind, json_extract(body, '$.charge'));
 create index if not exists objects_payment_intent_idx on objects (kind, json_extract(body, '$.payment_intent'));
 create index if not exists objects_source_idx on objects (kind, json_extract(body, '$.source'));
-create index if not exists objects_parent_idx on objects (kind, json_extract(body, '$._parent'));
+create index if not exists objects_invoice_idx on objects (kind, json_extract(body, '$.invoice'));
+create index if not exists objects_subscription_idx on objects (kind, json_extract(body, '$._subscription'));
 create table if not exists notes (
     name text primary key,
     value text not null             -- JSON
@@ -67,6 +69,8 @@ create table if not exists attempts (
 );
 create index if not exists attempts_delivery_idx on attempts (delivery);
 """
+REMEMBERED = 24 * 3600
+"""Seconds that idempotency keys are remembered."""
 TABLES = ("objects", "notes", "answers", "agenda", "rules", "deliveries", "attempts")
 
 
@@ -84,6 +88,7 @@ class Store:
         # A power cut may lose the last moments, the end of this process nothing.
         self.connection.execute("pragma synchronous = normal")
         self.connection.executescript(SCHEMA)
+        self.connection.execute("delete from answers where at < ?", (time.time() - REMEMBERED,))
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,12 +1,11 @@
 """What time brings: sessions run out, trials end, subscriptions renew, failed invoices are tried again."""
 
 from collections.abc import Callable
+from sqlite3 import Row
 
 from stack.doubles.stripe import billing, checkout
 from stack.doubles.stripe.book import Book
 from stack.doubles.stripe.errors import Object
-
-DAY = 24 * 3600
 
 TASKS: dict[str, Callable[[Book, Object], object]] = {
     billing.CANCEL: billing.cancel_now,
@@ -25,18 +24,26 @@ def run(book: Book, *, clock: str | None, until: int) -> None:
         clock: a test clock, or None for the global one.
         until: seconds since 1970.
     """
-    while True:
-        row = book.connection.execute(
-            "select * from agenda where clock is ? and due <= ? order by due, seq limit 1", (clock, until)
-        ).fetchone()
-        if row is None:
-            break
-        book.connection.execute("delete from agenda where seq = ?", (row["seq"],))
-        set_time(book, clock, row["due"])
-        subject = book.find(row["subject"])
-        if subject is not None:
-            TASKS[row["task"]](book, subject)
+    while (due := next_due(book, clock=clock, until=until)) is not None:
+        do(book, due)
     set_time(book, clock, until)
+
+
+def next_due(book: Book, *, clock: str | None, until: int) -> Row | None:
+    """The first entry of the agenda that a clock makes due, or None."""
+    row: Row | None = book.connection.execute(
+        "select * from agenda where clock is ? and due <= ? order by due, seq limit 1", (clock, until)
+    ).fetchone()
+    return row
+
+
+def do(book: Book, due: Row) -> None:
+    """Do what an entry of the agenda says, at its own time, and strike it out."""
+    book.connection.execute("delete from agenda where seq = ?", (due["seq"],))
+    set_time(book, due["clock"], due["due"])
+    subject = book.find(due["subject"])
+    if subject is not None:
+        TASKS[due["task"]](book, subject)
 
 
 def set_time(book: Book, clock: str | None, now: int) -> None:

@@ -44,9 +44,7 @@ def create(book: Book, params: Params) -> Object:
         )
         raise StripeError(message, code="balance_insufficient", is_done=True)
     name, description = new_id("tr_"), params.text("description")
-    transaction = balance.record(
-        book, "transfer", -amount, currency, source=name, description=description
-    )
+    transaction = balance.record(book, "transfer", -amount, currency, source=name, description=description)
     transfer: Object = {
         "id": name,
         "object": "transfer",

@@ -113,17 +113,17 @@ class Deliverer:
         return [seq for seq in made if seq is not None]
 
     async def quiet(self, seconds: float, contains: str = "") -> list[Object]:
-        """Wait until nothing is on its way or due at once, and return what is not delivered then.
+        """Wait until nothing is on its way, nor to be tried again soon, and return what is not delivered then.
 
         Args:
-            seconds: how long to wait at the most.
+            seconds: how long to wait at the most; what is due later is not waited for.
             contains: only events whose JSON has this text count.
         """
-        until = time.monotonic() + seconds
+        until = time.time() + seconds
         while True:
             waiting = self.listed(contains=contains, states=("pending",))
-            soon = [each for each in waiting if each["due"] <= time.time() or each["seq"] in self._under_way]
-            if not soon or time.monotonic() > until:
+            soon = [each for each in waiting if each["due"] <= until or each["seq"] in self._under_way]
+            if not soon or time.time() > until:
                 return waiting
             await asyncio.sleep(0.01)
 

@@ -275,6 +275,7 @@ offer_not_found (404), illegal_transition (409: a draft was never on sale; delet
 
 create function private.tg_offers__check_price() returns trigger
 language plpgsql
+security definer -- currencies are closed to whoever changes a price
 set search_path = ''
 as $$
 begin

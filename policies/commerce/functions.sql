@@ -22,9 +22,12 @@ grant execute on function private.cancel_payout(uuid) to authenticated;
 grant execute on function public.cancel_payout(uuid) to authenticated;
 grant execute on function private.replay_webhook(text, text) to authenticated;
 grant execute on function public.replay_webhook(text, text) to authenticated;
+grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
+grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
 grant execute on function private.begin_refund(uuid, bigint, text) to authenticated;
 grant execute on function public.refund_order(uuid, bigint, text) to authenticated;
 grant execute on function private.failed_webhooks() to authenticated;
+grant execute on function private.reconciliation() to authenticated;
 
 -- The edge: checkout, onboarding, the browser's return.
 grant execute on function private.checkout_brief(uuid) to edge;
@@ -45,3 +48,5 @@ grant execute on function private.settle_payout(uuid, text, text) to worker;
 grant execute on function private.bind_stripe_object(text, text, uuid) to worker;
 grant execute on function private.apply_stripe_object(jsonb, timestamptz) to worker;
 grant execute on function private.purge_expired_orders() to worker;
+grant execute on function private.keep_balance_transactions(jsonb) to worker;
+grant execute on function private.newest_balance_transaction() to worker;

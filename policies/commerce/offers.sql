@@ -6,20 +6,21 @@ using (status = 'active');
 create policy offers_select_authenticated on public.offers for select to authenticated
 using (status = 'active' or seller_id = (select auth.uid()) or (select private.has_role('admin')));
 
+-- a course's offer is its course's: nobody can name the course in an insert, and without it no offer is one of a course
 create policy offers_insert_seller_or_admin on public.offers for insert to authenticated
 with check (
-    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
-    or (kind <> 'course' and seller_id is null and (select private.has_role('admin')))
+    (seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (seller_id is null and (select private.has_role('admin')))
 );
 
 create policy offers_update_seller_or_admin on public.offers for update to authenticated
 using (
-    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
-    or (kind <> 'course' and (select private.has_role('admin')))
+    (course_id is null and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (course_id is null and (select private.has_role('admin')))
 )
 with check (
-    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
-    or (kind <> 'course' and (select private.has_role('admin')))
+    (course_id is null and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (course_id is null and (select private.has_role('admin')))
 );
 
 create policy offers_delete_seller_or_admin on public.offers for delete to authenticated

@@ -1,3 +1,3 @@
 select private.close_table('public.webhook_failures');
 
-grant select on public.webhook_failures to authenticated, service_role;
+grant select on public.webhook_failures to authenticated;

@@ -32,23 +32,23 @@ comment on index public.audit_log_target_idx is 'The history of one row: target_
 create index audit_log_actor_idx on public.audit_log (actor_id, id desc);
 comment on index public.audit_log_actor_idx is 'What one person did: actor_id=eq.&order=id.desc';
 
-create function private.tg_audit_log__refuse_change() returns trigger
+create function private.tg__refuse_change() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
     raise sqlstate 'PT409' using
         message = 'append_only',
-        detail = 'The audit log is never changed.',
+        detail = format('%s is never changed.', tg_table_name),
         hint = 'Write a new entry instead.';
 end
 $$;
-comment on function private.tg_audit_log__refuse_change() is
-'Refuses every change of an entry, even by the owner of the table. Raises PT409 append_only.';
+comment on function private.tg__refuse_change() is
+'Refuses every change of what is written, even by the owner of the table. Raises PT409 append_only.';
 create trigger _100_refuse_change before update or delete on public.audit_log
-for each row execute function private.tg_audit_log__refuse_change();
+for each row execute function private.tg__refuse_change();
 create trigger _100_refuse_truncate before truncate on public.audit_log
-for each statement execute function private.tg_audit_log__refuse_change();
+for each statement execute function private.tg__refuse_change();
 
 create function private.audit(p_action text, p_table text, p_id text, p_before jsonb, p_after jsonb) returns void
 language sql

@@ -48,13 +48,15 @@ comment on table public.ledger_journals is
 'What happened to money: payment, reversal, fee, payout and the like. Its lines sum to zero in each currency. Never
 changed. For admins.';
 comment on column public.ledger_journals.idempotency_key is 'What it is about: the same thing is written once.';
+comment on column public.ledger_journals.kind is 'payment, refund, dispute, dispute_won, payout, fee and the like.';
+comment on column public.ledger_journals.occurred_at is 'When it was written, by the transaction that did it.';
 alter table public.ledger_journals enable row level security;
 revoke all on public.ledger_journals from anon, authenticated, service_role;
 
 create table public.ledger_lines (
     id bigint generated always as identity constraint ledger_lines_pkey primary key,
-    journal_id uuid not null constraint ledger_lines_journal_id_fkey references public.ledger_journals (id),
-    account_id uuid not null constraint ledger_lines_account_id_fkey references public.ledger_accounts (id),
+    journal_id uuid not null constraint ledger_lines_journal_id_fkey references public.ledger_journals (id) on delete restrict,
+    account_id uuid not null constraint ledger_lines_account_id_fkey references public.ledger_accounts (id) on delete restrict,
     user_id uuid constraint ledger_lines_user_id_fkey references public.profiles (id) on delete restrict,
     kind text not null,
     account_kind public.ledger_account_kind not null,
@@ -70,6 +72,8 @@ comment on column public.ledger_lines.user_id is 'Whose account it is; a copy, f
 comment on column public.ledger_lines.kind is 'The journal''s; a copy.';
 comment on column public.ledger_lines.account_kind is 'The account''s; a copy.';
 comment on column public.ledger_lines.order_id is 'The order that it is about. No foreign key: orders come later.';
+comment on column public.ledger_lines.amount is 'In minor units: positive debits, negative credits.';
+comment on column public.ledger_lines.occurred_at is 'The journal''s; a copy.';
 comment on column public.ledger_lines.currency is 'The account''s; a copy.';
 alter table public.ledger_lines enable row level security;
 revoke all on public.ledger_lines from anon, authenticated, service_role;
@@ -80,27 +84,14 @@ comment on index public.ledger_lines_account_id_idx is 'What is in an account, a
 create index ledger_lines_user_id_idx on public.ledger_lines (user_id, id desc);
 comment on index public.ledger_lines_user_id_idx is 'A person''s statement: user_id=eq.&order=id.desc';
 
-create function private.tg_ledger__refuse_change() returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-    raise sqlstate 'PT409' using
-        message = 'ledger_immutable',
-        detail = 'What is written in the ledger stays.',
-        hint = 'Write a journal against it.';
-end
-$$;
-comment on function private.tg_ledger__refuse_change() is
-'Before update, delete or truncate of journals and lines: refuses it, whoever asks. Raises PT409 ledger_immutable.';
 create trigger _100_refuse_change before update or delete on public.ledger_lines
-for each row execute function private.tg_ledger__refuse_change();
+for each row execute function private.tg__refuse_change();
 create trigger _100_refuse_truncate before truncate on public.ledger_lines
-for each statement execute function private.tg_ledger__refuse_change();
+for each statement execute function private.tg__refuse_change();
 create trigger _100_refuse_change before update or delete on public.ledger_journals
-for each row execute function private.tg_ledger__refuse_change();
+for each row execute function private.tg__refuse_change();
 create trigger _100_refuse_truncate before truncate on public.ledger_journals
-for each statement execute function private.tg_ledger__refuse_change();
+for each statement execute function private.tg__refuse_change();
 
 create function private.tg_ledger_lines__check_balance() returns trigger
 language plpgsql
@@ -219,6 +210,8 @@ where l.user_id is not null;
 comment on view public.statement is
 'What was credited to a person and what was taken: user_id=eq.&order=id.desc, account_kind=eq.payable for earnings,
 currency=eq. A person reads the own, admins all. Where it leads, ledger_accounts says.';
+comment on column public.statement.occurred_at is 'When it was written.';
+comment on column public.statement.currency is 'ISO 4217, upper case, or CREDITS.';
 comment on column public.statement.kind is
 'payment, reversal (refund or dispute), payout, payout_return, credits_bought, credits_spent and the like.';
 comment on column public.statement.account_kind is

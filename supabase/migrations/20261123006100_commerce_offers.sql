@@ -63,6 +63,7 @@ comment on table public.offers is
 write their own; admins write those of the platform. A course''s offer follows the course. What was bought keeps its
 price on the order.';
 comment on column public.offers.seller_id is 'Who sells it and earns; null for the platform. By default the caller.';
+comment on column public.offers.kind is 'What it is; stays.';
 comment on column public.offers.status is 'Written by publish_offer and archive_offer; a course''s by its course.';
 comment on column public.offers.description is 'What one gets, Markdown.';
 comment on column public.offers.price_amount is
@@ -80,8 +81,9 @@ revoke all on public.offers from anon, authenticated, service_role;
 create index offers_seller_id_idx on public.offers (seller_id, created_at desc);
 comment on index public.offers_seller_id_idx is
 'A seller''s offers: seller_id=eq.&order=created_at.desc, the policies, and the foreign key';
-create index offers_active_idx on public.offers (kind, created_at desc) where status = 'active';
-comment on index public.offers_active_idx is 'What is on sale: status=eq.active&kind=eq.&order=created_at.desc';
+create index offers_status_idx on public.offers (status, kind, created_at desc);
+comment on index public.offers_status_idx is
+'What is on sale: status=eq.active&kind=eq.&order=created_at.desc, and the policies';
 create trigger _200_set_updated_at before update on public.offers
 for each row execute function private.tg__set_updated_at();
 
@@ -275,7 +277,7 @@ offer_not_found (404), illegal_transition (409: a draft was never on sale; delet
 
 create function private.tg_offers__check_price() returns trigger
 language plpgsql
-security definer -- currencies are closed to whoever changes a price
+security definer -- currencies are closed
 set search_path = ''
 as $$
 begin

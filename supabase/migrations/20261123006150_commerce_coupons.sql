@@ -37,6 +37,9 @@ comment on column public.coupons.currency is 'Of amount_off, ISO 4217; for order
 comment on column public.coupons.offer_id is 'The one offer that it is for; null for all.';
 comment on column public.coupons.maximum_uses is 'How many orders, paid or waiting, may use it; null for any number.';
 comment on column public.coupons.maximum_uses_per_buyer is 'How many of them may be one buyer''s.';
+comment on column public.coupons.starts_at is 'From when on it can be used.';
+comment on column public.coupons.ends_at is 'Until when; null for ever.';
+comment on column public.coupons.is_active is 'Whether it can be used at all.';
 comment on column public.coupons.used_count is 'How many orders hold it now; the database''s.';
 alter table public.coupons enable row level security;
 revoke all on public.coupons from anon, authenticated, service_role;

@@ -73,6 +73,7 @@ comment on column public.orders.kind is 'The offer''s.';
 comment on column public.orders.title is 'The offer''s, then.';
 comment on column public.orders.course_id is 'The course that it is for; null for other kinds.';
 comment on column public.orders.unit_amount is 'What one cost, in minor units of the currency.';
+comment on column public.orders.quantity is 'How many.';
 comment on column public.orders.discount_amount is 'What the coupon took off.';
 comment on column public.orders.amount is
 'What is to pay, in minor units, each interval where it recurs; nothing during a trial.';
@@ -112,6 +113,8 @@ create index orders_student_teacher_id_idx on public.orders (student_teacher_id)
 comment on index public.orders_student_teacher_id_idx is 'The policies, and the foreign key';
 create index orders_coupon_id_idx on public.orders (coupon_id, buyer_id);
 comment on index public.orders_coupon_id_idx is 'How often a buyer used a coupon, and the foreign key';
+create index orders_status_idx on public.orders (status, created_at desc);
+comment on index public.orders_status_idx is 'The admins'' list: status=eq.&order=created_at.desc, and the policies';
 create index orders_expires_at_idx on public.orders (expires_at) where status = 'pending';
 comment on index public.orders_expires_at_idx is 'purge_expired_orders: status = ''pending'' and expires_at <';
 create index orders_subscription_id_idx on public.orders (subscription_id, period_ends_at desc);
@@ -326,7 +329,7 @@ begin
             detail = 'What recurs cannot be made free by a coupon.',
             hint = 'Use a smaller coupon.';
     else
-        v_order := private.settle_payment(v_order.id, 'free', v_order.id::text, 0, v_order.currency);
+        v_order := private.complete_order(v_order.id, 'free', v_order.id::text, 0);
     end if;
     return v_order;
 end

@@ -3,7 +3,7 @@
 
 create table private.stripe_objects (
     stripe_id text constraint stripe_objects_pkey primary key
-    constraint stripe_objects_stripe_id_check check (char_length(stripe_id) between 3 and 255),
+    constraint stripe_objects_stripe_id_check check (stripe_id ~ '^[A-Za-z0-9_-]{3,255}$'),
     object text not null constraint stripe_objects_object_check check (object ~ '^[a-z_]{3,40}$'),
     id uuid not null,
     as_of timestamptz not null default '-infinity',
@@ -148,6 +148,7 @@ comment on table public.payment_splits is
 functions only.';
 comment on column public.payment_splits.amount is 'The part, in minor units: the order''s basis points, rounded down.';
 comment on column public.payment_splits.returned_amount is 'What of it went back by refunds and disputes.';
+comment on column public.payment_splits.currency is 'The order''s, ISO 4217.';
 comment on column public.payment_splits.available_at is 'From when on it can be paid out.';
 alter table public.payment_splits enable row level security;
 revoke all on public.payment_splits from anon, authenticated, service_role;
@@ -198,6 +199,29 @@ comment on function private.record_payment(public.orders, private.payment_provid
 'Writes the payment of an order that has just become paid, its splits and its journal. Called by functions that have
 locked the order.';
 
+create function private.complete_order(
+    p_order_id uuid, p_provider private.payment_provider, p_reference text, p_amount bigint
+)
+returns public.orders
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_order public.orders;
+begin
+    update public.orders as o set status = 'paid', paid_at = now(), paid_amount = p_amount
+    where o.id = p_order_id
+    returning o.* into v_order;
+    perform private.record_payment(v_order, p_provider, p_reference);
+    perform private.settle_entitlements(p_order_id);
+    perform private.mail_receipt(v_order);
+    return v_order;
+end
+$$;
+comment on function private.complete_order(uuid, private.payment_provider, text, bigint) is
+'Has an order that is not paid be paid by this payment, and gives what was bought. Called by functions that have locked
+the order and know of the money. Raises PT409 illegal_transition by a trigger.';
+
 create function private.settle_payment(
     p_order_id uuid, p_provider private.payment_provider, p_reference text, p_amount bigint, p_currency text
 )
@@ -244,13 +268,7 @@ begin
         );
         return v_order;
     end if;
-    update public.orders as o set status = 'paid', paid_at = now(), paid_amount = p_amount
-    where o.id = p_order_id
-    returning o.* into v_order;
-    perform private.record_payment(v_order, p_provider, p_reference);
-    perform private.settle_entitlements(p_order_id);
-    perform private.mail_receipt(v_order);
-    return v_order;
+    return private.complete_order(p_order_id, p_provider, p_reference, p_amount);
 end
 $$;
 comment on function private.settle_payment(uuid, private.payment_provider, text, bigint, text) is
@@ -357,6 +375,7 @@ comment on table public.refunds is
 'What of an order is or was given back. The buyer reads the own, admins all. Written by functions only.';
 comment on column public.refunds.buyer_id is 'Who gets it: the order''s buyer.';
 comment on column public.refunds.amount is 'In minor units.';
+comment on column public.refunds.currency is 'The order''s, ISO 4217.';
 comment on column public.refunds.reason is 'Why, for the admins and the buyer.';
 comment on column public.refunds.settled_at is 'When it succeeded or failed.';
 alter table public.refunds enable row level security;
@@ -436,7 +455,8 @@ comment on function public.refund_order(uuid, bigint, text) is
 'Gives back what was paid for an order: this amount in minor units, or all that is left. Answers the refund, pending
 until the payment provider has done it (at once where the money was paid outside). Parts go back from seller,
 student-teacher and platform in proportion; once all is back, what was bought ends. For admins; recorded. Raises
-role_required (403), order_not_found (404), refund_exceeds_payment (409).';
+role_required (403), order_not_found (404), refund_exceeds_payment (409), own_course (409: the buyer is just becoming
+the course''s creator).';
 
 create function private.settle_refund(p_refund_id uuid, p_status public.refund_status) returns public.refunds
 language plpgsql
@@ -507,6 +527,7 @@ comment on table public.disputes is
 'Payments that a buyer''s bank took back. Admins read them. Written by functions only.';
 comment on column public.disputes.amount is
 'What counts of it, in minor units: never more than was left of the payment.';
+comment on column public.disputes.currency is 'The order''s, ISO 4217.';
 comment on column public.disputes.reason is 'The payment provider''s word for it: fraudulent, product_not_received ...';
 comment on column public.disputes.closed_at is 'When it was won or lost.';
 alter table public.disputes enable row level security;
@@ -598,9 +619,7 @@ begin
             detail = format('orders: %s cannot become paid by hand.', v_order.status),
             hint = 'Have the buyer order again.';
     end if;
-    v_order := private.settle_payment(
-        p_order_id, 'outside', v_order.number || ' ' || p_reference, v_order.amount, v_order.currency
-    );
+    v_order := private.complete_order(p_order_id, 'outside', v_order.number || ' ' || p_reference, v_order.amount);
     perform private.expire_sessions(p_order_id);
     perform private.audit(
         'order.settle', 'orders', v_order.id::text, jsonb_build_object('status', 'pending'),
@@ -622,4 +641,5 @@ $$;
 comment on function public.settle_order(uuid, text) is
 'Says that an order was paid outside (a transfer, cash), with a reference; gives the buyer what was bought, and answers
 the order; once, however often it is called. For admins; recorded. Raises role_required (403), order_not_found (404),
-order_recurs (409), illegal_transition (409: it ended), reference_missing (422).';
+order_recurs (409), illegal_transition (409: it ended), own_course (409: the buyer has just become its creator),
+reference_missing (422).';

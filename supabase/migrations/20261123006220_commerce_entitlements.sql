@@ -31,6 +31,7 @@ Written by functions only.';
 comment on column public.entitlements.kind is 'The order''s.';
 comment on column public.entitlements.seller_id is 'Who sold it; null for the platform.';
 comment on column public.entitlements.course_id is 'The course that is open; null where it is something else.';
+comment on column public.entitlements.starts_at is 'From when on it holds.';
 comment on column public.entitlements.ends_at is
 'When it ends or ended: refunded, disputed, or not renewed; null for never.';
 alter table public.entitlements enable row level security;
@@ -67,6 +68,7 @@ create table public.fulfilments (
 comment on table public.fulfilments is
 'Work that a seller owes by an order: coaching, mixing, a service, listening to a submission. Seller and buyer read it,
 admins all; deliver_order writes it.';
+comment on column public.fulfilments.delivered_at is 'When the seller said that it is done.';
 comment on column public.fulfilments.note is 'What the seller says with it: a link, a word.';
 alter table public.fulfilments enable row level security;
 revoke all on public.fulfilments from anon, authenticated, service_role;

@@ -26,6 +26,8 @@ comment on table public.subscriptions is
 'Memberships, plans and support that recur, as the payment provider tells it. What one has by them, entitlements say.
 The subscriber reads the own, the seller those of his offers, admins all. Written by functions only.';
 comment on column public.subscriptions.order_id is 'The order that began it.';
+comment on column public.subscriptions.kind is 'The offer''s.';
+comment on column public.subscriptions.trial_ends_at is 'When the trial ends or ended; null where there was none.';
 comment on column public.subscriptions.period_ends_at is 'Until when it is paid, or the trial lasts.';
 comment on column public.subscriptions.is_ending is
 'Whether it ends with the period: it was cancelled, and may be resumed until then.';
@@ -42,6 +44,20 @@ create index subscriptions_offer_id_idx on public.subscriptions (offer_id);
 comment on index public.subscriptions_offer_id_idx is 'The foreign key';
 create trigger _200_set_updated_at before update on public.subscriptions
 for each row execute function private.tg__set_updated_at();
+
+insert into private.status_transitions (table_name, from_status, to_status)
+values
+('subscriptions', 'trialing', 'active'),
+('subscriptions', 'trialing', 'past_due'),
+('subscriptions', 'trialing', 'ended'),
+('subscriptions', 'active', 'trialing'),
+('subscriptions', 'active', 'past_due'),
+('subscriptions', 'active', 'ended'),
+('subscriptions', 'past_due', 'active'),
+('subscriptions', 'past_due', 'trialing'),
+('subscriptions', 'past_due', 'ended');
+create trigger _100_check_transition before update of status on public.subscriptions
+for each row when (old.status is distinct from new.status) execute function private.tg__check_transition();
 
 create function private.period_ends_at(p_order_id uuid) returns timestamptz
 language plpgsql

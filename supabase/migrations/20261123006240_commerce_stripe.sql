@@ -410,6 +410,55 @@ seller, and admins. Raises offer_not_found (404).';
 insert into private.rate_limited_functions (function_name, tier)
 values ('sync_offer', 'strict'), ('refund_order', 'strict');
 
+create function private.bind_course_price(p_course_id uuid, p_price_id text, p_product_id text) returns void
+language plpgsql
+security definer -- the provider's ids are closed to clients; the check below decides
+set search_path = ''
+as $$
+declare
+    v_offer_id uuid;
+    v_before jsonb;
+begin
+    perform private.require_role('admin');
+    select o.id into v_offer_id from public.offers as o where o.course_id = p_course_id for no key update;
+    if not found then
+        raise sqlstate 'PT404' using
+            message = 'course_not_found',
+            detail = 'There is no such course that was ever on sale.',
+            hint = 'Publish it with a price first.';
+    end if;
+    v_before := jsonb_build_object(
+        'price_id', private.stripe_id('price', v_offer_id), 'product_id', private.stripe_id('product', v_offer_id)
+    );
+    delete from private.stripe_objects as s where s.id = v_offer_id and s.object in ('price', 'product');
+    insert into private.stripe_objects (stripe_id, object, id)
+    select t.stripe_id, t.object, v_offer_id
+    from (values (p_price_id, 'price'), (p_product_id, 'product')) as t (stripe_id, object)
+    where t.stripe_id is not null;
+    perform private.audit(
+        'course.bind_price', 'courses', p_course_id::text, v_before,
+        jsonb_build_object('price_id', p_price_id, 'product_id', p_product_id)
+    );
+end
+$$;
+comment on function private.bind_course_price(uuid, text, text) is
+'Binds the provider''s price and product to a course''s offer, or none, and records it. Raises PT403 role_required,
+PT404 course_not_found, 23505 where another has them, 23514 for what is no id.';
+
+create function public.bind_course_price(course_id uuid, price_id text, product_id text default null) returns void
+language sql
+set search_path = ''
+as $$
+    select private.bind_course_price(
+        bind_course_price.course_id, bind_course_price.price_id, bind_course_price.product_id
+    )
+$$;
+comment on function public.bind_course_price(uuid, text, text) is
+'Binds the payment provider''s price (price_id) and product to a course that is on sale; null binds none. Needed only
+for those made by hand there: publishing makes them by itself. Nobody reads them here; the audit log, for admins, says
+what was bound. For admins. Raises role_required (403), course_not_found (404).';
+insert into private.rate_limited_functions (function_name, tier) values ('bind_course_price', 'strict');
+
 create function private.refund_brief(p_refund_id uuid) returns jsonb
 language sql
 stable
@@ -493,6 +542,11 @@ from private.failed_webhooks() as f;
 comment on view public.webhook_failures is
 'Events of providers whose effect failed: order=received_at. Admins read them, nobody else a row; replay_webhook tries
 one again.';
+comment on column public.webhook_failures.provider is 'Who told it: stripe, clerk.';
+comment on column public.webhook_failures.type is 'What kind of event it is, in the provider''s words.';
+comment on column public.webhook_failures.attempts is 'How often its effect was tried.';
+comment on column public.webhook_failures.received_at is 'When it was told first.';
+comment on column public.webhook_failures.settled_at is 'When it was tried last.';
 comment on column public.webhook_failures.error is 'SQLSTATE and token of the last attempt.';
 create trigger _100_refuse_write instead of insert or update or delete on public.webhook_failures
 for each row execute function private.tg__refuse_write();

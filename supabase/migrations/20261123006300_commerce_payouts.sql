@@ -119,6 +119,8 @@ create table public.payouts (
 comment on table public.payouts is
 'What is and was paid out to whom. A person reads the own, admins all. Written by functions only.';
 comment on column public.payouts.amount is 'In minor units.';
+comment on column public.payouts.currency is 'ISO 4217, upper case.';
+comment on column public.payouts.paid_at is 'When it was transferred.';
 comment on column public.payouts.failure is 'Why the provider refused the last time.';
 comment on column public.payouts.attempts is 'How often it was asked of the provider.';
 alter table public.payouts enable row level security;
@@ -191,6 +193,7 @@ from public.ledger_accounts as a
 where a.kind = 'payable';
 comment on view public.balances is
 'What is owed to whom: user_id=eq. A person reads the own, admins all (order=owed_amount.desc: pending payouts).';
+comment on column public.balances.currency is 'ISO 4217, upper case.';
 comment on column public.balances.owed_amount is 'What is owed, in minor units, with what is held.';
 comment on column public.balances.held_amount is 'What of it cannot be paid out yet.';
 comment on column public.balances.leaving_amount is 'What was asked to be paid out, and is not yet.';
@@ -314,6 +317,23 @@ as $$
 $$;
 comment on function private.audit_payout(public.payouts, public.payouts) is 'Records what an admin did to a payout.';
 
+create function private.require_payouts(p_payout_ids uuid[]) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform private.require_role('admin');
+    if coalesce(cardinality(p_payout_ids), 0) not between 1 and 500 then
+        raise sqlstate 'PT422' using
+            message = 'list_invalid',
+            detail = 'The list must name 1 to 500 payouts.',
+            hint = 'Send payout_ids.';
+    end if;
+end
+$$;
+comment on function private.require_payouts(uuid[]) is
+'Refuses whoever is no admin, and a list that is empty or too long. Raises PT403 role_required, PT422 list_invalid.';
+
 create function private.approve_payouts(p_payout_ids uuid[]) returns setof public.payouts
 language plpgsql
 security definer -- payouts are no client's to write; lock_payout decides
@@ -324,7 +344,7 @@ declare
     v_before public.payouts;
     v_after public.payouts;
 begin
-    perform private.require_role('admin');
+    perform private.require_payouts(p_payout_ids);
     for v_id in select distinct t.id from unnest(p_payout_ids) as t (id) order by t.id loop
         v_before := private.lock_payout(v_id);
         v_after := v_before;
@@ -347,7 +367,7 @@ as $$
 $$;
 comment on function public.approve_payouts(uuid[]) is
 'Approves payouts that were requested, all of the list or none. For admins; recorded. Raises role_required (403),
-payout_not_found (404), illegal_transition (409).';
+payout_not_found (404), illegal_transition (409), list_invalid (422).';
 
 create function private.process_payouts(p_payout_ids uuid[]) returns setof public.payouts
 language plpgsql
@@ -359,7 +379,7 @@ declare
     v_before public.payouts;
     v_after public.payouts;
 begin
-    perform private.require_role('admin');
+    perform private.require_payouts(p_payout_ids);
     for v_id in select distinct t.id from unnest(p_payout_ids) as t (id) order by t.id loop
         v_before := private.lock_payout(v_id);
         v_after := v_before;
@@ -395,9 +415,12 @@ security definer -- payouts are no client's to write; the check below decides
 set search_path = ''
 as $$
 declare
-    v_before public.payouts := private.lock_payout(p_payout_id);
-    v_after public.payouts := v_before;
+    v_before public.payouts;
+    v_after public.payouts;
 begin
+    perform private.require_role('admin');
+    v_before := private.lock_payout(p_payout_id);
+    v_after := v_before;
     if v_before.status <> 'cancelled' then
         update public.payouts as p set status = 'cancelled', failure = null where p.id = p_payout_id
         returning p.* into v_after;
@@ -419,7 +442,7 @@ as $$
 $$;
 comment on function public.cancel_payout(uuid) is
 'Withdraws a payout that is not under way or paid; what it was of is owed again. For admins; recorded. Raises
-role_required (403), payout_not_found (404), illegal_transition (409).';
+role_required (403), payout_not_found (404), illegal_transition (409), list_invalid (422).';
 insert into private.rate_limited_functions (function_name, tier)
 values
 ('request_payout', 'strict'),

@@ -589,18 +589,6 @@ grant execute on function public.unsuspend_course(uuid) to authenticated;
 grant execute on function private.transfer_course(uuid, uuid) to authenticated;
 grant execute on function public.transfer_course(uuid, uuid) to authenticated;
 
--- policies/catalog/course_prices.sql
-select private.close_table('private.course_prices');
-
-create policy course_prices_all_nobody on private.course_prices for all to anon, authenticated, service_role
-using (false);
-
--- no grant to anybody: functions of ours write and read it
-
--- policies/catalog/course_prices_functions.sql
-grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
-grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
-
 -- policies/catalog/course_search.sql
 select private.close_table('private.course_search');
 
@@ -833,38 +821,6 @@ grant execute on function private.search_courses(
 grant execute on function public.search_courses(
     text, public.course_level, text, text, uuid, bigint, text
 ) to anon, authenticated, service_role;
-
--- policies/catalog/services.sql
-select private.close_table('public.services');
-
-create policy services_select_anon on public.services for select to anon
-using (is_active and is_public);
-
-create policy services_select_authenticated on public.services for select to authenticated
-using (
-    (is_active and is_public)
-    or creator_id = (select auth.uid())
-    or (select private.has_role('moderator'))
-);
-
-create policy services_insert_teacher on public.services for insert to authenticated
-with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
-
-create policy services_update_creator on public.services for update to authenticated
-using (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
-with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
-
-create policy services_delete_creator on public.services for delete to authenticated
-using (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
-
-grant select on public.services to anon, authenticated;
--- creator_id is the caller by default, and is_public the database's
-grant
-insert (title, description, price_amount, price_currency, duration_minutes, is_active),
-update (title, description, price_amount, price_currency, duration_minutes, is_active),
-delete
-on public.services to authenticated;
-grant select, insert, update, delete on public.services to service_role;
 
 -- policies/learning/certificate_decisions.sql
 select private.close_table('public.certificate_decisions');
@@ -1276,6 +1232,14 @@ using (
 grant select on public.sessions to authenticated, service_role;
 -- no insert, update or delete: schedule_session, cancel_session and complete_session write it
 
+-- policies/commerce/balance_transactions.sql
+select private.close_table('private.balance_transactions');
+
+create policy balance_transactions_all_nobody on private.balance_transactions for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions of ours write and read it
+
 -- policies/commerce/balances.sql
 select private.close_table('public.balances');
 
@@ -1373,9 +1337,12 @@ grant execute on function private.cancel_payout(uuid) to authenticated;
 grant execute on function public.cancel_payout(uuid) to authenticated;
 grant execute on function private.replay_webhook(text, text) to authenticated;
 grant execute on function public.replay_webhook(text, text) to authenticated;
+grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
+grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
 grant execute on function private.begin_refund(uuid, bigint, text) to authenticated;
 grant execute on function public.refund_order(uuid, bigint, text) to authenticated;
 grant execute on function private.failed_webhooks() to authenticated;
+grant execute on function private.reconciliation() to authenticated;
 
 -- The edge: checkout, onboarding, the browser's return.
 grant execute on function private.checkout_brief(uuid) to edge;
@@ -1396,6 +1363,8 @@ grant execute on function private.settle_payout(uuid, text, text) to worker;
 grant execute on function private.bind_stripe_object(text, text, uuid) to worker;
 grant execute on function private.apply_stripe_object(jsonb, timestamptz) to worker;
 grant execute on function private.purge_expired_orders() to worker;
+grant execute on function private.keep_balance_transactions(jsonb) to worker;
+grant execute on function private.newest_balance_transaction() to worker;
 
 -- policies/commerce/ledger_accounts.sql
 select private.close_table('public.ledger_accounts');
@@ -1449,20 +1418,21 @@ using (status = 'active');
 create policy offers_select_authenticated on public.offers for select to authenticated
 using (status = 'active' or seller_id = (select auth.uid()) or (select private.has_role('admin')));
 
+-- a course's offer is its course's: nobody can name the course in an insert, and without it no offer is one of a course
 create policy offers_insert_seller_or_admin on public.offers for insert to authenticated
 with check (
-    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
-    or (kind <> 'course' and seller_id is null and (select private.has_role('admin')))
+    (seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (seller_id is null and (select private.has_role('admin')))
 );
 
 create policy offers_update_seller_or_admin on public.offers for update to authenticated
 using (
-    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
-    or (kind <> 'course' and (select private.has_role('admin')))
+    (course_id is null and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (course_id is null and (select private.has_role('admin')))
 )
 with check (
-    (kind <> 'course' and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
-    or (kind <> 'course' and (select private.has_role('admin')))
+    (course_id is null and seller_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (course_id is null and (select private.has_role('admin')))
 );
 
 create policy offers_delete_seller_or_admin on public.offers for delete to authenticated
@@ -1535,6 +1505,11 @@ using (user_id = (select auth.uid()) or (select private.has_role('admin')));
 grant select on public.payouts to authenticated, service_role;
 -- no insert, update or delete: functions write it
 
+-- policies/commerce/reconciliation.sql
+select private.close_table('public.reconciliation');
+
+grant select on public.reconciliation to authenticated;
+
 -- policies/commerce/refunds.sql
 select private.close_table('public.refunds');
 
@@ -1569,4 +1544,4 @@ grant select on public.subscriptions to authenticated, service_role;
 -- policies/commerce/webhook_failures.sql
 select private.close_table('public.webhook_failures');
 
-grant select on public.webhook_failures to authenticated, service_role;
+grant select on public.webhook_failures to authenticated;

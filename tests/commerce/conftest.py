@@ -9,3 +9,9 @@ from tests.people import Academy, Person
 def admin(academy: Academy) -> Person:
     """An admin; not to be changed."""
     return academy.member("admin")
+
+
+@pytest.fixture(scope="session")
+def student(academy: Academy) -> Person:
+    """A member without a role; not to be changed."""
+    return academy.member()

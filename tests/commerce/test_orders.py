@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.commerce.told import event, offer, pay, refund, tell
 from tests.people import Academy, Course, Person, refused, rows, together
 
 
@@ -85,3 +86,73 @@ def test_somebody_elses_order_is_not_found(academy: Academy, course: Course, buy
     refused(
         academy.rpc(academy.member("admin"), "settle_order", order_id=buyer.id, reference="x"), 404, "order_not_found"
     )
+
+
+@pytest.mark.route("WC-029", call="POST /rest/v1/rpc/place_order")
+@pytest.mark.route("WC-030", call="GET /rest/v1/orders?id=eq.{id}")
+@pytest.mark.route("WC-031", call="GET /rest/v1/orders?buyer_id=eq.{buyer_id}&status=eq.{status}&order=created_at.desc")
+def test_a_buyer_orders_services_and_lists_the_orders(
+    academy: Academy, teacher: Person, buyer: Person, stranger: Person
+) -> None:
+    service = offer(academy, teacher, "service", price_amount=2500)
+    assert academy.rpc(None, "place_order", offer_id=service["id"]).status_code == 401
+    order = academy.rpc(buyer, "place_order", offer_id=service["id"]).json()
+    assert (order["amount"], order["kind"], order["seller_id"]) == (2500, "service", teacher.id)
+    mine = f"/rest/v1/orders?buyer_id=eq.{buyer.id}&status=eq.pending&order=created_at.desc"
+    one = f"/rest/v1/orders?id=eq.{order['id']}"
+    assert rows(academy.call(buyer, "GET", mine)) == rows(academy.call(buyer, "GET", one)) == [order]
+    for path in (mine, one):
+        # Not even its seller, before it is paid.
+        for who in (stranger, teacher):
+            assert rows(academy.call(who, "GET", path)) == []
+        assert academy.call(None, "GET", path).status_code == 401
+
+
+@pytest.mark.route("CM-021", call="POST /rest/v1/rpc/place_order")
+def test_what_is_free_needs_no_payment(academy: Academy, teacher: Person, buyer: Person) -> None:
+    gift = offer(academy, teacher, "service", price_amount=0)
+    assert academy.rpc(None, "place_order", offer_id=gift["id"]).status_code == 401
+    order = academy.rpc(buyer, "place_order", offer_id=gift["id"]).json()
+    assert (order["status"], order["paid_amount"]) == ("paid", 0)
+    assert len(rows(academy.call(buyer, "GET", f"/rest/v1/entitlements?order_id=eq.{order['id']}"))) == 1
+    assert academy.sql("select count(*) from public.ledger_lines where order_id = %s", order["id"]) == [(0,)]
+
+
+def test_a_tip_is_as_much_as_one_likes(academy: Academy, teacher: Person, buyer: Person) -> None:
+    tip = offer(academy, teacher, "tip", price_amount=100, maximum_amount=50000)
+    for amount in (None, 0, -5, 99, 50001):
+        answer = academy.rpc(buyer, "place_order", offer_id=tip["id"], amount=amount)
+        refused(answer, 422, "amount_out_of_range")
+    assert academy.rpc(buyer, "place_order", offer_id=tip["id"], amount=777).json()["amount"] == 777
+    service = offer(academy, teacher, "service")
+    refused(academy.rpc(buyer, "place_order", offer_id=service["id"], amount=1), 422, "amount_fixed")
+
+
+def test_credits_are_bought_spent_and_given_back(academy: Academy, buyer: Person) -> None:
+    admin = academy.member("admin")
+    package = offer(academy, admin, "credit_package", seller_id=None, credits=500, maximum_quantity=10)
+    order = academy.rpc(buyer, "place_order", offer_id=package["id"], quantity=2).json()
+    payment = pay(academy, order)
+    balance = f"/rest/v1/ledger_accounts?user_id=eq.{buyer.id}&kind=eq.credits&select=balance"
+    assert rows(academy.call(buyer, "GET", balance)) == [{"balance": 1000}]
+    spend = "select private.spend_credits(%s, %s, %s)"
+    assert academy.sql(spend, buyer.id, 300, "test:one") == academy.sql(spend, buyer.id, 300, "test:one") == [(700,)]
+    with pytest.raises(Exception, match="credits_insufficient"):
+        academy.sql(spend, buyer.id, 701, "test:two")
+    # Half of the money back takes half of the credits; all of it, what is left.
+    half = refund(payment, order["amount"] // 2)
+    assert tell(academy, event("refund.created", half)) == "applied"
+    assert rows(academy.call(buyer, "GET", balance)) == [{"balance": 200}]
+    assert tell(academy, event("refund.created", refund(payment, order["amount"] // 2))) == "applied"
+    assert rows(academy.call(buyer, "GET", balance)) == [{"balance": 0}]
+
+
+def test_what_nobody_pays_expires(academy: Academy, course: Course, buyer: Person) -> None:
+    order = academy.rpc(buyer, "place_order", course_id=course.id).json()
+    academy.sql("update public.orders set expires_at = now() - interval '1 hour' where id = %s", order["id"])
+    anew = academy.rpc(buyer, "place_order", course_id=course.id).json()
+    assert anew["id"] != order["id"]
+    academy.sql("update public.orders set expires_at = now() - interval '1 hour' where id = %s", anew["id"])
+    academy.sql("select private.purge_expired_orders()")
+    statuses = {row["id"]: row["status"] for row in rows(academy.call(buyer, "GET", "/rest/v1/orders"))}
+    assert statuses == {order["id"]: "cancelled", anew["id"]: "expired"}

@@ -9,6 +9,8 @@ from tests.security.world import PEOPLE
 
 NOT_TAKEN = {
     "audit_log": "what one did for the academy, or the academy to one; it names others, and admins read it",
+    "balances": "shows ledger_accounts, which are taken",
+    "statement": "shows ledger_lines, which are taken",
     "creators": "shows profiles, which are taken",
     "course_students": "shows enrolments, which are taken, and to creators the progress of others",
     "module_progress": "shows lesson_progress, which is taken",
@@ -20,9 +22,9 @@ COPIES = {("enrolments", "creator_id"): "says whose the course is, which is take
 """Columns that name a person, and make the row no part of what is his; and why."""
 PRIVATE = {
     "commitments": "of hosts, whose sessions are taken",
-    "course_prices": "of courses, whose creators set them by bind_course_price",
     "course_search": "made of courses, which are taken",
     "external_identities": "taken along in the part about auth",
+    "payments": "of orders, which are taken",
     "quiz_answer_keys": "of courses, whose creators read them by quiz_answer_keys",
     "quiz_attempt_points": "of attempts, which are taken; whom the quiz lets know, attempt_feedback tells",
     "search_terms": "made of the profile, which is taken",

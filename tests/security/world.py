@@ -90,6 +90,7 @@ class World:
         self._build_student_teachers(connection)
         self._meet_and_order(connection)
         self._note_students(connection)
+        self._trade(connection)
         self._furnish_catalogue(connection)
         for person in ("student", "stranger"):
             self.act(
@@ -110,11 +111,6 @@ class World:
 
     def _furnish_catalogue(self, connection: psycopg.Connection) -> None:
         """What creators offer beside courses, whom admins put forward, and how often courses were looked at."""
-        for name, is_active in (("creator", True), ("creator", False), ("rival", True), ("stranger", True)):
-            connection.execute(
-                "insert into public.services (creator_id, title, is_active) values (%s, 'A critique', %s)",
-                [self.ids[name], is_active],
-            )
         for name in ("creator", "stranger"):
             connection.execute(
                 "insert into public.creator_placements (creator_id, is_featured) values (%s, true)", [self.ids[name]]
@@ -302,6 +298,89 @@ class World:
                 self.ids["free"],
             )
         self.act(connection, "student", "select public.place_order(course_id => %s)", self.ids["paid"])
+
+    def _trade(self, connection: psycopg.Connection) -> None:
+        """The creator sells to the student and the stranger, who has something back; the platform has a member."""
+        for name in ("creator", "rival"):
+            self.act(
+                connection,
+                name,
+                "insert into public.offers (kind, title, price_amount) values ('service', 'A critique', 900),"
+                " ('bundle', 'Everything', 5000) returning id",
+            )
+            self.act(connection, name, "insert into public.coupons (code, percent_off) values (%s, 10) returning id", name.upper())
+            connection.execute("select private.bind_payout_account(%s, %s)", [self.ids[name], f"acct_{name}"])
+        self.act(
+            connection,
+            "creator",
+            "insert into public.offer_courses (offer_id, course_id)"
+            " select o.id, %s from public.offers as o where o.seller_id = %s and o.kind = 'bundle' returning offer_id",
+            self.ids["paid"],
+            self.ids["creator"],
+        )
+        for name in ("creator", "rival"):
+            self.act(
+                connection,
+                name,
+                "select public.publish_offer(o.id) from public.offers as o where o.seller_id = %s and o.kind = 'service'",
+                self.ids[name],
+            )
+        for name in ("student", "stranger"):
+            order_id = self.act(
+                connection,
+                name,
+                "select (public.place_order(offer_id => o.id)).id from public.offers as o"
+                " where o.seller_id = %s and o.kind = 'service'",
+                self.ids["creator"],
+            )
+            payment = f"pi_{name}"
+            session = {
+                "object": "checkout.session", "id": f"cs_{name}", "mode": "payment", "status": "complete",
+                "payment_status": "paid", "payment_intent": payment, "amount_total": 900, "currency": "eur",
+                "customer": f"cus_{name}", "metadata": {"order_id": str(order_id)},
+            }  # fmt: skip
+            self.tell(connection, "checkout.session.completed", session)
+            if name == "stranger":
+                self.act(connection, "admin", "select public.refund_order(%s, 300)", order_id)
+                dispute = {
+                    "object": "dispute", "id": "du_stranger", "payment_intent": payment, "amount": 500,
+                    "reason": "fraudulent", "status": "needs_response",
+                }  # fmt: skip
+                self.tell(connection, "charge.dispute.created", dispute)
+        connection.execute("update public.payment_splits set available_at = now()")
+        connection.execute("update public.payout_accounts set can_receive = true where user_id = %s", [self.ids["creator"]])
+        connection.execute("update private.app_config set value = '{\"default\": 100}' where key = 'payout_minimum'")
+        self.act(connection, "creator", "select public.request_payout('EUR', 200)")
+        self._subscribe(connection)
+        self.tell(connection, "refund.created", {"object": "refund", "id": "re_x", "payment_intent": "pi_x", "amount": 1})
+        charge = {"id": "txn_x", "type": "charge", "source": "ch_x", "amount": 1, "fee": 1, "currency": "eur", "created": 1}
+        connection.execute("select private.keep_balance_transactions(%s)", [Jsonb([charge])])
+
+    def _subscribe(self, connection: psycopg.Connection) -> None:
+        """The student is a member of the academy."""
+        offer_id = self.act(
+            connection,
+            "admin",
+            "insert into public.offers (seller_id, kind, title, price_amount, billing_interval)"
+            " values (null, 'membership', 'Member', 1000, 'month') returning id",
+        )
+        self.act(connection, "admin", "select public.publish_offer(%s)", offer_id)
+        order_id = self.act(connection, "student", "select (public.place_order(offer_id => %s)).id", offer_id)
+        invoice = {
+            "object": "invoice", "id": "in_student", "status": "paid", "amount_paid": 1000, "currency": "eur",
+            "billing_reason": "subscription_create",
+            "parent": {"subscription_details": {"subscription": "sub_student", "metadata": {"order_id": str(order_id)}}},
+            "lines": {"data": [{"period": {"start": 1700000000, "end": 4000000000}}]},
+        }  # fmt: skip
+        self.tell(connection, "invoice.paid", invoice)
+
+    @staticmethod
+    def tell(connection: psycopg.Connection, type_: str, object_: dict[str, Any]) -> None:
+        """Have Stripe tell something."""
+        payload = {"created": 1700000000, "data": {"object": object_}}
+        connection.execute(
+            "select private.receive_webhook('stripe', %s, %s, %s)", [f"evt_{object_['id']}", type_, Jsonb(payload)]
+        )
 
     def _note_students(self, connection: psycopg.Connection) -> None:
         """The creator notes something about those who take `free`, and fears for the suspended one."""

@@ -4,13 +4,12 @@ import uuid
 
 import pytest
 
-from tests.people import Academy, Course, Person, refused
+from tests.people import Academy, Person, refused
 
 
 @pytest.mark.route("WC-084", call="POST /rest/v1/rpc/bind_course_price")
-def test_admins_bind_a_price(
-    academy: Academy, admin: Person, teacher: Person, published: Course, draft: Course
-) -> None:
+def test_admins_bind_a_price(academy: Academy, admin: Person, teacher: Person) -> None:
+    published, draft = (academy.course(teacher, price_amount=900) for _ in range(2))
     price, product = f"price_{uuid.uuid4().hex}", f"prod_{uuid.uuid4().hex}"
     asked = {"course_id": published.id, "price_id": price, "product_id": product}
     for who in (teacher, academy.member("moderator")):
@@ -19,9 +18,12 @@ def test_admins_bind_a_price(
     bad = academy.rpc(admin, "bind_course_price", **asked | {"price_id": "no id"})
     assert (bad.status_code, bad.json()["code"]) == (400, "23514"), bad.text
 
-    bound = "select provider_price_id, provider_product_id from private.course_prices where course_id = %s"
+    bound = (
+        "select s.stripe_id from private.stripe_objects as s join public.offers as o on o.id = s.id"
+        " where o.course_id = %s order by s.object"
+    )
     assert academy.rpc(admin, "bind_course_price", **asked).status_code == 204
-    assert academy.sql(bound, published.id) == [(price, product)]
+    assert academy.sql(bound, published.id) == [(price,), (product,)]
     taken = academy.rpc(admin, "bind_course_price", **asked | {"course_id": draft.id})
     assert (taken.status_code, taken.json()["code"]) == (409, "23505"), taken.text
     assert academy.rpc(admin, "bind_course_price", course_id=published.id, price_id=None).status_code == 204
@@ -33,4 +35,4 @@ def test_admins_bind_a_price(
     )
     assert log == [(admin.id, price), (admin.id, None)]
     for viewer in (None, teacher, admin):
-        assert academy.call(viewer, "GET", "/rest/v1/course_prices").status_code == 404
+        assert academy.call(viewer, "GET", "/rest/v1/stripe_objects").status_code == 404

@@ -1,0 +1,105 @@
+"""Coupons: reserved with the order, given back with it, never used once too often."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.commerce.told import offer, pay, placed
+from tests.people import Academy, Person, refused, rows, together
+
+
+@pytest.fixture(scope="module")
+def made(academy: Academy, teacher: Person) -> dict[str, Any]:
+    """An offer of 10 euros; not to be changed."""
+    return offer(academy, teacher, "service")
+
+
+def coupon(academy: Academy, seller: Person, **columns: Any) -> dict[str, Any]:
+    """A new coupon."""
+    code = uuid.uuid4().hex[:12].upper()
+    return academy.insert(seller, "coupons", code=code, **columns or {"percent_off": 15})
+
+
+def used(academy: Academy, one: dict[str, Any]) -> int:
+    """How many orders hold it."""
+    ((count,),) = academy.sql("select used_count from public.coupons where id = %s", one["id"])
+    assert isinstance(count, int)
+    return count
+
+
+def test_a_coupon_takes_off_and_is_given_back(academy: Academy, teacher: Person, made: dict[str, Any]) -> None:
+    one, buyer = coupon(academy, teacher, percent_off=33, maximum_uses=1), academy.member()
+    order = placed(academy, buyer, offer_id=made["id"], coupon=one["code"].lower())
+    assert (order["amount"], order["discount_amount"]) == (670, 330)
+    assert placed(academy, buyer, offer_id=made["id"], coupon=one["code"])["id"] == order["id"]
+    other = academy.member()
+    refused(academy.rpc(other, "place_order", offer_id=made["id"], coupon=one["code"]), 409, "coupon_used_up")
+    academy.rpc(buyer, "cancel_order", order_id=order["id"])
+    assert used(academy, one) == 0
+    taken = placed(academy, other, offer_id=made["id"], coupon=one["code"])
+    pay(academy, taken)
+    assert used(academy, one) == 1
+    refused(academy.rpc(buyer, "place_order", offer_id=made["id"], coupon=one["code"]), 409, "coupon_used_up")
+    # Money for the order that was withdrawn: it keeps its price, and the coupon its limit.
+    pay(academy, order)
+    assert used(academy, one) == 1
+
+
+def test_thirty_at_once_for_ten_uses(academy: Academy, teacher: Person, made: dict[str, Any]) -> None:
+    one, buyers = coupon(academy, teacher, amount_off=100, currency="EUR", maximum_uses=10), [
+        academy.member() for _ in range(30)
+    ]
+    answers = together(
+        30, lambda number: academy.rpc(buyers[number], "place_order", offer_id=made["id"], coupon=one["code"])
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] * 10 + [409] * 20
+    assert used(academy, one) == 10
+
+
+def test_what_costs_nothing_is_paid_at_once(academy: Academy, teacher: Person) -> None:
+    course = academy.course(teacher, price_amount=5000)
+    one, buyer = coupon(academy, teacher, percent_off=100), academy.member()
+    order = placed(academy, buyer, course_id=course.id, coupon=one["code"])
+    assert (order["amount"], order["status"]) == (0, "paid")
+    contents = academy.call(buyer, "GET", f"/rest/v1/lesson_contents?course_id=eq.{course.id}&select=lesson_id")
+    assert len(rows(contents)) == 2
+    plan = offer(academy, teacher, "creator_subscription", billing_interval="month")
+    refused(academy.rpc(buyer, "place_order", offer_id=plan["id"], coupon=one["code"]), 409, "coupon_used_up")
+    refused(
+        academy.rpc(academy.member(), "place_order", offer_id=plan["id"], coupon=one["code"]), 422, "amount_too_small"
+    )
+    assert used(academy, one) == 1
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"percent_off": 10, "ends_at": "2020-01-02T00:00:00Z", "starts_at": "2020-01-01T00:00:00Z"},
+        {"percent_off": 10, "starts_at": "2099-01-01T00:00:00Z"},
+        {"percent_off": 10, "is_active": False},
+        {"amount_off": 100, "currency": "USD"},
+    ],
+)
+def test_not_now_and_not_for_this(
+    academy: Academy, teacher: Person, made: dict[str, Any], columns: dict[str, Any]
+) -> None:
+    one = coupon(academy, teacher, **columns)
+    refused(academy.rpc(academy.member(), "place_order", offer_id=made["id"], coupon=one["code"]), 422,
+            "coupon_invalid")  # fmt: skip
+
+
+def test_a_coupon_is_its_sellers(academy: Academy, teacher: Person, student: Person, made: dict[str, Any]) -> None:
+    rival = academy.member("teacher")
+    one = coupon(academy, rival)
+    buyer = academy.member()
+    refused(academy.rpc(buyer, "place_order", offer_id=made["id"], coupon=one["code"]), 422, "coupon_invalid")
+    refused(academy.rpc(buyer, "place_order", offer_id=made["id"], coupon="NOSUCH"), 422, "coupon_invalid")
+    for who in (teacher, student, buyer):
+        assert rows(academy.call(who, "GET", f"/rest/v1/coupons?id=eq.{one['id']}")) == []
+    body = {"code": uuid.uuid4().hex[:9].upper(), "percent_off": 99, "offer_id": made["id"]}
+    refused(academy.call(rival, "POST", "/rest/v1/coupons", body), 404, "offer_not_found")
+    assert academy.call(student, "POST", "/rest/v1/coupons", body | {"offer_id": None}).status_code == 403
+    assert academy.call(teacher, "POST", "/rest/v1/coupons", body | {"seller_id": None}).status_code == 403
+    for change in ({"percent_off": 100}, {"used_count": 0}, {"code": "OTHER"}):
+        assert academy.call(rival, "PATCH", f"/rest/v1/coupons?id=eq.{one['id']}", change).status_code == 403

@@ -31,7 +31,11 @@ def test_an_account_is_made_once(academy: Academy, shop: Shop) -> None:
         "select count(*) from private.stripe_objects where object = 'account' and id = %s", earner.id
     ) == [(1,)]
     account = shop.double.client.v1.accounts.retrieve(account_of(academy, earner))
-    assert (account.type, account.email, json_of(account)["metadata"]) == ("express", earner.email, {"user_id": earner.id})
+    assert (account.type, account.email, json_of(account)["metadata"]) == (
+        "express",
+        earner.email,
+        {"user_id": earner.id},
+    )
 
 
 def test_whoever_is_suspended_makes_none(academy: Academy) -> None:

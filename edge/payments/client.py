@@ -166,10 +166,11 @@ class Stripe:
 
     # Paying out
 
-    async def create_account(self, brief: PersonBrief) -> Told:
-        """An account to which somebody is paid out."""
+    async def create_account(self, brief: PersonBrief, country: str | None) -> Told:
+        """An account to which somebody is paid out, of a country or ours."""
         params = _given(
             type="express",
+            country=country,
             email=brief.email,
             capabilities={"transfers": {"requested": True}},
             metadata={"user_id": brief.user_id},

@@ -198,7 +198,7 @@ def test_a_provider_that_does_not_recover_is_503(
         ("POST", "/billing-portal", {}),
         ("POST", f"/subscriptions/{uuid.uuid4()}/cancel", None),
         ("POST", f"/subscriptions/{uuid.uuid4()}/resume", None),
-        ("POST", "/payout-account", None),
+        ("POST", "/payout-account", {}),
         ("POST", "/payout-account/onboarding", {}),
         ("GET", "/payout-account", None),
     ],

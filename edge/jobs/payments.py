@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 from procrastinate import App
+from psycopg.types.json import Jsonb
 
 from edge.jobs.database import Database
 from edge.jobs.retries import Backoff, HopelessError, TryLaterError
@@ -26,6 +27,7 @@ Brief = TypeVar("Brief")
 
 TIE = timedelta(seconds=1)
 """How long to wait before a subscription is looked at again: what is told then is newer than events of one second."""
+NIGHTLY = "41 3 * * *"
 REFUND_ID = "refund_id"
 SURPLUS = "surplus_reference"
 """Metadata by which the database knows what a refund is of."""
@@ -51,6 +53,12 @@ class PaymentTasks:
             self.expire_session,
         ):
             app.task(name=task.__name__, retry=self._backoff)(_judged(task))
+        # Without Stripe there are no books to fetch, and nobody is to look at a failure every night.
+        if self._given is not None:
+            fetch = app.task(name="fetch_books", queueing_lock="fetch_books", retry=self._backoff)(
+                _judged(self.fetch_books)
+            )
+            app.periodic(cron=NIGHTLY)(fetch)
 
     async def refund(self, *, refund_id: str) -> None:
         """Give back what an admin decided to; what Stripe refuses has failed."""
@@ -131,6 +139,19 @@ class PaymentTasks:
             await self._provider.expire_session(stripe_id)
         except RefusedError as error:
             log.info("session_not_open", stripe_id=stripe_id, code=error.code)
+
+    async def fetch_books(self, *, timestamp: int) -> None:  # noqa: ARG002  the library passes it
+        """Fetch what moved our balance at Stripe since the last time: what is known is kept once."""
+        since = await self._tell("newest_balance_transaction")
+        after: str | None = None
+        while True:
+            told = await self._provider.balance_transactions(since, after)
+            items = told.items()
+            kept = await self._tell("keep_balance_transactions", p_transactions=Jsonb(items))
+            log.info("books_fetched", transactions=kept)
+            if not told.body["has_more"]:
+                return
+            after = items[-1]["id"]
 
     @property
     def _provider(self) -> Stripe:

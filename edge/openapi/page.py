@@ -52,6 +52,7 @@ TAGS = [
     Tag(name="accounts", description="What becomes of a user."),
     Tag(name="documents", description="What is printed."),
     Tag(name="identities", description="Who somebody is elsewhere."),
+    Tag(name="payments", description="What is bought, what recurs, and being paid out."),
     Tag(name="views", description="How often courses are looked at."),
     Tag(name="operations", description="Is it alive, and can it serve."),
 ]

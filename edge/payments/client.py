@@ -166,10 +166,11 @@ class Stripe:
 
     # Paying out
 
-    async def create_account(self, brief: PersonBrief) -> Told:
-        """An account to which somebody is paid out."""
+    async def create_account(self, brief: PersonBrief, country: str | None) -> Told:
+        """An account to which somebody is paid out, of a country or ours."""
         params = _given(
             type="express",
+            country=country,
             email=brief.email,
             capabilities={"transfers": {"requested": True}},
             metadata={"user_id": brief.user_id},
@@ -205,6 +206,12 @@ class Stripe:
         }
         key = f"payout:{brief.payout_id}:{brief.attempts}"
         return await self._ask(self._v1.transfers.create_async, params=params, key=key, is_digested=False)
+
+    async def balance_transactions(self, since: int | None, after: str | None) -> Told:
+        """A page of what moved our balance, the newest first: from a second on, after one of the page before."""
+        created = None if since is None else {"gte": since}
+        params = _given(created=created, starting_after=after, limit=100, expand=["data.source"])
+        return await self._ask(self._v1.balance_transactions.list_async, params=params)
 
     # The catalogue
 

@@ -29,6 +29,7 @@ from edge.payments.types import (
     Order,
     OrderState,
     PayoutAccount,
+    PayoutAccountRequest,
     PersonBrief,
     PortalRequest,
     Receipt,
@@ -236,6 +237,7 @@ async def resume_subscription(
     responses=refusals((403, "account_inactive", "The caller's account is suspended or banned."), *OF_PROVIDER),
 )
 async def create_payout_account(
+    data: JSONBody[PayoutAccountRequest],
     caller: NamedDependency[Caller],
     rest: NamedDependency[AsyncPostgrestClient],
     system: NamedDependency[System],
@@ -244,7 +246,7 @@ async def create_payout_account(
     """Make an account at Stripe, unless there is one."""
     brief = await _person(system, caller)
     if brief.account is None:
-        made = await provider.create_account(brief)
+        made = await provider.create_account(brief, data.country)
         await system.call("bind_payout_account", p_user_id=caller.user_id, p_stripe_id=made.id())
         await checkout.apply(system, made)
     return await _payout_account(rest, caller)

@@ -45,6 +45,13 @@ class PortalRequest(Asked, frozen=True, kw_only=True):
     return_url: Address | None = None
 
 
+class PayoutAccountRequest(Asked, frozen=True, kw_only=True):
+    """Where one lives: that cannot be changed later."""
+
+    country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1, such as SE")] | None = None
+    """Left out, it is the installation's own."""
+
+
 class OnboardingRequest(Asked, frozen=True, kw_only=True):
     """Where the browser goes from the onboarding."""
 

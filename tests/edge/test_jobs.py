@@ -31,13 +31,24 @@ from tests.edge.post import Post, environment, post_office, wait_until, worker
 
 FUNCTIONS = {
     "private.address_for_password_link(uuid)",
+    "private.apply_stripe_object(jsonb,timestamp with time zone)",
+    "private.bind_stripe_object(text,text,uuid)",
     "private.claim_mail(bigint)",
+    "private.keep_balance_transactions(jsonb)",
+    "private.newest_balance_transaction()",
+    "private.offer_brief(uuid)",
+    "private.payout_brief(uuid)",
     "private.purge_auth_events()",
+    "private.purge_expired_orders()",
     "private.purge_mail()",
     "private.purge_rate_buckets()",
     "private.purge_webhook_inbox()",
+    "private.refund_brief(uuid)",
     "private.schema_version()",
     "private.settle_mail(bigint,private.mail_status,text)",
+    "private.settle_payout(uuid,text,text)",
+    "private.settle_refund(uuid,refund_status)",
+    "private.stripe_as_of(text)",
 }
 """All of ours that the role `worker` may call. Reviewed: a new function for the worker is added here by hand."""
 

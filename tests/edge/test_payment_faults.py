@@ -22,6 +22,7 @@ from tests.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes by /proc")
 BUYERS = 12
+AT_ONCE = 4
 KILLS = 3
 
 
@@ -119,7 +120,9 @@ def test_buying_while_the_edge_is_killed(own: OwnStack, own_shop: Shop) -> None:
         return buyer, begun
 
     with killing(own, "edge"):
-        bought = [each for group in range(3) for each in together(4, lambda number, at=group * 4: buy(at + number))]
+        bought: list[tuple[Person, Object]] = []
+        for _ in range(BUYERS // AT_ONCE):
+            bought += together(AT_ONCE, lambda number: buy(len(bought) + number))
     eventually(lambda: not double.post("webhooks/wait", contains="", seconds=1)["undelivered"], seconds=60)
     for buyer, begun in bought:
         order = own_shop.order(buyer, begun["order_id"])

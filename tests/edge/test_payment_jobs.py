@@ -11,7 +11,7 @@ import pytest
 
 from edge.app import create_app
 from edge.payments import client
-from edge.payments.types import OrderBrief
+from edge.payments.types import OrderBrief, PayoutBrief
 from tests.commerce.told import imbalance, offer
 from tests.edge.shop import CHECKOUT, VERIFY, Object, Shop, eventually, json_of
 from tests.edge.support import NOWHERE, Refused, Upstream, serving, settings_for
@@ -198,7 +198,7 @@ def test_a_provider_that_does_not_recover_is_503(
         ("POST", "/billing-portal", {}),
         ("POST", f"/subscriptions/{uuid.uuid4()}/cancel", None),
         ("POST", f"/subscriptions/{uuid.uuid4()}/resume", None),
-        ("POST", "/payout-account", None),
+        ("POST", "/payout-account", {}),
         ("POST", "/payout-account/onboarding", {}),
         ("GET", "/payout-account", None),
     ],
@@ -269,7 +269,7 @@ def test_what_is_told_is_as_old_as_the_question(shop: Shop) -> None:
             return await provider.transfers(
                 msgspec.convert(
                     {"payout_id": "x", "amount": 1, "currency": "eur", "attempts": 1, "account": None},
-                    client.PayoutBrief,
+                    PayoutBrief,
                 )
             )
         finally:

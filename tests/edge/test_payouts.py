@@ -22,8 +22,8 @@ def account_of(academy: Academy, person: Person) -> str:
 @pytest.mark.route("CM-064", call=f"POST {ACCOUNT}")
 def test_an_account_is_made_once(academy: Academy, shop: Shop) -> None:
     earner = academy.member("teacher")
-    refused(academy.call(None, "POST", ACCOUNT), 401, "unauthorized")
-    answers = together(6, lambda _: academy.call(earner, "POST", ACCOUNT))
+    refused(academy.call(None, "POST", ACCOUNT, {}), 401, "unauthorized")
+    answers = together(6, lambda _: academy.call(earner, "POST", ACCOUNT, {}))
     assert {answer.status_code for answer in answers} == {200}, answers[0].text
     answer = answers[0].json()
     assert (answer["is_submitted"], answer["can_receive"]) == (False, False)
@@ -41,7 +41,7 @@ def test_an_account_is_made_once(academy: Academy, shop: Shop) -> None:
 def test_whoever_is_suspended_makes_none(academy: Academy) -> None:
     earner = academy.member("teacher")
     academy.suspend(earner)
-    refused(academy.call(earner, "POST", ACCOUNT), 403, "account_inactive")
+    refused(academy.call(earner, "POST", ACCOUNT, {}), 403, "account_inactive")
     refused(academy.call(earner, "POST", ONBOARDING, {}), 403, "account_inactive")
 
 
@@ -51,7 +51,7 @@ def test_the_onboarding_and_what_comes_of_it(academy: Academy, shop: Shop, stran
     earner = academy.member("teacher")
     refused(academy.call(stranger, "GET", ACCOUNT), 404, "payout_account_not_found")
     refused(academy.call(stranger, "POST", ONBOARDING, {}), 404, "payout_account_not_found")
-    academy.call(earner, "POST", ACCOUNT)
+    academy.call(earner, "POST", ACCOUNT, {})
     for field in ("return_url", "refresh_url"):
         answer = academy.call(earner, "POST", ONBOARDING, {field: "https://evil.example.test"})
         refused(answer, 422, "url_foreign")
@@ -72,7 +72,7 @@ def test_the_onboarding_and_what_comes_of_it(academy: Academy, shop: Shop, stran
 
 def test_the_webhook_tells_of_the_onboarding(academy: Academy, shop: Shop) -> None:
     earner = academy.member("teacher")
-    academy.call(earner, "POST", ACCOUNT)
+    academy.call(earner, "POST", ACCOUNT, {})
     account = account_of(academy, earner)
     shop.double.post(f"accounts/{account}/complete")
     shop.delivered(account)
@@ -83,7 +83,7 @@ def test_the_webhook_tells_of_the_onboarding(academy: Academy, shop: Shop) -> No
 def earner(academy: Academy, shop: Shop) -> Person:
     """A teacher who can be paid out, has earned 17.00 and is owed them."""
     seller = academy.member("teacher")
-    academy.call(seller, "POST", ACCOUNT)
+    academy.call(seller, "POST", ACCOUNT, {})
     shop.double.post(f"accounts/{account_of(academy, seller)}/complete")
     academy.call(seller, "GET", ACCOUNT)
     shop.buy(academy.member(), offer_id=offer(academy, seller, "beat_licence", price_amount=2000)["id"])

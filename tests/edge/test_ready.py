@@ -22,8 +22,10 @@ FUNCTIONS = {
     "private.bind_payout_account(uuid,text)",
     "private.bind_stripe_object(text,text,uuid)",
     "private.checkout_brief(uuid)",
+    "private.payout_account_brief(uuid)",
     "private.receive_webhook(text,text,text,jsonb)",
     "private.schema_version()",
+    "private.stripe_as_of(text)",
     "private.stripe_id(text,uuid)",
     "private.take_token(text,text)",
 }

@@ -10,7 +10,7 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 from postgrest import AsyncPostgrestClient
 
-from edge import accounts, documents, downloads, identities, openapi, storage, views
+from edge import accounts, documents, downloads, identities, openapi, payments, storage, views
 from edge.auth import Caller, Keyring, Verifier, provide_caller, require_caller
 from edge.cors import Cors
 from edge.database import Rest, System
@@ -70,11 +70,18 @@ def create_app(settings: Settings) -> Litestar:
             ready,
             show_metrics,
             identities.router(settings),
+            payments.webhooks(settings),
             views.router,
-            for_users(accounts.router, documents.router, downloads.router),
+            for_users(accounts.router, documents.router, downloads.router, payments.router(settings)),
         ],
         guards=[limit],
-        lifespan=[lifespan, storage.lifespan(settings), documents.lifespan(settings), views.lifespan],
+        lifespan=[
+            lifespan,
+            storage.lifespan(settings),
+            documents.lifespan(settings),
+            payments.lifespan(settings),
+            views.lifespan,
+        ],
         exception_handlers={Exception: answer},
         dependencies={"fetcher": Provide(_provide_fetcher)},
         openapi_config=openapi.config(settings),

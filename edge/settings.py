@@ -55,6 +55,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The bearer token that `/metrics` asks for. Without one, only a direct caller from this machine is answered."""
     clerk_webhook_secret: str | None = None
     """What Clerk's webhooks are signed with."""
+    stripe_api_key: str | None = None
+    """The key of the account at Stripe."""
+    stripe_api_url: str | None = None
+    """Where Stripe's API is, where it is not Stripe's own."""
+    stripe_webhook_secret: str | None = None
+    """What Stripe's webhooks are signed with; several, comma separated, where there are several endpoints."""
 
     @classmethod
     def from_mapping(cls, environment: Mapping[str, str]) -> "Settings":
@@ -146,12 +152,13 @@ def _origins(name: str, text: str) -> tuple[str, ...]:
     for origin in origins:
         # Exact origins only, written as browsers write them: a pattern is how lookalike sites get in, and an origin
         # written otherwise would never match.
-        if origin != _canonical_origin(origin):
+        if origin != canonical_origin(origin):
             raise SettingsError(f"{name} is neither * nor a list of scheme://host[:port], comma separated")
     return origins
 
 
-def _canonical_origin(origin: str) -> str | None:
+def canonical_origin(origin: str) -> str | None:
+    """The origin of an address as browsers write it; None where it has none that can be told."""
     try:
         parts = urlsplit(origin)
         port = parts.port
@@ -180,5 +187,6 @@ READERS: dict[str, Callable[[str, str], object]] = {
     "grace_seconds": _number,
     "max_requests": _number,
     "fetch_ports": _ports,
+    "stripe_api_url": _address,
 }
 """How the text of a setting is read, where it is not taken as it is."""

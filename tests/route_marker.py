@@ -30,7 +30,7 @@ import pytest
 from stack import routes
 
 PROPERTY = "route"
-CREDENTIALS = ("authorization", "apikey", "svix-signature")
+CREDENTIALS = ("authorization", "apikey", "svix-signature", "stripe-signature")
 """The headers by which a caller proves who he is."""
 OPTIONS: dict[str, Any] = {"call": None, "public": False, "answers": None}
 """What a marker may say beside the ids."""

@@ -70,7 +70,7 @@ class StripeDouble:
     def quiet(self, contains: str = "", seconds: float = PATIENCE) -> None:
         """Wait until every event in which a text occurs has been delivered."""
         left = self.post("webhooks/wait", contains=contains, seconds=seconds)["undelivered"]
-        assert left == []
+        assert left == [], left
 
 
 class Receiver(ThreadingHTTPServer):

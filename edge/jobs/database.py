@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from edge.jobs.settings import Settings
 from edge.pool import Pool
@@ -42,7 +43,7 @@ class Transaction:
         self._connection = connection
 
     async def call(self, function: str, /, **parameters: Any) -> Any:
-        """Call `private.<function>` with named parameters; returns its one value.
+        """Call `private.<function>` with named parameters, of which a dict is sent as jsonb; returns its one value.
 
         Raises:
             psycopg.Error: it failed, or the database is away.
@@ -53,7 +54,8 @@ class Transaction:
                 sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in parameters
             ),
         )
-        row = await (await self._connection.execute(statement, parameters)).fetchone()
+        values = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in parameters.items()}
+        row = await (await self._connection.execute(statement, values)).fetchone()
         return None if row is None else row[0]
 
     async def purges(self) -> list[str]:

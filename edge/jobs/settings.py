@@ -38,6 +38,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dead, and its jobs are given to others."""
     host: str
     """JOBS_HOST: the address to listen on."""
+    stripe_api_key: str | None
+    """JOBS_STRIPE_API_KEY: the key of the account at Stripe. Without one what is asked of Stripe waits."""
+    stripe_api_url: str | None
+    """JOBS_STRIPE_API_URL: where Stripe's API is, where it is not Stripe's own."""
     first_pause: float
     """JOBS_FIRST_PAUSE_MS: after how long a failed job is tried again, in seconds here; each time twice as long."""
 
@@ -59,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             smtp=given.smtp(),
             concurrency=given.number("CONCURRENCY", "8", low=1, high=100),
             heartbeat=given.number("HEARTBEAT", "10", low=1, high=19),
+            stripe_api_key=given.text("STRIPE_API_KEY", "") or None,
+            stripe_api_url=given.address("STRIPE_API_URL") if given.text("STRIPE_API_URL", "") else None,
             first_pause=given.number("FIRST_PAUSE_MS", "5000", low=10, high=60_000) / 1000,
         )
 

@@ -19,8 +19,10 @@ from procrastinate.worker import Worker as Engine
 
 from edge.jobs.database import Database
 from edge.jobs.metrics import Metrics
+from edge.jobs.payments import PaymentTasks
 from edge.jobs.settings import Settings
 from edge.jobs.tasks import DEAD_AFTER, Tasks
+from edge.payments.client import Stripe
 
 log = structlog.get_logger()
 
@@ -62,6 +64,9 @@ class Worker:
         self._app = App(connector=PsycopgConnector())
         self._app.job_manager = Queue(connector=self._app.connector)
         Tasks(settings, self.database, self._http, self.metrics).register(self._app)
+        key = settings.stripe_api_key
+        self._stripe = None if key is None else Stripe(key, settings.stripe_api_url)
+        PaymentTasks(settings, self.database, self._stripe).register(self._app)
         self._working: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -79,6 +84,8 @@ class Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._working
         await self._http.aclose()
+        if self._stripe is not None:
+            await self._stripe.aclose()
         await self.database.pool.close()
 
     async def count_queue(self) -> None:

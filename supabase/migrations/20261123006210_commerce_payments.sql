@@ -46,6 +46,17 @@ as $$
 $$;
 comment on function private.stripe_id(text, uuid) is 'What a row of ours is at Stripe; null where it is nothing.';
 
+create function private.stripe_as_of(p_stripe_id text) returns timestamptz
+language sql
+stable
+security definer -- the table is closed; the edge and the worker call this
+set search_path = ''
+as $$
+    select nullif(s.as_of, '-infinity') from private.stripe_objects as s where s.stripe_id = p_stripe_id
+$$;
+comment on function private.stripe_as_of(text) is
+'As of when an object at Stripe is known; null where it is not. Whoever asks Stripe after this is told nothing older.';
+
 create function private.of_stripe(p_stripe_id text, p_object text) returns uuid
 language sql
 stable
@@ -55,6 +66,37 @@ as $$
     select s.id from private.stripe_objects as s where s.stripe_id = p_stripe_id and s.object = p_object
 $$;
 comment on function private.of_stripe(text, text) is 'The row of ours that an object at Stripe is of; null where none.';
+
+create function private.expire_sessions(p_order_id uuid) returns void
+language plpgsql
+security definer -- the queue and the table are closed; functions of ours call this
+set search_path = ''
+as $$
+begin
+    perform private.defer_job(
+        'expire_session', jsonb_build_object('stripe_id', s.stripe_id), 'expire_session:' || s.stripe_id
+    )
+    from private.stripe_objects as s
+    where s.object = 'session' and s.id = p_order_id;
+end
+$$;
+comment on function private.expire_sessions(uuid) is
+'Has the worker close the pages on which an order could still be paid.';
+
+create function private.tg_orders__expire_sessions() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform private.expire_sessions(new.id);
+    return null;
+end
+$$;
+comment on function private.tg_orders__expire_sessions() is
+'After a pending order is withdrawn or replaced: nobody is to pay it any more.';
+create trigger _310_expire_sessions after update of status on public.orders
+for each row when (old.status = 'pending' and new.status = 'cancelled')
+execute function private.tg_orders__expire_sessions();
 
 create type private.payment_provider as enum ('stripe', 'outside', 'free');
 comment on type private.payment_provider is
@@ -587,6 +629,7 @@ begin
             hint = 'Have the buyer order again.';
     end if;
     v_order := private.complete_order(p_order_id, 'outside', v_order.number || ' ' || p_reference, v_order.amount);
+    perform private.expire_sessions(p_order_id);
     perform private.audit(
         'order.settle', 'orders', v_order.id::text, jsonb_build_object('status', 'pending'),
         jsonb_build_object('status', v_order.status, 'reference', p_reference)

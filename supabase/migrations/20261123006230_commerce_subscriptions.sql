@@ -107,6 +107,8 @@ begin
     if not found then
         return false;
     end if;
+    -- Again, now that nobody else can be about to write it: else it would seem a second subscription of the order.
+    v_id := private.of_stripe(p_object ->> 'id', 'subscription');
     v_status := case p_object ->> 'status'
         when 'trialing' then 'trialing'
         when 'active' then 'active'
@@ -156,7 +158,10 @@ begin
     set
         status = v_status,
         period_ends_at = v_period_ends_at,
-        is_ending = v_status <> 'ended' and coalesce((p_object ->> 'cancel_at_period_end')::boolean, false),
+        -- The billing portal may write a date instead.
+        is_ending = v_status <> 'ended' and (
+            coalesce((p_object ->> 'cancel_at_period_end')::boolean, false) or p_object ->> 'cancel_at' is not null
+        ),
         trial_ends_at = to_timestamp((p_object ->> 'trial_end')::bigint),
         ended_at = case v_status
             when 'ended' then coalesce(to_timestamp((p_object ->> 'ended_at')::bigint), s.ended_at, now())

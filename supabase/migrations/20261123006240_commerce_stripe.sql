@@ -94,6 +94,8 @@ set search_path = ''
 as $$
 declare
     v_text text := p_object #>> '{metadata,refund_id}';
+    -- What an invoice paid too much is known by the invoice, of which a refund does not speak by itself.
+    v_surplus text := coalesce(p_object #>> '{metadata,surplus_reference}', p_object ->> 'payment_intent');
     v_refund public.refunds;
     v_order_id uuid;
     v_amount bigint := (p_object ->> 'amount')::bigint;
@@ -105,9 +107,9 @@ declare
     end;
 begin
     if exists (
-        select from private.payments as p where p.is_surplus and p.reference = p_object ->> 'payment_intent'
+        select from private.payments as p where p.is_surplus and p.reference = v_surplus
     ) then
-        return private.settle_surplus(p_object ->> 'payment_intent', v_status, v_amount);
+        return private.settle_surplus(v_surplus, v_status, v_amount);
     end if;
     v_order_id := private.require_order_of_stripe(p_object);
     perform from public.orders as o where o.id = v_order_id for no key update;
@@ -208,6 +210,30 @@ end
 $$;
 comment on function private.apply_charge(jsonb) is 'Keeps of which order a charge is. Answers whether it is of one.';
 
+create function private.apply_invoice_payment(p_object jsonb) returns boolean
+language plpgsql
+security definer -- the table of Stripe's objects is closed
+set search_path = ''
+as $$
+declare
+    v_payment text := p_object #>> '{payment,payment_intent}';
+    v_order_id uuid;
+begin
+    if v_payment is null or p_object ->> 'status' <> 'paid' then
+        return false;
+    end if;
+    select p.order_id into v_order_id from private.payments as p
+    where p.provider = 'stripe' and p.reference = p_object ->> 'invoice';
+    if found then
+        perform private.bind_stripe_object(v_payment, 'payment', v_order_id);
+    end if;
+    return found;
+end
+$$;
+comment on function private.apply_invoice_payment(jsonb) is
+'Keeps of which order the payment of an invoice is: later refunds and disputes speak of the payment only. Answers
+whether it is of one.';
+
 create function private.apply_stripe_object(p_object jsonb, p_as_of timestamptz) returns boolean
 language plpgsql
 security definer -- whoever calls this has it from Stripe
@@ -219,6 +245,7 @@ begin
             when 'checkout.session' then private.apply_checkout_session(p_object)
             when 'subscription' then private.apply_subscription(p_object, p_as_of)
             when 'invoice' then private.apply_invoice(p_object)
+            when 'invoice_payment' then private.apply_invoice_payment(p_object)
             when 'charge' then private.apply_charge(p_object)
             when 'refund' then private.apply_refund(p_object)
             when 'dispute' then private.apply_dispute(p_object)
@@ -230,8 +257,8 @@ begin
 end
 $$;
 comment on function private.apply_stripe_object(jsonb, timestamptz) is
-'Applies an object as Stripe had it at that time: a session, subscription, invoice, charge, refund, dispute, account or
-transfer. For webhooks, the browser''s return and the worker, which may all tell the same. Answers whether it had an
+'Applies an object as Stripe had it at that time: a session, subscription, invoice, its payment, charge, refund, dispute,
+account or transfer. For webhooks, the browser''s return and the worker, which may all tell the same. Answers whether it had an
 effect. Raises what its kind''s function raises.';
 
 create function private.apply_stripe_event(p_type text, p_payload jsonb) returns boolean
@@ -249,8 +276,8 @@ begin
     elsif p_type not in (
         'checkout.session.completed', 'checkout.session.async_payment_succeeded', 'checkout.session.expired',
         'customer.subscription.created', 'customer.subscription.updated', 'customer.subscription.deleted',
-        'customer.subscription.resumed', 'customer.subscription.paused', 'invoice.paid', 'charge.succeeded',
-        'refund.created', 'refund.updated', 'refund.failed', 'charge.dispute.created', 'charge.dispute.updated',
+        'customer.subscription.resumed', 'customer.subscription.paused', 'invoice.paid', 'invoice_payment.paid',
+        'charge.succeeded', 'refund.created', 'refund.updated', 'refund.failed', 'charge.dispute.created', 'charge.dispute.updated',
         'charge.dispute.closed', 'charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated',
         'account.updated', 'transfer.created', 'transfer.reversed'
     ) then
@@ -440,17 +467,17 @@ set search_path = ''
 as $$
     select jsonb_build_object(
         'refund_id', r.id, 'order_id', r.order_id, 'amount', r.amount,
-        'payment', private.stripe_id('payment', r.order_id),
-        'invoice', (
-            select p.reference from private.payments as p where p.order_id = r.order_id and p.reference like 'in\_%'
-        )
+        -- Not whatever was bound last: an order may also have a surplus payment.
+        'payment', case when p.reference not like 'in\_%' then p.reference end,
+        'invoice', case when p.reference like 'in\_%' then p.reference end
     )
     from public.refunds as r
+    join private.payments as p on p.order_id = r.order_id and not p.is_surplus and p.provider = 'stripe'
     where r.id = p_refund_id and r.status = 'pending'
 $$;
 comment on function private.refund_brief(uuid) is
-'What Stripe must be told of a pending refund: {refund_id, order_id, amount, payment (the intent; null where only the
-invoice is known), invoice}; null where it is not pending.';
+'What Stripe must be told of a pending refund: {refund_id, order_id, amount, payment (the intent; null where it was paid
+by an invoice), invoice (null otherwise)}; null where it is not pending.';
 
 create function private.failed_webhooks() returns setof private.webhook_inbox
 language sql

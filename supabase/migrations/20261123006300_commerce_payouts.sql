@@ -41,6 +41,34 @@ $$;
 comment on function private.bind_payout_account(uuid, text) is
 'Keeps which account at Stripe is somebody''s, and answers which one it is: the first stays.';
 
+create function private.payout_account_brief(p_user_id uuid) returns jsonb
+language plpgsql
+stable
+security definer -- the edge may read no table; it asks for whoever calls it
+set search_path = ''
+as $$
+begin
+    if not exists (
+        select from public.accounts as a
+        where a.user_id = p_user_id
+            and (a.status = 'active' or (a.status = 'suspended' and a.suspended_until <= now()))
+    ) then
+        raise sqlstate 'PT403' using
+            message = 'account_inactive',
+            detail = 'This account is suspended, banned or deleted.',
+            hint = 'Ask support for the reason.';
+    end if;
+    return jsonb_build_object(
+        'user_id', p_user_id,
+        'email', (select u.email from auth.users as u where u.id = p_user_id),
+        'account', private.stripe_id('account', p_user_id)
+    );
+end
+$$;
+comment on function private.payout_account_brief(uuid) is
+'What Stripe must be told of somebody who is to be paid out: {user_id, email, account (at Stripe, null where none)}.
+Raises PT403 account_inactive.';
+
 create function private.apply_account(p_object jsonb, p_as_of timestamptz) returns boolean
 language plpgsql
 security definer -- the payment provider told it

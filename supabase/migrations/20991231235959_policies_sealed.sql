@@ -1395,13 +1395,17 @@ grant execute on function private.reconciliation() to authenticated;
 grant execute on function private.checkout_brief(uuid) to edge;
 grant execute on function private.bind_stripe_object(text, text, uuid) to edge;
 grant execute on function private.stripe_id(text, uuid) to edge;
+grant execute on function private.stripe_as_of(text) to edge;
+grant execute on function private.payout_account_brief(uuid) to edge;
 grant execute on function private.bind_payout_account(uuid, text) to edge;
 grant execute on function private.apply_stripe_object(jsonb, timestamptz) to edge;
 
 -- The worker: what Stripe is asked in the background.
+grant execute on function private.stripe_as_of(text) to worker;
 grant execute on function private.offer_brief(uuid) to worker;
 grant execute on function private.refund_brief(uuid) to worker;
 grant execute on function private.payout_brief(uuid) to worker;
+grant execute on function private.settle_refund(uuid, public.refund_status) to worker;
 grant execute on function private.settle_payout(uuid, text, text) to worker;
 grant execute on function private.bind_stripe_object(text, text, uuid) to worker;
 grant execute on function private.apply_stripe_object(jsonb, timestamptz) to worker;

@@ -143,7 +143,7 @@ def test_whoever_pays_twice_gets_one_back(
 
 @pytest.mark.route("PL-152", call="POST /rest/v1/rpc/refund_order")
 def test_an_admin_gives_back_a_part_and_then_the_rest(
-    academy: Academy, course: Course, buyer: Person, order: dict[str, Any], admin: Person, stranger: Person
+    academy: Academy, course: Course, buyer: Person, order: dict[str, Any], *, admin: Person, stranger: Person
 ) -> None:
     payment = pay(academy, order)
     for who in (buyer, course.teacher, stranger, academy.member("moderator")):
@@ -205,7 +205,7 @@ def test_a_refund_told_before_its_payment_waits(academy: Academy, buyer: Person,
 
 @pytest.mark.parametrize("ends", ["won", "lost"])
 def test_a_dispute_takes_back_and_may_give_again(
-    academy: Academy, course: Course, buyer: Person, order: dict[str, Any], admin: Person, ends: str
+    academy: Academy, course: Course, buyer: Person, order: dict[str, Any], *, admin: Person, ends: str
 ) -> None:
     payment = pay(academy, order)
     about = dispute(payment, 4999)
@@ -246,7 +246,7 @@ def test_a_free_enrolment_outlives_a_refund(academy: Academy, teacher: Person, b
 
 @pytest.mark.parametrize(("currency", "amount", "shown"), [("JPY", 500, "500 JPY"), ("KWD", 1230, "1.230 KWD")])
 def test_currencies_of_other_decimals(
-    academy: Academy, teacher: Person, buyer: Person, currency: str, amount: int, shown: str
+    academy: Academy, teacher: Person, buyer: Person, *, currency: str, amount: int, shown: str
 ) -> None:
     made = offer(academy, teacher, "tip", price_amount=amount, maximum_amount=10 * amount, price_currency=currency)
     order = placed(academy, buyer, offer_id=made["id"], amount=amount)

@@ -64,7 +64,7 @@ def has(academy: Academy, who: Person, course: Course) -> bool:
 @pytest.mark.route("WC-028", call="GET /rest/v1/entitlements?user_id=eq.{user_id}")
 @pytest.mark.parametrize("turn", [0, 1, 2])
 def test_it_begins_in_whatever_order_it_is_told(
-    academy: Academy, plan: dict[str, Any], course: Course, buyer: Person, student: Person, turn: int
+    academy: Academy, plan: dict[str, Any], course: Course, buyer: Person, student: Person, *, turn: int
 ) -> None:
     began = Began(academy, buyer, plan)
     for told in began.events[turn:] + began.events[:turn]:
@@ -120,7 +120,7 @@ def test_older_news_is_passed_over(academy: Academy, plan: dict[str, Any], buyer
 def test_what_runs_out_is_closed_without_a_job(
     academy: Academy, plan: dict[str, Any], course: Course, buyer: Person
 ) -> None:
-    """Of a period that ended two days ago: renewed late it holds for a day, in arrears for three, cancelled not at all."""
+    """Of a period that ended two days ago: renewable it holds for a day, in arrears for three, cancelled for none."""
     began = Began(academy, buyer, plan, days=-2)
     began.invoice["lines"] = {"data": [{"period": {"start": began.now - 32 * DAY, "end": began.ends_at}}]}
     for told in began.events:

@@ -1,13 +1,18 @@
 """Fixtures: one edge and one double for the whole run, the double as new for each test."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from edge.app import create_app
+from stack.state import Folder
+from tests.edge.shop import Shop
 from tests.edge.support import Refused, Upstream, claims, listening, serving, settings_for
+from tests.people import Academy, Person
+from tests.stripe_double import StripeDouble
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +70,15 @@ def refused() -> Refused:
         return body
 
     return check
+
+
+@pytest.fixture(scope="session")
+def shop(academy: Academy, stripe_double: StripeDouble, stack_data: Path) -> Shop:
+    """The run's edge and Stripe's double."""
+    return Shop(academy, stripe_double, Folder(stack_data).state().double_keys["stripe_webhook_secret"])
+
+
+@pytest.fixture(scope="session")
+def admin(academy: Academy) -> Person:
+    """An admin; not to be changed."""
+    return academy.member("admin")

@@ -329,7 +329,8 @@ class World:
             self.act(
                 connection,
                 name,
-                "select public.publish_offer(o.id) from public.offers as o where o.seller_id = %s and o.kind = 'service'",
+                "select public.publish_offer(o.id) from public.offers as o"
+                " where o.seller_id = %s and o.kind = 'service'",
                 self.ids[name],
             )
         for name in ("student", "stranger"):
@@ -342,17 +343,28 @@ class World:
             )
             payment = f"pi_{name}"
             session = {
-                "object": "checkout.session", "id": f"cs_{name}", "mode": "payment", "status": "complete",
-                "payment_status": "paid", "payment_intent": payment, "amount_total": 900, "currency": "eur",
-                "customer": f"cus_{name}", "metadata": {"order_id": str(order_id)},
-            }  # fmt: skip
+                "object": "checkout.session",
+                "id": f"cs_{name}",
+                "mode": "payment",
+                "status": "complete",
+                "payment_status": "paid",
+                "payment_intent": payment,
+                "amount_total": 900,
+                "currency": "eur",
+                "customer": f"cus_{name}",
+                "metadata": {"order_id": str(order_id)},
+            }
             self.tell(connection, "checkout.session.completed", session)
             if name == "stranger":
                 self.act(connection, "admin", "select public.refund_order(%s, 300)", order_id)
                 dispute = {
-                    "object": "dispute", "id": "du_stranger", "payment_intent": payment, "amount": 500,
-                    "reason": "fraudulent", "status": "needs_response",
-                }  # fmt: skip
+                    "object": "dispute",
+                    "id": "du_stranger",
+                    "payment_intent": payment,
+                    "amount": 500,
+                    "reason": "fraudulent",
+                    "status": "needs_response",
+                }
                 self.tell(connection, "charge.dispute.created", dispute)
         connection.execute("update public.payment_splits set available_at = now()")
         connection.execute(
@@ -423,11 +435,17 @@ class World:
         self.act(connection, "admin", "select public.publish_offer(%s)", offer_id)
         order_id = self.act(connection, "student", "select (public.place_order(offer_id => %s)).id", offer_id)
         invoice = {
-            "object": "invoice", "id": "in_student", "status": "paid", "amount_paid": 1000, "currency": "eur",
+            "object": "invoice",
+            "id": "in_student",
+            "status": "paid",
+            "amount_paid": 1000,
+            "currency": "eur",
             "billing_reason": "subscription_create",
-            "parent": {"subscription_details": {"subscription": "sub_student", "metadata": {"order_id": str(order_id)}}},
+            "parent": {
+                "subscription_details": {"subscription": "sub_student", "metadata": {"order_id": str(order_id)}}
+            },
             "lines": {"data": [{"period": {"start": 1700000000, "end": 4000000000}}]},
-        }  # fmt: skip
+        }
         self.tell(connection, "invoice.paid", invoice)
 
     @staticmethod

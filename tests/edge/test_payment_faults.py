@@ -1,0 +1,161 @@
+"""A kill -9 of the edge or the worker while people buy and are refunded loses nothing and does nothing twice."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from stack.keys import Keys
+from stack.state import Folder
+from tests.commerce.told import imbalance, offer
+from tests.conftest import lift_limits
+from tests.edge.shop import CHECKOUT, VERIFY, Object, Shop, eventually
+from tests.people import Academy, Person, together
+from tests.stack.own_stack import OwnStack, kill, own_stack
+from tests.stripe_double import StripeDouble
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes by /proc")
+BUYERS = 12
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnStack]:
+    """A stack in which parts are killed; Stripe takes its time, and a dead worker is noticed soon."""
+    with pytest.MonkeyPatch.context() as patch, own_stack() as stack:
+        for name, value in {
+            "JOBS_HEARTBEAT": "1",
+            "JOBS_FIRST_PAUSE_MS": "100",
+            "DOUBLE_STRIPE_LATENCY": "0.1",
+        }.items():
+            patch.setenv(name, value)
+        stack.up()
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def own_shop(own: OwnStack) -> Iterator[Shop]:
+    """Its edge, and its double of Stripe."""
+    state = Folder(own.data).state()
+    keys = Keys.load(own.data / "keys.json")
+    with httpx.Client(base_url=f"http://127.0.0.1:{own.ports.api}", timeout=30) as http, own.database() as connection:
+        lift_limits(connection)
+        double = StripeDouble(f"http://127.0.0.1:{own.ports.stripe}", state.double_keys["stripe_api_key"])
+        academy = Academy(keys, state.database_url("supabase_admin"), http)
+        yield Shop(academy, double, state.double_keys["stripe_webhook_secret"])
+        double.close()
+
+
+@contextmanager
+def killing(own: OwnStack, part: str) -> Iterator[None]:
+    """Kill a part a few times, soon after it has begun each time: the supervisor gives up one that dies too often."""
+    stop, killed = threading.Event(), list[int]()
+
+    def work() -> None:
+        while len(killed) < KILLS and not stop.wait(0.5):
+            with contextlib.suppress(KeyError):
+                pid = own.part(part)
+                if pid not in killed and answers(own, part):
+                    stop.wait(0.4)
+                    kill(pid)
+                    killed.append(pid)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert len(killed) > 1
+
+
+def answers(own: OwnStack, part: str) -> bool:
+    """Whether a part has begun to work."""
+    port = {"edge": own.ports.edge, "worker": own.ports.worker}[part]
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/ready", trust_env=False).status_code == 200
+    return False
+
+
+def insisting(ask: Callable[[], httpx.Response]) -> Object:
+    """Ask until it is answered, as a person does who sees an error page."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            answer = ask()
+        except httpx.TransportError:
+            answer = None
+        if answer is not None and answer.status_code == 200:
+            found: Object = answer.json()
+            return found
+        assert answer is None or answer.status_code >= 500, answer.text
+        assert time.monotonic() < until, "it was never answered"
+        time.sleep(0.1)
+
+
+def test_buying_while_the_edge_is_killed(own: OwnStack, own_shop: Shop) -> None:
+    academy, double = own_shop.academy, own_shop.double
+    seller = academy.member("teacher")
+    on_sale = [
+        offer(academy, seller, "beat_licence")["id"],
+        offer(academy, seller, "membership", billing_interval="month")["id"],
+    ]
+    buyers = [academy.member() for _ in range(BUYERS)]
+
+    def buy(number: int) -> tuple[Person, Object]:
+        buyer, wanted = buyers[number], {"offer_id": on_sale[number % 2]}
+        begun = insisting(lambda: academy.call(buyer, "POST", CHECKOUT, wanted))
+        double.pay(begun["session_id"])
+        if number % 4 < 2:  # the others close the browser
+            state = insisting(lambda: academy.call(buyer, "POST", VERIFY, {"session_id": begun["session_id"]}))
+            assert state["status"] == "paid"
+        return buyer, begun
+
+    with killing(own, "edge"):
+        bought = [each for group in range(3) for each in together(4, lambda number, at=group * 4: buy(at + number))]
+    eventually(lambda: not double.post("webhooks/wait", contains="", seconds=1)["undelivered"], seconds=60)
+    for buyer, begun in bought:
+        order = own_shop.order(buyer, begun["order_id"])
+        assert (order["status"], order["paid_amount"]) == ("paid", 1000)
+        assert len(own_shop.entitlements(buyer)) == 1
+        assert len(academy.sql("select from private.payments where order_id = %s", order["id"])) == 1
+        assert own_shop.balance(order["id"]) == [("payment", 1000)]
+        customers = double.v1.customers.list({"email": buyer.email}).data
+        assert len(customers) == 1
+    assert imbalance(academy) == []
+
+
+def test_refunding_while_the_worker_is_killed(own: OwnStack, own_shop: Shop) -> None:
+    academy, double = own_shop.academy, own_shop.double
+    admin, seller = academy.member("admin"), academy.member("teacher")
+    beat = offer(academy, seller, "beat_licence")["id"]
+    sold: list[Any] = []
+    for _ in range(BUYERS):
+        buyer = academy.member()
+        begun = own_shop.begin(buyer, offer_id=beat)
+        double.pay(begun["session_id"])
+        assert own_shop.verify(buyer, begun["session_id"])["status"] == "paid"
+        sold.append((buyer, begun))
+
+    def pending() -> list[Any]:
+        return academy.sql("select from public.refunds where status = 'pending'")
+
+    with killing(own, "worker"):
+        for _, begun in sold:
+            for amount in (300, 200):
+                answer = academy.rpc(admin, "refund_order", order_id=begun["order_id"], amount=amount)
+                assert answer.status_code == 200, answer.text
+            time.sleep(0.5)
+    eventually(lambda: not pending(), seconds=60)
+    for buyer, begun in sold:
+        made = double.v1.refunds.list({"payment_intent": own_shop.intent(begun["session_id"])}).data
+        assert sorted(each.amount for each in made) == [200, 300]
+        assert own_shop.order(buyer, begun["order_id"])["refunded_amount"] == 500
+    assert imbalance(academy) == []

@@ -232,7 +232,6 @@ set search_path = ''
 as $$
 declare
     v_order public.orders;
-    v_is_taken boolean;
 begin
     select o.* into v_order from public.orders as o where o.id = p_order_id for no key update;
     if not found then
@@ -254,14 +253,7 @@ begin
                 v_order.number, v_order.amount, v_order.currency, p_amount, p_currency
             ),
             hint = 'Look at both, and refund what is wrong.';
-    end if;
-    v_is_taken := private.is_taken(v_order);
-    if v_is_taken and p_provider <> 'stripe' then
-        raise sqlstate 'PT409' using
-            message = 'licence_exclusive',
-            detail = 'Somebody else has the exclusive licence of this beat.',
-            hint = 'Give the money back.';
-    elsif v_order.status = 'paid' or v_is_taken then
+    elsif v_order.status = 'paid' or private.is_taken(v_order) then
         insert into private.payments (order_id, provider, reference, amount, currency, is_surplus)
         values (p_order_id, p_provider, p_reference, p_amount, p_currency, true);
         perform private.post_journal(
@@ -282,7 +274,7 @@ $$;
 comment on function private.settle_payment(uuid, private.payment_provider, text, bigint, text) is
 'Has an order paid by this payment: once, however often and by whomever it is told. A second payment of a paid order is
 kept as surplus, and given back by a job; so is one for a licence that nobody can have any more. Raises PT404
-order_not_found, PT409 amount_mismatch, and licence_exclusive where it was not paid through the provider.';
+order_not_found, PT409 amount_mismatch.';
 
 create function private.format_amount(p_amount bigint, p_currency text) returns text
 language sql
@@ -627,6 +619,11 @@ begin
             message = 'illegal_transition',
             detail = format('orders: %s cannot become paid by hand.', v_order.status),
             hint = 'Have the buyer order again.';
+    elsif private.is_taken(v_order) then
+        raise sqlstate 'PT409' using
+            message = 'licence_exclusive',
+            detail = 'Somebody else has the exclusive licence of this beat.',
+            hint = 'Give the money back.';
     end if;
     v_order := private.complete_order(p_order_id, 'outside', v_order.number || ' ' || p_reference, v_order.amount);
     perform private.expire_sessions(p_order_id);

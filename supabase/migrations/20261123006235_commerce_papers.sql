@@ -98,6 +98,7 @@ comment on type public.billing_event is
 
 create view public.billing_log with (security_invoker = true) as
 select
+    'placed:' || o.id as id,
     o.buyer_id as user_id,
     'order_placed'::public.billing_event as event,
     o.created_at as occurred_at,
@@ -111,6 +112,7 @@ where
     and (o.buyer_id = (select auth.uid()) or (select private.has_role('admin')))
 union all
 select
+    'paid:' || o.id,
     o.buyer_id,
     case
         when o.subscription_id is null or exists (select from public.subscriptions as s where s.order_id = o.id)
@@ -128,6 +130,7 @@ where
     and (o.buyer_id = (select auth.uid()) or (select private.has_role('admin')))
 union all
 select
+    'refund:' || r.id,
     r.buyer_id,
     case r.status
         when 'succeeded' then 'order_refunded'::public.billing_event
@@ -145,6 +148,7 @@ where
     and (r.buyer_id = (select auth.uid()) or (select private.has_role('admin')))
 union all
 select
+    t.event || ':' || d.id,
     o.buyer_id,
     t.event,
     t.occurred_at,
@@ -169,6 +173,7 @@ cross join
 where t.occurred_at is not null
 union all
 select
+    t.event || ':' || s.id,
     s.user_id,
     t.event,
     t.occurred_at,
@@ -190,6 +195,7 @@ where
 comment on view public.billing_log is
 'What happened to what somebody bought, one row an event: user_id=eq.&order=occurred_at.desc. A buyer reads the own;
 admins read everybody''s, and disputes too.';
+comment on column public.billing_log.id is 'What tells an event from all others.';
 comment on column public.billing_log.user_id is 'The buyer.';
 comment on column public.billing_log.event is 'What happened.';
 comment on column public.billing_log.occurred_at is 'When.';

@@ -257,9 +257,9 @@ begin
 end
 $$;
 comment on function private.apply_stripe_object(jsonb, timestamptz) is
-'Applies an object as Stripe had it at that time: a session, subscription, invoice, its payment, charge, refund, dispute,
-account or transfer. For webhooks, the browser''s return and the worker, which may all tell the same. Answers whether it had an
-effect. Raises what its kind''s function raises.';
+'Applies an object as Stripe had it at that time: a session, subscription, invoice, its payment, charge, refund,
+dispute, account or transfer. For webhooks, the browser''s return and the worker, which may all tell the same. Answers
+whether it had an effect. Raises what its kind''s function raises.';
 
 create function private.apply_stripe_event(p_type text, p_payload jsonb) returns boolean
 language plpgsql

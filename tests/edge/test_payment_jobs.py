@@ -193,11 +193,11 @@ def test_a_provider_that_does_not_recover_is_503(
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("POST", "/checkout", {"offer_id": str(uuid.uuid4())}),
+        ("POST", "/checkout", {"offer_id": str(uuid.UUID(int=1))}),
         ("POST", "/checkout/verify", {"session_id": "cs_1"}),
         ("POST", "/billing-portal", {}),
-        ("POST", f"/subscriptions/{uuid.uuid4()}/cancel", None),
-        ("POST", f"/subscriptions/{uuid.uuid4()}/resume", None),
+        ("POST", f"/subscriptions/{uuid.UUID(int=1)}/cancel", None),
+        ("POST", f"/subscriptions/{uuid.UUID(int=1)}/resume", None),
         ("POST", "/payout-account", {}),
         ("POST", "/payout-account/onboarding", {}),
         ("GET", "/payout-account", None),

@@ -90,8 +90,9 @@ class World:
         self._build_student_teachers(connection)
         self._meet_and_order(connection)
         self._note_students(connection)
-        self._trade(connection)
         self._furnish_shop(connection)
+        self._trade(connection)
+        self._buy_licence(connection)
         self._furnish_catalogue(connection)
         for person in ("student", "stranger"):
             self.act(
@@ -387,7 +388,7 @@ class World:
         connection.execute("select private.keep_balance_transactions(%s)", [Jsonb([charge])])
 
     def _furnish_shop(self, connection: psycopg.Connection) -> None:
-        """Creators have a beat and a draft of something else; the student has a licence of a beat, and some files."""
+        """Creators have a beat on sale, with its files, and a draft of something else."""
         for name in ("creator", "rival"):
             beat = self.act(
                 connection, name, "insert into public.products (kind, title) values ('beat', 'A beat') returning id"
@@ -412,8 +413,16 @@ class World:
                 beat,
             )
             self.act(connection, name, "select public.publish_offer(%s)", offer)
-            if name == "creator":
-                self.act(connection, "student", "select public.place_order(offer_id => %s)", offer)
+
+    def _buy_licence(self, connection: psycopg.Connection) -> None:
+        """Who teaches no more has a licence of the creator's beat, which costs nothing."""
+        self.act(
+            connection,
+            "retired",
+            "select public.place_order(offer_id => o.id) from public.offers as o"
+            " where o.seller_id = %s and o.kind = 'beat_licence'",
+            self.ids["creator"],
+        )
 
     def _subscribe(self, connection: psycopg.Connection) -> None:
         """The student is a member of the academy."""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -105,7 +106,7 @@ def test_buying_while_the_edge_is_killed(own: OwnStack, own_shop: Shop) -> None:
     academy, double = own_shop.academy, own_shop.double
     seller = academy.member("teacher")
     on_sale = [
-        offer(academy, seller, "beat_licence")["id"],
+        offer(academy, seller, "playlist_submission")["id"],
         offer(academy, seller, "membership", billing_interval="month")["id"],
     ]
     buyers = [academy.member() for _ in range(BUYERS)]
@@ -119,10 +120,11 @@ def test_buying_while_the_edge_is_killed(own: OwnStack, own_shop: Shop) -> None:
             assert state["status"] == "paid"
         return buyer, begun
 
+    def later(first: int, number: int) -> tuple[Person, Object]:
+        return buy(first + number)
+
     with killing(own, "edge"):
-        bought: list[tuple[Person, Object]] = []
-        for _ in range(BUYERS // AT_ONCE):
-            bought += together(AT_ONCE, lambda number: buy(len(bought) + number))
+        bought = [each for first in range(0, BUYERS, AT_ONCE) for each in together(AT_ONCE, partial(later, first))]
     eventually(lambda: not double.post("webhooks/wait", contains="", seconds=1)["undelivered"], seconds=60)
     for buyer, begun in bought:
         order = own_shop.order(buyer, begun["order_id"])
@@ -138,7 +140,7 @@ def test_buying_while_the_edge_is_killed(own: OwnStack, own_shop: Shop) -> None:
 def test_refunding_while_the_worker_is_killed(own: OwnStack, own_shop: Shop) -> None:
     academy, double = own_shop.academy, own_shop.double
     admin, seller = academy.member("admin"), academy.member("teacher")
-    beat = offer(academy, seller, "beat_licence")["id"]
+    beat = offer(academy, seller, "playlist_submission")["id"]
     sold: list[Any] = []
     for _ in range(BUYERS):
         buyer = academy.member()

@@ -27,7 +27,7 @@ def buyer(academy: Academy) -> Person:
 @pytest.fixture
 def sold(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> Object:
     """An order of 10.00 that is paid, and its session."""
-    begun = shop.begin(buyer, offer_id=offer(academy, teacher, "beat_licence")["id"])
+    begun = shop.begin(buyer, offer_id=offer(academy, teacher, "playlist_submission")["id"])
     shop.double.pay(begun["session_id"])
     assert shop.verify(buyer, begun["session_id"])["status"] == "paid"
     return begun
@@ -145,7 +145,7 @@ def test_an_offer_has_a_product(academy: Academy, shop: Shop, teacher: Person, s
 
 
 def test_a_checkout_takes_the_offers_product(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     eventually(lambda: academy.sql("select private.stripe_id('price', %s)", beat["id"])[0][0])
     begun = shop.begin(buyer, offer_id=beat["id"])
     (item,) = shop.double.client.v1.checkout.sessions.line_items.list(begun["session_id"]).data
@@ -162,7 +162,7 @@ def test_a_checkout_takes_the_offers_product(academy: Academy, shop: Shop, teach
 def test_what_passes_is_tried_again(
     academy: Academy, shop: Shop, teacher: Person, *, buyer: Person, status: int, when: str
 ) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     for path, contains in (("/v1/customers", buyer.id), ("/v1/checkout/sessions", "")):
         if contains:
             shop.double.post("faults", path=path, method="POST", contains=contains, status=status, when=when)
@@ -174,7 +174,7 @@ def test_what_passes_is_tried_again(
 def test_a_provider_that_does_not_recover_is_503(
     academy: Academy, shop: Shop, teacher: Person, buyer: Person, refused: Refused
 ) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     fault = {"path": "/v1/customers", "method": "POST", "contains": buyer.id}
     shop.double.post("faults", status=503, times=3, **fault)
     error = refused(
@@ -285,9 +285,48 @@ def test_what_is_told_is_as_old_as_the_question(shop: Shop) -> None:
 def test_a_session_of_somebody_else_is_not_applied(
     academy: Academy, shop: Shop, teacher: Person, buyer: Person
 ) -> None:
-    begun = shop.begin(buyer, offer_id=offer(academy, teacher, "beat_licence")["id"])
+    begun = shop.begin(buyer, offer_id=offer(academy, teacher, "playlist_submission")["id"])
     shop.double.post("webhooks/drop", contains=begun["order_id"])
     shop.double.pay(begun["session_id"])
     answer = academy.call(academy.member(), "POST", VERIFY, {"session_id": begun["session_id"]})
     refused(answer, 404, "order_not_found")
     assert shop.order(buyer, begun["order_id"])["status"] == "pending"
+
+
+# Stripe's own books
+
+
+def test_the_books_are_fetched_page_by_page_and_agree(
+    academy: Academy, shop: Shop, admin: Person, buyer: Person, sold: Object
+) -> None:
+    beat = offer(academy, academy.member("teacher"), "playlist_submission")
+    begun = shop.begin(buyer, offer_id=beat["id"])
+    shop.double.pay(begun["session_id"])
+    assert shop.verify(buyer, begun["session_id"])["status"] == "paid"
+    refund_id = refund(academy, admin, sold["order_id"], 300)
+    eventually(lambda: has_become(academy, refund_id, "succeeded"))
+    # Now, and not in the night; twice at once are one.
+    for _ in range(2):
+        academy.sql("select private.defer_job('fetch_books', '{\"timestamp\": 0}', 'fetch_books')")
+    theirs = "select sum(amount)::bigint from private.balance_transactions where order_id = %s"
+    for order_id, moved in ((sold["order_id"], 700), (begun["order_id"], 1000)):
+        eventually(lambda order_id=order_id, moved=moved: academy.sql(theirs, order_id) == [(moved,)])
+        answer = academy.call(admin, "GET", f"/rest/v1/reconciliation?order_id=eq.{order_id}")
+        assert answer.json() == [], answer.text
+    assert imbalance(academy) == []
+
+
+def test_a_page_of_the_books_follows_another(shop: Shop) -> None:
+    async def ask() -> list[str]:
+        provider = client.Stripe(shop.double.key, shop.double.url)
+        try:
+            first = await provider.balance_transactions(None, None)
+            later = await provider.balance_transactions(0, first.items()[0]["id"])
+            return [each["id"] for each in (*first.items()[:1], *later.items())]
+        finally:
+            await provider.aclose()
+
+    for _ in range(2):
+        shop.double.post("balance", amount=1, currency="eur")
+    found = asyncio.run(ask())
+    assert len(found) == len(set(found)) >= 2

@@ -29,7 +29,7 @@ def buyer(academy: Academy) -> Person:
 @pytest.fixture(scope="module")
 def beat(academy: Academy, teacher: Person) -> Object:
     """An offer that can be bought again and again."""
-    return offer(academy, teacher, "beat_licence")
+    return offer(academy, teacher, "playlist_submission")
 
 
 def paid_in_silence(shop: Shop, buyer: Person, offer_id: str, outcome: str = "paid") -> Object:
@@ -166,7 +166,7 @@ def test_a_dispute(academy: Academy, shop: Shop, buyer: Person, beat: Object, ou
 def test_money_for_what_was_paid_goes_back(academy: Academy, shop: Shop, buyer: Person, admin: Person) -> None:
     """Somebody pays on a page while an admin sees the same money elsewhere."""
     seller = academy.member("teacher")
-    beat = offer(academy, seller, "beat_licence")
+    beat = offer(academy, seller, "playlist_submission")
     begun = paid_in_silence(shop, buyer, beat["id"])
     settled = academy.rpc(admin, "settle_order", order_id=begun["order_id"], reference="RF18")
     assert settled.status_code == 200, settled.text

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.commerce.goods import TIERS, give_files
 from tests.commerce.told import imbalance, offer
 from tests.edge.shop import CHECKOUT, VERIFY, Shop, eventually
 from tests.edge.support import Refused
@@ -14,6 +15,18 @@ SITE = "http://127.0.0.1:3000"
 PLATFORM = {"seller_id": None}
 MONTHLY = {"billing_interval": "month"}
 CALL = "POST /functions/v1/checkout"
+
+
+GOODS = {"beat_licence": "beat", "digital_product": "digital_product"}
+"""Kinds of offers that sell products, and of what kind."""
+
+
+def product(academy: Academy, creator: Person, kind: str) -> str:
+    """A published product with its files."""
+    made: str = academy.insert(creator, "products", kind=kind, title=f"A {kind}")["id"]
+    give_files(academy, creator, made)
+    assert academy.rpc(creator, "publish_product", product_id=made).status_code == 200
+    return made
 
 
 @pytest.fixture
@@ -36,7 +49,7 @@ def kind(*ids: str, **columns: Any) -> Any:
 @pytest.mark.parametrize(
     "columns",
     [
-        kind("CM-009", kind="beat_licence", price_amount=2900),
+        kind("CM-009", kind="beat_licence", licence_tier="basic", **TIERS["basic"]),
         kind("CM-012", kind="coaching", price_amount=9000, duration_minutes=60),
         kind("CM-025", kind="credit_package", price_amount=1500, credits=100, **PLATFORM),
         kind("CM-027", kind="creator_plan", price_amount=1900, **MONTHLY, **PLATFORM),
@@ -53,6 +66,8 @@ def kind(*ids: str, **columns: Any) -> Any:
 def test_every_kind_is_sold(
     academy: Academy, shop: Shop, admin: Person, teacher: Person, *, buyer: Person, columns: dict[str, Any]
 ) -> None:
+    if columns["kind"] in GOODS:
+        columns = columns | {"product_id": product(academy, teacher, GOODS[columns["kind"]])}
     on_sale = offer(academy, admin if "seller_id" in columns else teacher, **columns)
     body: dict[str, Any] = {"offer_id": on_sale["id"], "details": {"note": "soon"}}
     due, quantity, interval, trial = on_sale["price_amount"], 1, on_sale["billing_interval"], on_sale["trial_days"]
@@ -106,7 +121,7 @@ def test_a_bundle_is_sold(academy: Academy, shop: Shop, teacher: Person, course:
 
 
 def test_what_is_free_by_a_coupon_needs_no_page(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     code = f"FREE-{uuid.uuid4().hex[:12]}".upper()
     academy.insert(teacher, "coupons", code=code, percent_off=100)
     begun = shop.begin(buyer, offer_id=beat["id"], coupon=code)
@@ -126,7 +141,7 @@ def test_a_coupon_takes_off_and_a_quantity_multiplies(
 
 
 def test_refusals_of_place_order_are_passed_on(academy: Academy, teacher: Person, buyer: Person) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     cases: list[tuple[Person, dict[str, Any], int, str]] = [
         (teacher, {"offer_id": beat["id"]}, 409, "own_offer"),
         (buyer, {"offer_id": str(uuid.uuid4())}, 404, "offer_not_found"),
@@ -144,7 +159,7 @@ def test_refusals_of_place_order_are_passed_on(academy: Academy, teacher: Person
 
 
 def test_asked_again_it_is_the_same_page(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     begun = together(8, lambda _: shop.begin(buyer, offer_id=beat["id"]))
     assert len({each["session_id"] for each in begun}) == 1
     assert shop.begin(buyer, offer_id=beat["id"], success_url=f"{SITE}/thanks") == begun[0]
@@ -152,7 +167,7 @@ def test_asked_again_it_is_the_same_page(academy: Academy, shop: Shop, teacher: 
         "select stripe_id from private.stripe_objects where object = 'customer' and id = %s", buyer.id
     )
     assert len(customers) == 1
-    other = offer(academy, teacher, "beat_licence")
+    other = offer(academy, teacher, "playlist_submission")
     second = shop.begin(buyer, offer_id=other["id"])
     assert shop.session(second["session_id"])["customer"] == customers[0][0]
 
@@ -160,7 +175,7 @@ def test_asked_again_it_is_the_same_page(academy: Academy, shop: Shop, teacher: 
 def test_a_page_that_has_closed_is_followed_by_another(
     academy: Academy, shop: Shop, teacher: Person, buyer: Person
 ) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     begun = shop.begin(buyer, offer_id=beat["id"])
     shop.double.post("webhooks/drop", contains=begun["order_id"], types=["checkout.session.expired"])
     shop.double.client.v1.checkout.sessions.expire(begun["session_id"])
@@ -172,7 +187,7 @@ def test_a_page_that_has_closed_is_followed_by_another(
 
 
 def test_who_paid_and_asks_again_is_told_so(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     begun = shop.begin(buyer, offer_id=beat["id"])
     shop.double.post("webhooks/drop", contains=begun["order_id"])
     shop.double.pay(begun["session_id"])
@@ -218,7 +233,7 @@ def sell(academy: Academy, shop: Shop, teacher: Person, buyer: Person, *, what: 
 @pytest.mark.parametrize(
     "what",
     [
-        pytest.param("beat_licence", marks=pytest.mark.route("CM-085", call=f"POST {VERIFY}")),
+        pytest.param("playlist_submission", marks=pytest.mark.route("CM-085", call=f"POST {VERIFY}")),
         pytest.param("membership", marks=pytest.mark.route("CM-047", "WC-049", call=f"POST {VERIFY}")),
     ],
 )
@@ -295,7 +310,7 @@ def test_a_session_that_is_none_is_not_found(academy: Academy, shop: Shop, buyer
     ],
 )
 def test_nobody_is_led_elsewhere(academy: Academy, teacher: Person, buyer: Person, url: str) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     for field in ("success_url", "cancel_url"):
         refused(academy.call(buyer, "POST", CHECKOUT, {"offer_id": beat["id"], field: url}), 422, "url_foreign")
     assert rows(academy.call(buyer, "GET", "/rest/v1/orders")) == []
@@ -313,7 +328,7 @@ def test_nobody_is_led_elsewhere(academy: Academy, teacher: Person, buyer: Perso
 def test_the_browser_comes_back_with_the_session(
     academy: Academy, shop: Shop, teacher: Person, *, buyer: Person, given: str | None, sent: str
 ) -> None:
-    beat = offer(academy, teacher, "beat_licence")
+    beat = offer(academy, teacher, "playlist_submission")
     begun = shop.begin(buyer, offer_id=beat["id"], **({"success_url": given} if given else {}))
     session = shop.session(begun["session_id"])
     assert session["success_url"] == sent

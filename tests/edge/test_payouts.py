@@ -86,7 +86,7 @@ def earner(academy: Academy, shop: Shop) -> Person:
     academy.call(seller, "POST", ACCOUNT, {})
     shop.double.post(f"accounts/{account_of(academy, seller)}/complete")
     academy.call(seller, "GET", ACCOUNT)
-    shop.buy(academy.member(), offer_id=offer(academy, seller, "beat_licence", price_amount=2000)["id"])
+    shop.buy(academy.member(), offer_id=offer(academy, seller, "playlist_submission", price_amount=2000)["id"])
     academy.sql("update public.payment_splits set available_at = now() where user_id = %s", seller.id)
     shop.double.post("balance", amount=100_000, currency="eur")
     return seller

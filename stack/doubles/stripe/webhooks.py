@@ -96,7 +96,9 @@ class Deliverer:
 
     async def release(self, numbers: Sequence[int]) -> list[Object]:
         """Deliver these one after another, in this order; those that are refused are tried again in the background."""
-        return [await self.deliver(seq) for seq in numbers]
+        delivered = [await self.deliver(seq) for seq in numbers]
+        self.wake()  # the loop does not know of those that are to be tried again
+        return delivered
 
     def redeliver(self, event: str, times: int = 1) -> list[int]:
         """Queue an event once more, or several times. Raises StripeError: 404, there is no such event."""

@@ -140,7 +140,7 @@ def placed(academy: Academy, buyer: Person, **arguments: Any) -> Object:
 
 
 def refund_asked(academy: Academy, admin: Person, order: Object, amount: int | None = None, reason: str = "") -> Object:
-    """A refund that an admin asks for, without the job that would ask Stripe, which knows nothing of what is told here."""
+    """A refund that an admin asks for, without the job that would ask Stripe, which knows nothing of it."""
     with psycopg.connect(academy.admin_db_url) as connection:
         claims = json.dumps({"sub": admin.id, "role": "authenticated"})
         connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])

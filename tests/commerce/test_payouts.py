@@ -172,12 +172,15 @@ def test_admins_pay_out(academy: Academy, seller: Person, admin: Person, student
 @pytest.mark.route("PL-171", call="POST /rest/v1/rpc/approve_payouts")
 @pytest.mark.route("PL-172", call="POST /rest/v1/rpc/process_payouts")
 def test_many_at_once_or_none(academy: Academy, seller: Person, admin: Person, student: Person) -> None:
-    payouts = [requested(academy, seller, amount=2000)["id"] for _ in range(3)]
+    first, *payouts = (requested(academy, seller, amount=2000)["id"] for _ in range(4))
     refused(academy.rpc(student, "approve_payouts", payout_ids=payouts), 403, "role_required")
     refused(academy.rpc(student, "process_payouts", payout_ids=payouts), 403, "role_required")
     with_none = [*payouts, str(uuid.uuid4())]
     refused(academy.rpc(admin, "approve_payouts", payout_ids=with_none), 404, "payout_not_found")
     assert {row["status"] for row in academy.rpc(admin, "approve_payouts", payout_ids=payouts).json()} == {"approved"}
+    academy.rpc(admin, "approve_payouts", payout_ids=[first])
+    (begun,) = rows(academy.rpc(admin, "process_payouts", payout_ids=[first]))
+    assert begun["status"] == "processing"
     jobs = together(6, lambda _: processed(academy, admin, payouts))
     assert sorted(jobs) == [0] * 5 + [3]
 

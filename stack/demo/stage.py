@@ -121,6 +121,18 @@ class Stage:
             raise StackError(f"the story went wrong: {method} {path} should have answered {expect}")
         return content
 
+    def click(self, who: Actor, page: str, button: str) -> None:
+        """Press a button on a page outside the API, as somebody in a browser.
+
+        Raises:
+            StackError: the page does not lead on.
+        """
+        self._say(f"\n  {who.name}, in the browser: {button!r} on {page}")
+        answer = self._http.post(page, data={"action": button})
+        self._show(f"{answer.status_code} ", f"on to {answer.headers.get('location', 'nowhere')}")
+        if answer.status_code != 303:
+            raise StackError(f"the story went wrong: {page} should have led on")
+
     @property
     def _width(self) -> int:
         return max(NARROWEST, min(110, shutil.get_terminal_size((100, 24)).columns))

@@ -1,4 +1,4 @@
-"""The story: a course from its first line to a student who teaches it on, and what nobody gets by asking."""
+"""The story: a course from its first line to a student who teaches it on, an hour sold, and what nobody gets."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,10 @@ PEOPLE = {
     "Ruth": "admin@example.com",
 }
 ROLES = {"Ines": "teacher", "Amara": "student", "Yuki": "student", "Ruth": "admin"}
+
+
+PAGE_OF_DOUBLE = "/pay/cs_"
+"""In the address of a page on which no money is needed."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,7 @@ def play(stage: Stage, password: str) -> None:
     _verify(stage, amara, certificate)
     _teach_on(stage, ines, amara, yuki, course)
     _look_after(stage, ines, yuki, course)
+    _sell(stage, ines, amara, ruth)
     _try_what_is_forbidden(stage, yuki, course)
     _run_the_guild(stage, ruth, certificate)
     stage.remark(f"{stage.calls} calls, and each was answered as it should be.")
@@ -167,6 +172,31 @@ def _look_after(stage: Stage, ines: Actor, yuki: Actor, course: Course) -> None:
     stage.call(ines, "GET", f"/rest/v1/course_students?course_id=eq.{course.id}&order=enrolled_at", accept="text/csv")
     stage.call(ines, "GET", "/rest/v1/rpc/creator_dashboard")
     stage.call(yuki, "GET", f"/rest/v1/certificates?course_id=eq.{course.id}&select=holder_name,status,code")
+
+
+def _sell(stage: Stage, ines: Actor, amara: Actor, ruth: Actor) -> None:
+    stage.chapter("Ines sells an hour, and Amara pays by card")
+    offer = stage.insert(
+        ines, "offers", kind="coaching", title="An hour at the wheel", price_amount=4500, duration_minutes=60
+    )
+    stage.rpc(ines, "publish_offer", offer_id=offer["id"])
+    stage.call(STRANGER, "GET", f"/rest/v1/offers?id=eq.{offer['id']}&select=title,price_amount,price_currency")
+    wish = {"starts_at": "next Tuesday at six, if you can"}
+    begun = stage.call(amara, "POST", "/functions/v1/checkout", {"offer_id": offer["id"], "details": wish})
+    if PAGE_OF_DOUBLE not in begun["url"]:
+        stage.remark(f"Stripe itself takes the money here. Pay, if you like, on {begun['url']}")
+        return
+    stage.click(amara, begun["url"], "pay")
+    stage.remark("Back in the shop. Whether Stripe has told it already or not, it is paid now, and once:")
+    stage.call(amara, "POST", "/functions/v1/checkout/verify", {"session_id": begun["session_id"]})
+    order = f"order_id=eq.{begun['order_id']}"
+    stage.call(ines, "GET", f"/rest/v1/fulfilments?{order}&select=status,buyer:profiles!buyer_id(display_name)")
+    stage.remark("Of 45 euros Ines earns 85 percent; the ledger says so, and it sums to zero:")
+    stage.call(ines, "GET", f"/rest/v1/statement?{order}&select=kind,amount,currency")
+    stage.rpc(ines, "deliver_order", order_id=begun["order_id"], note="Bring an apron.")
+    stage.remark("It took a third less time than that, so Ruth gives a third back:")
+    stage.rpc(ruth, "refund_order", order_id=begun["order_id"], amount=1500, reason="Forty minutes were enough.")
+    stage.call(amara, "GET", f"/functions/v1/orders/{begun['order_id']}/invoice.pdf", accept="application/pdf")
 
 
 def _try_what_is_forbidden(stage: Stage, yuki: Actor, course: Course) -> None:

@@ -246,7 +246,9 @@ begin
             detail = 'This course costs nothing.',
             hint = 'Enrol without an order.';
     end if;
-    -- The lock keeps the price and the status as they are read here.
+    -- The locks keep the price and the status as they are read here: the course's first, as whoever changes it takes them.
+    perform from public.courses as c
+    where c.id = coalesce(p_course_id, (select o.course_id from public.offers as o where o.id = p_offer_id)) for share;
     select o.* into v_offer from public.offers as o
     where (o.id = p_offer_id or (p_offer_id is null and o.course_id = p_course_id)) and o.status = 'active' for share;
     if not found and p_course_id is not null then

@@ -142,15 +142,15 @@ comment on function private.reconciliation() is
 whoever is no admin.';
 
 create view public.reconciliation with (security_invoker = true) as
-select
+select -- noqa: ST06
+    coalesce(r.order_id::text, r.payout_id::text, r.source) as id,
     r.currency,
     r.order_id,
     r.payout_id,
     r.source,
     r.ledger_amount,
     r.stripe_amount,
-    r.reason,
-    coalesce(r.order_id::text, r.payout_id::text, r.source) as id
+    r.reason
 from private.reconciliation() as r;
 comment on view public.reconciliation is
 'Where the ledger and the payment provider''s own books differ; empty where all is well. Admins read it, nobody else a

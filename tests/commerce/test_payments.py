@@ -5,7 +5,19 @@ from typing import Any
 
 import pytest
 
-from tests.commerce.told import dispute, event, imbalance, offer, pay, placed, refund, session, stripe_id, tell
+from tests.commerce.told import (
+    dispute,
+    event,
+    imbalance,
+    offer,
+    pay,
+    placed,
+    refund,
+    refund_asked,
+    session,
+    stripe_id,
+    tell,
+)
 from tests.people import Academy, Course, Person, refused, rows, together
 
 
@@ -142,6 +154,19 @@ def test_whoever_pays_twice_gets_one_back(
 
 
 @pytest.mark.route("PL-152", call="POST /rest/v1/rpc/refund_order")
+def test_what_was_paid_outside_goes_back_at_once(
+    academy: Academy, course: Course, buyer: Person, order: dict[str, Any], *, admin: Person
+) -> None:
+    refused(academy.rpc(buyer, "refund_order", order_id=order["id"]), 403, "role_required")
+    refused(academy.rpc(admin, "refund_order", order_id=order["id"]), 409, "refund_exceeds_payment")
+    academy.rpc(admin, "settle_order", order_id=order["id"], reference="Cash")
+    done = academy.rpc(admin, "refund_order", order_id=order["id"], amount=999, reason="Late").json()
+    assert (done["status"], done["amount"]) == ("succeeded", 999)
+    assert academy.rpc(admin, "refund_order", order_id=order["id"]).json()["amount"] == 4000
+    assert lines(academy, order) == {"outside": 0, "payable": 0, "platform": 0}
+    assert content(academy, buyer, course) == 1
+
+
 def test_an_admin_gives_back_a_part_and_then_the_rest(
     academy: Academy, course: Course, buyer: Person, order: dict[str, Any], *, admin: Person, stranger: Person
 ) -> None:
@@ -151,7 +176,7 @@ def test_an_admin_gives_back_a_part_and_then_the_rest(
     for amount in (0, -1, 5000):
         answer = academy.rpc(admin, "refund_order", order_id=order["id"], amount=amount)
         refused(answer, 409, "refund_exceeds_payment")
-    first = academy.rpc(admin, "refund_order", order_id=order["id"], amount=1000, reason="Late").json()
+    first = refund_asked(academy, admin, order, 1000, "Late")
     assert (first["status"], first["amount"]) == ("pending", 1000)
     refused(academy.rpc(admin, "refund_order", order_id=order["id"], amount=4000), 409, "refund_exceeds_payment")
 
@@ -164,7 +189,7 @@ def test_an_admin_gives_back_a_part_and_then_the_rest(
     assert lines(academy, order) == {"provider": -3999, "payable": 3400, "platform": 599}
     assert content(academy, buyer, course) == 2
 
-    rest = academy.rpc(admin, "refund_order", order_id=order["id"]).json()
+    rest = refund_asked(academy, admin, order)
     assert rest["amount"] == 3999
     assert tell(academy, event("refund.updated", refund(payment, 3999, refund_id=rest["id"]))) == "applied"
     assert lines(academy, order) == {"provider": 0, "payable": 0, "platform": 0}

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import msgspec
+import psycopg
 
 from tests.people import Academy, Person
 
@@ -140,6 +141,22 @@ def placed(academy: Academy, buyer: Person, **arguments: Any) -> Object:
     assert answer.status_code == 200, answer.text
     row: Object = answer.json()
     return row
+
+
+def refund_asked(academy: Academy, admin: Person, order: Object, amount: int | None = None, reason: str = "") -> Object:
+    """A refund that an admin asks for, without the job that would ask Stripe, which knows nothing of it."""
+    with psycopg.connect(academy.admin_db_url) as connection:
+        claims = json.dumps({"sub": admin.id, "role": "authenticated"})
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        row = connection.execute(
+            "select to_jsonb(r) from public.refund_order(%s, %s, %s) as r", [order["id"], amount, reason or None]
+        ).fetchone()
+        assert row is not None
+        asked: Object = row[0]
+        connection.execute(
+            "delete from procrastinate.procrastinate_jobs where args ->> 'refund_id' = %s", [asked["id"]]
+        )
+    return asked
 
 
 def imbalance(academy: Academy) -> list[tuple[Any, ...]]:

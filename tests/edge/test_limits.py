@@ -15,7 +15,15 @@ from tests.databases import Databases
 from tests.edge.support import Refused, Upstream, claims, serving, settings_for
 from tests.stack.test_gateway import Gateway
 
-OPEN = {"/health", "/ready", "/metrics", "/webhooks/clerk", "/auth/oauth", "/courses/{course_id:uuid}/views"}
+OPEN = {
+    "/health",
+    "/ready",
+    "/metrics",
+    "/webhooks/clerk",
+    "/webhooks/stripe",
+    "/auth/oauth",
+    "/courses/{course_id:uuid}/views",
+}
 """All that, beside the description of the API, answers however often it is asked. Another one is added by hand."""
 
 

@@ -56,6 +56,10 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "role_changed": [{"role": "moderator", "granted": True}, {"role": "teacher", "granted": False}],
+    "order_paid": [
+        {"number": 7, "title": "Clay & fire", "amount": "12.34 EUR", "order_id": "00000000-0000-4000-8000-000000000001"}
+    ],
+    "order_refunded": [{"number": 7, "title": "Clay & fire", "amount": "1.230 KWD"}],
     "session_cancelled": [
         {**SESSION, "reason": "A cold.\nNext week?"},
         {**SESSION, "reason": None},

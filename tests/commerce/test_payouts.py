@@ -170,7 +170,6 @@ def test_admins_pay_out(academy: Academy, seller: Person, admin: Person, student
 
 
 @pytest.mark.route("PL-171", call="POST /rest/v1/rpc/approve_payouts")
-@pytest.mark.route("PL-172", call="POST /rest/v1/rpc/process_payouts")
 def test_many_at_once_or_none(academy: Academy, seller: Person, admin: Person, student: Person) -> None:
     first, *payouts = (requested(academy, seller, amount=2000)["id"] for _ in range(4))
     refused(academy.rpc(student, "approve_payouts", payout_ids=payouts), 403, "role_required")

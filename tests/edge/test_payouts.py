@@ -118,8 +118,10 @@ def transfers(shop: Shop, payout_id: str) -> list[Any]:
     return list(shop.double.client.v1.transfers.list({"transfer_group": f"payout:{payout_id}"}).data)
 
 
+@pytest.mark.route("PL-172", call="POST /rest/v1/rpc/process_payouts")
 def test_a_payout_is_transferred_once(academy: Academy, shop: Shop, admin: Person, earner: Person) -> None:
     payout_id = requested(academy, admin, earner)
+    refused(academy.rpc(earner, "process_payouts", payout_ids=[payout_id]), 403, "role_required")
     process(academy, admin, payout_id)
     eventually(lambda: payout(academy, earner, payout_id)["status"] == "paid")
     (transfer,) = transfers(shop, payout_id)

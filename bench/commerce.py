@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def _record(stack: BenchStack, size: Size) -> dict[str, list[Transaction]]:
 EVENTS_PER_SECOND = 100
 WEBHOOK_SECONDS = 20
 WEBHOOK_ROUNDS = 3
+WARMING = 200
 MOST_MILLISECONDS = 50
 """What the 99th of a hundred acknowledgements is to take at most."""
 IGNORED_TYPES = ("payment_intent.created", "charge.updated", "payment_method.attached")
@@ -136,20 +138,25 @@ def measure_webhooks(stack: BenchStack) -> None:
     )
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
         people = members(connection, events)
-        orders = _pending(connection, people, events * 3 // 4 * WEBHOOK_ROUNDS)
+        orders = _pending(connection, people, WARMING + events * 3 // 4 * WEBHOOK_ROUNDS)
         # Connections are made, plans and caches filled, before anything counts.
-        post(Steady(url=url, bodies=[_ignored(0).body] * 200, per_second=EVENTS_PER_SECOND, secret=secret))
+        warming = [_paid(*next(orders)).body for _ in range(WARMING)]
+        post(Steady(url=url, bodies=warming, per_second=EVENTS_PER_SECOND // 2, secret=secret))
+        processes = _processes(stack, connection, "gateway", "edge", "worker")
         acknowledged = 0
         for number in range(1, WEBHOOK_ROUNDS + 1):
             told = [_ignored(n) if n % 4 == 0 else _paid(*next(orders)) for n in range(events)]
             job = Steady(url=url, bodies=[each.body for each in told], per_second=EVENTS_PER_SECOND, secret=secret)
+            before = {name: cpu() for name, cpu in processes.items()}
             outcomes = post(job)
+            spent = {name: (cpu() - before[name]) / events * 1000 for name, cpu in processes.items()}
             acknowledged += sum(each.status == 200 for each in outcomes)
             _print_outcomes(f"round {number}, all", outcomes)
             for kind in sorted({each.kind for each in told}):
                 _print_outcomes(
                     f"  {kind}", [each for each, event in zip(outcomes, told, strict=True) if event.kind == kind]
                 )
+            print("    milliseconds of processor time an event:", _listed(spent))
         _check_webhooks(connection, acknowledged)
 
 
@@ -180,13 +187,19 @@ def _pending(connection: psycopg.Connection, people: list[str], count: int) -> I
         "select o.id::text from public.offers as o"
         " where o.course_id is not null and o.status = 'active' and o.price_amount > 0 order by o.id",
     )
-    services = _ids(connection, "select id::text from public.offers where title like 'Service %' order by random()")
+    services = _ids(
+        connection, "select id::text from public.offers where starts_with(title, 'Service ') order by random()"
+    )
     placed = []
     for number in range(count):
-        # Each buyer once for each course: the turn of the course changes once everybody has had one.
-        turn, place = divmod(number // 3, len(people))
-        offer = courses[turn % len(courses)] if number % 3 == 0 else services[number % len(services)]
-        person = people[place if number % 3 == 0 else number % len(people)]
+        # No pair twice: the same order asked for again is the same order.
+        turn, place = divmod(number, len(people))
+        person = people[place]
+        offer = (
+            courses[(place // 3 + turn) % len(courses)]
+            if number % 3 == 0
+            else services[(number + turn) % len(services)]
+        )
         connection.execute("select set_config('request.jwt.claims', %s, false)", [json.dumps({"sub": person})])
         row = connection.execute(
             "select o.kind::text, o.id::text, o.amount, o.currency from public.place_order(offer_id => %s) as o",
@@ -266,7 +279,7 @@ def measure_checkout(stack: BenchStack) -> None:
         offers = _synced(connection, needed)
         pairs = ((person, offer) for offer in offers for person in returning)
         firsts = ((person, offers[0]) for person in new)
-        processes = _processes(stack, running_edge, connection)
+        processes = {"edge": running_edge.cpu, **_processes(stack, connection, "postgrest", "stripe")}
         tokens = {person: stack.user_token(person) for person in (*returning, *new)}
 
         def checkouts(some: Iterable[tuple[str, str]], count: int) -> Load:
@@ -308,10 +321,8 @@ def _print_checkouts(results: dict[str, list[Costs]]) -> None:
         ratio = statistics.median(
             each.per_second / empty.per_second for each, empty in zip(costs, results[EMPTY], strict=True)
         )
-        spent = "  ".join(
-            f"{process} {statistics.median(each.cpu[process] for each in costs) * 1000:.2f}" for process in costs[0].cpu
-        )
-        print(f"  {titles[name]:<32}{rate:8.0f}/s{ratio:8.2f}   {spent}")
+        spent = {process: statistics.median(each.cpu[process] for each in costs) * 1000 for process in costs[0].cpu}
+        print(f"  {titles[name]:<32}{rate:8.0f}/s{ratio:8.2f}   {_listed(spent)}")
 
 
 def _alone(
@@ -416,19 +427,21 @@ def _run(load: Load, processes: dict[str, Callable[[], float]]) -> Costs:
     )
 
 
-def _processes(stack: BenchStack, running_edge: Edge, connection: psycopg.Connection) -> dict[str, Callable[[], float]]:
-    """How much processor time each process that has a part in a checkout has used."""
+def _processes(stack: BenchStack, connection: psycopg.Connection, *parts: str) -> dict[str, Callable[[], float]]:
+    """How much processor time parts of the stack have used so far, and Postgres."""
     run_ = Folder(stack.data).run()
-    assert run_ is not None
     row = connection.execute("select pg_read_file('postmaster.pid')").fetchone()
+    assert run_ is not None
     assert row is not None
     postmaster = int(row[0].split()[0])
     return {
-        "edge": running_edge.cpu,
-        "PostgREST": lambda: _cpu(run_.parts["postgrest"].pid),
-        "Postgres": lambda: sum(_cpu(pid) for pid in _children(postmaster)),
-        "double": lambda: _cpu(run_.parts["stripe"].pid),
+        **{part: partial(_cpu, run_.parts[part].pid) for part in parts},
+        "postgres": lambda: sum(_cpu(pid) for pid in _children(postmaster)),
     }
+
+
+def _listed(seconds: dict[str, float]) -> str:
+    return "  ".join(f"{process} {value:.2f}" for process, value in seconds.items())
 
 
 def _stat(pid: int) -> list[str]:

@@ -122,7 +122,7 @@ def test_buying_while_the_edge_is_killed(own: OwnStack, own_shop: Shop) -> None:
     with killing(own, "edge"):
         bought: list[tuple[Person, Object]] = []
         for _ in range(BUYERS // AT_ONCE):
-            bought += together(AT_ONCE, lambda number, done=len(bought): buy(done + number))
+            bought += together(AT_ONCE, lambda number: buy(len(bought) + number))  # noqa: B023  all have called it when together returns
     eventually(lambda: not double.post("webhooks/wait", contains="", seconds=1)["undelivered"], seconds=60)
     for buyer, begun in bought:
         order = own_shop.order(buyer, begun["order_id"])

@@ -127,10 +127,16 @@ def _parser() -> argparse.ArgumentParser:
     word("test", "run the tests", "What follows goes to pytest: ./guildhall test tests/stack -k keys", data=False)
     word("check", "look through the code without running it: style, types, SQL, drift", data=False)
     bench = word("bench", "measure the ratios that the design promises", data=False)
-    bench.add_argument(
+    parts = bench.add_mutually_exclusive_group()
+    parts.add_argument(
         "--learning",
         action="store_true",
         help="instead: what students and teachers ask of ten million rows, which takes half an hour and 8 GB of disk",
+    )
+    parts.add_argument(
+        "--commerce",
+        action="store_true",
+        help="instead: what sellers and buyers ask of a million ledger lines, webhooks and checkouts: ten minutes",
     )
     return parser
 

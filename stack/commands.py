@@ -357,6 +357,8 @@ def test(args: argparse.Namespace) -> int:
 
 def bench(args: argparse.Namespace) -> int:
     """Measure."""
+    if args.commerce:
+        return _python("bench.commerce")
     return _python("bench.learning" if args.learning else "bench")
 
 

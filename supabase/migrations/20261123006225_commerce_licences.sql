@@ -165,21 +165,24 @@ comment on function private.require_licence_free(uuid, public.offers) is
 Called by place_order, which has locked the buyer''s pending order. Raises PT409 licence_exclusive.';
 
 create function private.is_taken(p_order public.orders) returns boolean
-language sql
+language plpgsql -- every payment asks, and most are of no licence: as SQL the queries were planned all the same
 stable
 security definer -- reads the orders of others, for functions of ours
 set search_path = ''
 as $$
-    select case
-        when p_order.licence is null or p_order.status = 'paid' then false
-        when p_order.licence ->> 'tier' = 'exclusive' then exists (
+begin
+    if p_order.licence is null or p_order.status = 'paid' then
+        return false;
+    elsif p_order.licence ->> 'tier' = 'exclusive' then
+        return exists (
             select from public.orders as o where o.held_product_id = p_order.product_id and o.id <> p_order.id
-        )
-        -- What was under way before stays good.
-        else p_order.status <> 'processing' and exists (
-            select from public.products as p where p.id = p_order.product_id and p.is_sold
-        )
-    end
+        );
+    end if;
+    -- What was under way before stays good.
+    return p_order.status <> 'processing' and exists (
+        select from public.products as p where p.id = p_order.product_id and p.is_sold
+    );
+end
 $$;
 comment on function private.is_taken(public.orders) is
 'Whether an unpaid order is of a licence that cannot be had any more: somebody else has, or is buying, the exclusive

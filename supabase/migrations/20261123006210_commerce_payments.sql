@@ -23,12 +23,14 @@ create index stripe_objects_id_idx on private.stripe_objects (id, object);
 comment on index private.stripe_objects_id_idx is 'What a row of ours is at Stripe';
 
 create function private.bind_stripe_object(p_stripe_id text, p_object text, p_id uuid) returns void
-language sql
+language plpgsql -- every payment asks: as SQL it was planned each time
 security definer -- the table is closed; the edge and functions of ours call this
 set search_path = ''
 as $$
+begin
     insert into private.stripe_objects (stripe_id, object, id) values (p_stripe_id, p_object, p_id)
-    on conflict (stripe_id) do nothing
+    on conflict (stripe_id) do nothing;
+end
 $$;
 comment on function private.bind_stripe_object(text, text, uuid) is
 'Keeps of which row of ours an object at Stripe is; the first binding stays.';
@@ -58,12 +60,14 @@ comment on function private.stripe_as_of(text) is
 'As of when an object at Stripe is known; null where it is not. Whoever asks Stripe after this is told nothing older.';
 
 create function private.of_stripe(p_stripe_id text, p_object text) returns uuid
-language sql
+language plpgsql -- every payment asks: as SQL it was planned each time
 stable
 security definer -- the table is closed; functions of ours call this
 set search_path = ''
 as $$
-    select s.id from private.stripe_objects as s where s.stripe_id = p_stripe_id and s.object = p_object
+begin
+    return (select s.id from private.stripe_objects as s where s.stripe_id = p_stripe_id and s.object = p_object);
+end
 $$;
 comment on function private.of_stripe(text, text) is 'The row of ours that an object at Stripe is of; null where none.';
 
@@ -277,17 +281,21 @@ kept as surplus, and given back by a job; so is one for a licence that nobody ca
 order_not_found, PT409 amount_mismatch.';
 
 create function private.format_amount(p_amount bigint, p_currency text) returns text
-language sql
+language plpgsql -- every payment asks: as SQL it was planned each time
 stable
 security definer -- currencies are closed
 set search_path = ''
 as $$
-    select trim(to_char(
-        p_amount / 10 ^ c.decimals,
-        'FM999999999990' || case c.decimals when 0 then '' else '.' || repeat('0', c.decimals) end
-    )) || ' ' || c.code
-    from private.currencies as c
-    where c.code = p_currency
+begin
+    return (
+        select trim(to_char(
+            p_amount / 10 ^ c.decimals,
+            'FM999999999990' || case c.decimals when 0 then '' else '.' || repeat('0', c.decimals) end
+        )) || ' ' || c.code
+        from private.currencies as c
+        where c.code = p_currency
+    );
+end
 $$;
 comment on function private.format_amount(bigint, text) is 'An amount as people read it: 1234 EUR is 12.34 EUR.';
 
@@ -337,11 +345,15 @@ Called by functions that have locked and changed the order, once for each change
 insert into private.mail_templates (template, topic) values ('order_paid', 'account'), ('order_refunded', 'account');
 
 create function private.mail_receipt(p_order public.orders) returns void
-language sql
+language plpgsql -- every payment asks: as SQL it was planned each time
 security definer -- the outbox is closed; functions of ours call this
 set search_path = ''
 as $$
-    select private.enqueue_mail(
+begin
+    if p_order.paid_amount = 0 then
+        return;
+    end if;
+    perform private.enqueue_mail(
         p_order.buyer_id,
         'order_paid',
         jsonb_build_object(
@@ -351,8 +363,8 @@ as $$
             'order_id', p_order.id
         ),
         'order_paid:' || p_order.id
-    )
-    where p_order.paid_amount > 0
+    );
+end
 $$;
 comment on function private.mail_receipt(public.orders) is 'Enqueues the mail that says that an order is paid, once.';
 

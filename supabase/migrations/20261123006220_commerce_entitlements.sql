@@ -90,12 +90,14 @@ create trigger _100_check_transition before update of status on public.fulfilmen
 for each row when (old.status is distinct from new.status) execute function private.tg__check_transition();
 
 create function private.is_held(p_order public.orders) returns boolean
-language sql
+language plpgsql -- every payment asks: as SQL it was planned each time
 immutable
 set search_path = ''
 as $$
-    select p_order.status = 'paid'
-        and (p_order.paid_amount = 0 or p_order.refunded_amount + p_order.disputed_amount < p_order.paid_amount)
+begin
+    return p_order.status = 'paid'
+        and (p_order.paid_amount = 0 or p_order.refunded_amount + p_order.disputed_amount < p_order.paid_amount);
+end
 $$;
 comment on function private.is_held(public.orders) is 'Whether what was ordered is paid, and not all of it given back.';
 

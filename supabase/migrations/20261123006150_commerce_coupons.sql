@@ -99,8 +99,22 @@ begin
             detail = 'There is no such coupon for this, or not now.',
             hint = 'Order without a coupon, or try another.';
     end if;
+    if v_coupon.used_count >= v_coupon.maximum_uses then
+        -- Orders that nobody paid in time give way. Whoever holds the lock of one is about to say what becomes of it.
+        update public.orders as o set status = 'expired'
+        where o.id in (
+            select e.id from public.orders as e
+            where e.coupon_id = v_coupon.id and e.status = 'pending' and e.expires_at < now() - interval '5 minutes'
+            for no key update skip locked
+        );
+        select c.* into v_coupon from public.coupons as c where c.id = v_coupon.id;
+    end if;
     select count(*) into v_held from public.orders as o
-    where o.coupon_id = v_coupon.id and o.buyer_id = p_buyer_id and o.status in ('pending', 'processing', 'paid');
+    where o.coupon_id = v_coupon.id and o.buyer_id = p_buyer_id
+        and (
+            o.status in ('processing', 'paid')
+            or (o.status = 'pending' and o.expires_at >= now() - interval '5 minutes')
+        );
     if v_coupon.used_count >= v_coupon.maximum_uses or v_held >= v_coupon.maximum_uses_per_buyer then
         raise sqlstate 'PT409' using
             message = 'coupon_used_up',

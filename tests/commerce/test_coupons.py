@@ -46,6 +46,16 @@ def test_a_coupon_takes_off_and_is_given_back(academy: Academy, teacher: Person,
     assert used(academy, one) == 1
 
 
+def test_an_order_that_nobody_paid_in_time_gives_way(academy: Academy, teacher: Person, made: dict[str, Any]) -> None:
+    one, late, other = coupon(academy, teacher, percent_off=10, maximum_uses=1), academy.member(), academy.member()
+    order = placed(academy, late, offer_id=made["id"], coupon=one["code"])
+    refused(academy.rpc(other, "place_order", offer_id=made["id"], coupon=one["code"]), 409, "coupon_used_up")
+    academy.sql("update public.orders set expires_at = now() - interval '1 hour' where id = %s", order["id"])
+    assert placed(academy, other, offer_id=made["id"], coupon=one["code"])["discount_amount"] == 100
+    assert used(academy, one) == 1
+    assert academy.sql("select status::text from public.orders where id = %s", order["id"]) == [("expired",)]
+
+
 def test_thirty_at_once_for_ten_uses(academy: Academy, teacher: Person, made: dict[str, Any]) -> None:
     one, buyers = (
         coupon(academy, teacher, amount_off=100, currency="EUR", maximum_uses=10),

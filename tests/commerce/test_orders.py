@@ -1,5 +1,7 @@
 """Orders of courses: at the price of the course, one pending at a time, paid once."""
 
+import uuid
+
 import pytest
 
 from tests.commerce.told import event, offer, pay, refund, tell
@@ -156,3 +158,24 @@ def test_what_nobody_pays_expires(academy: Academy, course: Course, buyer: Perso
     academy.sql("select private.purge_expired_orders()")
     statuses = {row["id"]: row["status"] for row in rows(academy.call(buyer, "GET", "/rest/v1/orders"))}
     assert statuses == {order["id"]: "cancelled", anew["id"]: "expired"}
+
+
+def test_ordering_and_withdrawing_at_once_wait_for_each_other_in_one_order(academy: Academy, teacher: Person) -> None:
+    """What is free by a coupon enrols at once, which locks the course, as does whoever takes it off sale."""
+    code = uuid.uuid4().hex[:12].upper()
+    academy.insert(teacher, "coupons", code=code, percent_off=100)
+    courses = [academy.course(teacher, price_amount=1000) for _ in range(4)]
+    for course in courses:
+        buyers = [academy.member() for _ in range(6)]
+
+        def act(number: int, course: Course = course, buyers: list[Person] = buyers) -> tuple[int, str]:
+            if number < len(buyers):
+                answer = academy.rpc(buyers[number], "place_order", course_id=course.id, coupon=code)
+            else:
+                name = ("unpublish_course", "publish_course")[number % 2]
+                answer = academy.rpc(teacher, name, course_id=course.id)
+            return answer.status_code, answer.text
+
+        answers = together(12, act)
+        assert [text for status, text in answers if status >= 500 or "40P01" in text] == []
+        assert {status for status, _ in answers[:6]} <= {200, 404}

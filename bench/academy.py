@@ -8,6 +8,9 @@ runs, or the loading would take days.
 import hashlib
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 import psycopg
@@ -293,13 +296,7 @@ FIGURES = """
 def load(stack: BenchStack, size: Size) -> None:
     """Make an academy of a size, and print how long it took and how much it takes."""
     started = time.perf_counter()
-    with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
-        connection.execute("alter system set max_wal_size = '4GB'")
-        connection.execute("select pg_reload_conf()")
-        connection.execute("set session_replication_role = replica")
-        connection.execute("set synchronous_commit = off")
-        connection.execute("set work_mem = '512MB'")
-        connection.execute("set maintenance_work_mem = '1GB'")
+    with loading(stack) as connection:
         _helpers(connection)
         for statements in (PEOPLE, COURSES, ENROLMENTS):
             _run(connection, statements, size)
@@ -309,8 +306,7 @@ def load(stack: BenchStack, size: Size) -> None:
             connection.execute(index.encode())
         _run(connection, FIGURES, size)
         connection.execute("select private.rebuild_course_search()")
-        connection.execute("vacuum analyze")
-        connection.execute("checkpoint")
+        settle(connection)
         rows = connection.execute(
             "select (select count(*) from public.enrolments), (select count(*) from public.lesson_progress),"
             " pg_size_pretty(pg_database_size(current_database()))"
@@ -323,10 +319,6 @@ def load(stack: BenchStack, size: Size) -> None:
 
 
 def _helpers(connection: psycopg.Connection) -> None:
-    connection.execute("""
-        create function pg_temp.id(p_kind text, p_number bigint) returns uuid language sql immutable
-        as $$ select md5(p_kind || p_number)::uuid $$
-    """)
     # Some words are in every other text, some in a few.
     connection.execute(
         sql.SQL("""
@@ -351,9 +343,7 @@ def _run(connection: psycopg.Connection, statements: str, size: Size) -> None:
         "firsts": FIRST,
         "lasts": LAST,
     }
-    for statement in statements.split(";\n"):
-        if statement.strip():
-            psycopg.ClientCursor(connection).execute(statement.encode(), values)
+    run(connection, statements, values)
 
 
 def _without_indexes(connection: psycopg.Connection) -> list[str]:
@@ -374,6 +364,36 @@ def _without_indexes(connection: psycopg.Connection) -> list[str]:
     for name, _ in indexes:
         connection.execute(f"drop index {name}".encode())
     return again + [definition for _, definition in indexes]
+
+
+@contextmanager
+def loading(stack: BenchStack) -> Iterator[psycopg.Connection]:
+    """A connection for much at once, without triggers; its `pg_temp.id` makes ids as `identity` does."""
+    with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
+        connection.execute("alter system set max_wal_size = '4GB'")
+        connection.execute("select pg_reload_conf()")
+        connection.execute("set session_replication_role = replica")
+        connection.execute("set synchronous_commit = off")
+        connection.execute("set work_mem = '512MB'")
+        connection.execute("set maintenance_work_mem = '1GB'")
+        connection.execute("""
+            create function pg_temp.id(p_kind text, p_number bigint) returns uuid language sql immutable
+            as $$ select md5(p_kind || p_number)::uuid $$
+        """)
+        yield connection
+
+
+def run(connection: psycopg.Connection, statements: str, values: dict[str, Any]) -> None:
+    """Run statements, each ended by a semicolon and a line's end, with the same named values."""
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            psycopg.ClientCursor(connection).execute(statement.encode(), values)
+
+
+def settle(connection: psycopg.Connection) -> None:
+    """Leave nothing to be done later of what was loaded."""
+    connection.execute("vacuum analyze")
+    connection.execute("checkpoint")
 
 
 def identity(kind: str, number: int) -> str:

@@ -361,17 +361,14 @@ def _alone(
                     f"{stack.rest_url}/rpc/place_order", json={"offer_id": other}, headers=_as(tokens[second])
                 ).raise_for_status()
             order = answer.json()["id"]
-            with timed("  checkout_brief, twice"):
-                for _ in range(2):
-                    brief = system.execute("select private.checkout_brief(%s)", [order]).fetchone()
+            with timed("  checkout_brief"):
+                brief = system.execute("select private.checkout_brief(%s)", [order]).fetchone()
             assert brief is not None
             session = _session(brief[0])
             with timed("  the session, by Stripe's double"):
                 http.post(f"{double}/v1/checkout/sessions", data=session, headers=key).raise_for_status()
-            with timed("  bind_stripe_object"):
-                system.execute(
-                    "select private.bind_stripe_object(%s, 'session', %s)", [f"cs_{uuid.uuid4().hex}", order]
-                )
+            with timed("  bind_session"):
+                system.execute("select private.bind_session(%s, %s)", [f"cs_{uuid.uuid4().hex}", order])
     print(f"one checkout at a time, milliseconds, median of {ALONE}")
     for step, times in taken.items():
         print(f"  {step:<36}{statistics.median(times):8.2f}")

@@ -8,8 +8,8 @@ seller or a buyer by a number finds it: `bench.academy.identity` makes ids from 
 import time
 
 import msgspec
-import psycopg
 
+from bench.academy import loading, run, settle
 from bench.stack import BenchStack
 
 BIGGEST = 1
@@ -244,18 +244,7 @@ LINES = """
 def load(stack: BenchStack, size: Size) -> None:
     """Make a marketplace of a size, see that it agrees, and print how long it took and how much it takes."""
     started = time.perf_counter()
-    with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
-        for setting in (
-            "session_replication_role = replica", "synchronous_commit = off", "work_mem = '512MB'",
-            "maintenance_work_mem = '1GB'",
-        ):  # fmt: skip
-            connection.execute(f"set {setting}".encode())
-        connection.execute("alter system set max_wal_size = '4GB'")
-        connection.execute("select pg_reload_conf()")
-        connection.execute("""
-            create function pg_temp.id(p_kind text, p_number bigint) returns uuid language sql immutable
-            as $$ select md5(p_kind || p_number)::uuid $$
-        """)
+    with loading(stack) as connection:
         values = {
             "sellers": size.sellers,
             "buyers": size.buyers,
@@ -265,11 +254,8 @@ def load(stack: BenchStack, size: Size) -> None:
             "last_refunded": size.orders // size.refunds * size.refunds,
         }
         for statements in (PEOPLE, SALES, LEDGER, LINES):
-            for statement in statements.split(";\n"):
-                if statement.strip():
-                    psycopg.ClientCursor(connection).execute(statement.encode(), values)
-        connection.execute("vacuum analyze")
-        connection.execute("checkpoint")
+            run(connection, statements, values)
+        settle(connection)
         rows = connection.execute("""
             select
                 (select count(*) from public.ledger_lines),

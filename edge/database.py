@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import psycopg
 import structlog
+from litestar.datastructures import State
 from postgrest import AsyncPostgrestClient
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -236,3 +237,9 @@ def _translated(function: str, error: psycopg.Error) -> EdgeError:
             return EdgeError(400, "invalid_request", "A value of this request is not one that the database can hold.")
         case _:
             return internal_error()
+
+
+async def provide_system(state: State) -> System:
+    """Dependency `system`: the functions of the database that the edge may call."""
+    system: System = state.system
+    return system

@@ -3,26 +3,23 @@
 from typing import Annotated, Any
 
 import msgspec
-import structlog
 from litestar import Request, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import HeaderParameter
 
-from edge.database import System
+from edge.database import System, provide_system
 from edge.errors import EdgeError
 from edge.identities.client import Signatures
-from edge.identities.types import Event, Receipt
+from edge.identities.types import Event
 from edge.openapi import refusals
 from edge.settings import Settings, SettingsError, variable
 from edge.tiers import UNLIMITED
-
-log = structlog.get_logger()
+from edge.webhooks import FAILED, Receipt, receive
 
 CLERK = "clerk"
 MAX_EVENT = 256 << 10
 """Bytes; Clerk's largest events are a tenth of it."""
-APPLIED_OR_IGNORED = {"applied", "ignored"}
 
 
 @post(
@@ -40,7 +37,7 @@ APPLIED_OR_IGNORED = {"applied", "ignored"}
         (413, "payload_too_large", "The request's body is too large."),
         (503, "database_unavailable", "Postgres does not answer."),
         (503, "provider_not_configured", "The installation has no secret for these webhooks."),
-        (503, "webhook_failed", "The event is kept and had no effect. Tell it again later."),
+        FAILED,
     ),
 )
 async def clerk_webhook(
@@ -60,13 +57,7 @@ async def clerk_webhook(
         payload: dict[str, Any] = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
         raise EdgeError(400, "invalid_request", "The body is no event: it needs a type and data.") from None
-    status = await system.call(
-        "receive_webhook", p_provider=CLERK, p_event_id=svix_id, p_type=event.type, p_payload=payload
-    )
-    if status not in APPLIED_OR_IGNORED:
-        log.error("webhook_failed", provider=CLERK, event_id=svix_id, type=event.type)
-        raise EdgeError(503, "webhook_failed", "The event is kept and had no effect.", "Tell it again later.")
-    return Receipt(status=status)
+    return await receive(system, CLERK, svix_id, event.type, payload)
 
 
 @post(
@@ -110,12 +101,6 @@ def router(settings: Settings) -> Router:
         route_handlers=[clerk_webhook, oauth],
         dependencies={"signatures": Provide(provide_signatures), "system": Provide(provide_system)},
     )
-
-
-async def provide_system(state: State) -> System:
-    """Dependency `system`: the functions of the database that the edge may call."""
-    system: System = state.system
-    return system
 
 
 def _signatures(secret: str) -> Signatures:

@@ -1,6 +1,6 @@
-"""What identity providers tell the edge, and what it answers them."""
+"""What identity providers tell the edge."""
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -13,9 +13,3 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str
     data: dict[str, Any]
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an event: it had its effect, or means nothing here."""
-
-    status: Literal["applied", "ignored"]

@@ -135,10 +135,7 @@ class PaymentTasks:
 
     async def expire_session(self, *, stripe_id: str) -> None:
         """Close the page on which an order was to be paid; one that is paid or closed stays so."""
-        try:
-            await self._provider.expire_session(stripe_id)
-        except RefusedError as error:
-            log.info("session_not_open", stripe_id=stripe_id, code=error.code)
+        await self._provider.close_session(stripe_id)
 
     async def fetch_books(self, *, timestamp: int) -> None:  # noqa: ARG002  the library passes it
         """Fetch what moved our balance at Stripe since the last time: what is known is kept once."""

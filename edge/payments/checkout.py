@@ -4,13 +4,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import msgspec
-import structlog
 
 from edge.database import System
-from edge.payments.client import RefusedError, Stripe, Told, unfolded
+from edge.payments.client import Stripe, Told, unfolded
 from edge.payments.types import OrderBrief
-
-log = structlog.get_logger()
 
 OPEN = "open"
 COMPLETE = "complete"
@@ -60,20 +57,11 @@ async def open_session(
             await apply_session(system, await provider.session(brief.session, whole=True))
             return None
     made = await _create(system, provider, brief, success_url, cancel_url)
-    await system.call("bind_stripe_object", p_stripe_id=made.id(), p_object="session", p_id=order_id)
-    if await _brief(system, order_id) is None:
+    if not await system.call("bind_session", p_stripe_id=made.id(), p_order_id=order_id):
         # Withdrawn meanwhile: nobody must pay it, and nobody else knew of the session.
-        await close_session(provider, made.id())
+        await provider.close_session(made.id())
         return None
     return made
-
-
-async def close_session(provider: Stripe, name: str) -> None:
-    """Expire a session; one that has ended already stays as it is."""
-    try:
-        await provider.expire_session(name)
-    except RefusedError as error:
-        log.info("session_not_open", session=name, code=error.code)
 
 
 async def _create(system: System, provider: Stripe, brief: OrderBrief, success_url: str, cancel_url: str) -> Told:

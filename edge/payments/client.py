@@ -119,9 +119,12 @@ class Stripe:
         expand = ["subscription", "invoice.payments", "payment_intent.latest_charge"] if whole else []
         return await self._ask(self._v1.checkout.sessions.retrieve_async, name, params=_given(expand=expand))
 
-    async def expire_session(self, name: str) -> Told:
-        """Close a session, so that nobody pays on it. Refused where it is not open."""
-        return await self._ask(self._v1.checkout.sessions.expire_async, name)
+    async def close_session(self, name: str) -> None:
+        """Close a session, so that nobody pays on it; one that is paid or closed stays so."""
+        try:
+            await self._ask(self._v1.checkout.sessions.expire_async, name)
+        except RefusedError as error:
+            log.info("session_not_open", stripe_id=name, code=error.code)
 
     async def create_portal(self, customer: str, return_url: str) -> Told:
         """A page on which a customer sees to subscriptions and cards."""

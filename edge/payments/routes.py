@@ -14,7 +14,7 @@ from litestar.params import HeaderParameter, JSONBody, PathParameter
 from postgrest import AsyncPostgrestClient
 
 from edge.auth import Caller
-from edge.database import System
+from edge.database import System, provide_system
 from edge.errors import EdgeError, ErrorBody, answer
 from edge.openapi import refusals
 from edge.payments import checkout
@@ -32,19 +32,18 @@ from edge.payments.types import (
     PayoutAccountRequest,
     PersonBrief,
     PortalRequest,
-    Receipt,
     Subscription,
     VerifyRequest,
 )
 from edge.settings import Settings, SettingsError, variable
 from edge.tiers import STANDARD, STRICT, UNLIMITED
+from edge.webhooks import FAILED, Receipt, receive
 
 log = structlog.get_logger()
 
 STRIPE = "stripe"
 MAX_EVENT = 512 << 10
 """Bytes; an invoice with many lines has some ten thousand."""
-APPLIED_OR_IGNORED = {"applied", "ignored"}
 PENDING = "pending"
 PAID_PAGE = "/checkout/return"
 CANCELLED_PAGE = "/checkout/cancelled"
@@ -316,7 +315,7 @@ async def payout_account(
         (413, "payload_too_large", "The request's body is too large."),
         (503, "database_unavailable", "Postgres does not answer."),
         (503, "provider_not_configured", "The installation has no secret for these webhooks."),
-        (503, "webhook_failed", "The event is kept and had no effect. Tell it again later."),
+        FAILED,
     ),
 )
 async def stripe_webhook(
@@ -338,13 +337,7 @@ async def stripe_webhook(
         payload: dict[str, Any] = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
         raise EdgeError(400, "invalid_request", "The body is no event: it needs an id, a type and data.") from None
-    status = await system.call(
-        "receive_webhook", p_provider=STRIPE, p_event_id=event.id, p_type=event.type, p_payload=payload
-    )
-    log.info("webhook", provider=STRIPE, event_id=event.id, type=event.type, outcome=status)
-    if status not in APPLIED_OR_IGNORED:
-        raise EdgeError(503, "webhook_failed", "The event is kept, and its effect failed.", "Tell it again later.")
-    return Receipt(status=status)
+    return await receive(system, STRIPE, event.id, event.type, payload)
 
 
 async def _order(rest: AsyncPostgrestClient, order_id: str, *, buyer: Caller | None = None) -> Order:
@@ -452,7 +445,7 @@ def router(settings: Settings) -> Router:
         dependencies={
             "addresses": Provide(provide_addresses),
             "provider": Provide(provide_provider),
-            "system": Provide(_provide_system),
+            "system": Provide(provide_system),
         },
         exception_handlers={ProviderError: _translate},
     )
@@ -477,10 +470,5 @@ def webhooks(settings: Settings) -> Router:
     return Router(
         path="/",
         route_handlers=[stripe_webhook],
-        dependencies={"signatures": Provide(provide_signatures), "system": Provide(_provide_system)},
+        dependencies={"signatures": Provide(provide_signatures), "system": Provide(provide_system)},
     )
-
-
-async def _provide_system(state: State) -> System:
-    system: System = state.system
-    return system

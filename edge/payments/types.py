@@ -1,7 +1,7 @@
 """What clients ask and are answered, and what the database and Stripe tell."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -104,12 +104,6 @@ class PayoutAccount(msgspec.Struct, frozen=True, kw_only=True):
     is_submitted: bool
     can_receive: bool
     missing: list[str]
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an event: it had its effect, or means nothing here."""
-
-    status: Literal["applied", "ignored"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ grant execute on function private.reconciliation() to authenticated;
 -- The edge: checkout, onboarding, the browser's return.
 grant execute on function private.checkout_brief(uuid) to edge;
 grant execute on function private.bind_stripe_object(text, text, uuid) to edge;
+grant execute on function private.bind_session(text, uuid) to edge;
 grant execute on function private.stripe_id(text, uuid) to edge;
 grant execute on function private.stripe_as_of(text) to edge;
 grant execute on function private.payout_account_brief(uuid) to edge;

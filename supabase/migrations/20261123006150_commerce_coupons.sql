@@ -100,13 +100,8 @@ begin
             hint = 'Order without a coupon, or try another.';
     end if;
     if v_coupon.used_count >= v_coupon.maximum_uses then
-        -- Orders that nobody paid in time give way. Whoever holds the lock of one is about to say what becomes of it.
-        update public.orders as o set status = 'expired'
-        where o.id in (
-            select e.id from public.orders as e
-            where e.coupon_id = v_coupon.id and e.status = 'pending' and e.expires_at < now() - interval '5 minutes'
-            for no key update skip locked
-        );
+        -- Orders that nobody paid in time give way.
+        perform private.expire_overdue_orders(v_coupon.id, null);
         select c.* into v_coupon from public.coupons as c where c.id = v_coupon.id;
     end if;
     select count(*) into v_held from public.orders as o

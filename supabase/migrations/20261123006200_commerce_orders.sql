@@ -147,7 +147,7 @@ comment on index public.orders_coupon_id_idx is 'How often a buyer used a coupon
 create index orders_status_idx on public.orders (status, created_at desc);
 comment on index public.orders_status_idx is 'The admins'' list: status=eq.&order=created_at.desc, and the policies';
 create index orders_expires_at_idx on public.orders (expires_at) where status = 'pending';
-comment on index public.orders_expires_at_idx is 'purge_expired_orders: status = ''pending'' and expires_at <';
+comment on index public.orders_expires_at_idx is 'expire_overdue_orders: status = ''pending'' and expires_at <';
 create index orders_subscription_id_idx on public.orders (subscription_id, period_ends_at desc);
 comment on index public.orders_subscription_id_idx is
 'The periods of a subscription: subscription_id=eq.&order=period_ends_at.desc';
@@ -435,9 +435,9 @@ or cancelled).';
 insert into private.rate_limited_functions (function_name, tier)
 values ('place_order', 'strict'), ('settle_order', 'strict');
 
-create function private.purge_expired_orders() returns bigint
+create function private.expire_overdue_orders(p_coupon_id uuid, p_held_product_id uuid) returns bigint
 language plpgsql
-security definer -- a job calls this
+security definer -- orders are no client's to write; functions of ours call this
 set search_path = ''
 as $$
 declare
@@ -446,12 +446,29 @@ begin
     update public.orders as o set status = 'expired'
     where o.id in (
         select e.id from public.orders as e
+        -- The payment page closes at the end itself; what it took in the last moment is still being told.
         where e.status = 'pending' and e.expires_at < now() - interval '5 minutes'
+            and (p_coupon_id is null or e.coupon_id = p_coupon_id)
+            and (p_held_product_id is null or e.held_product_id = p_held_product_id)
         limit 1000
+        -- Whoever holds the lock of one is about to say what becomes of it.
         for no key update skip locked
     );
     get diagnostics v_expired = row_count;
     return v_expired;
+end
+$$;
+comment on function private.expire_overdue_orders(uuid, uuid) is
+'Ends pending orders that nobody paid in time, at most 1,000: those that hold a coupon or an exclusive licence that
+somebody else wants now, or, with nulls, all. Answers how many.';
+
+create function private.purge_expired_orders() returns bigint
+language plpgsql
+security definer -- a job calls this
+set search_path = ''
+as $$
+begin
+    return private.expire_overdue_orders(null, null);
 end
 $$;
 comment on function private.purge_expired_orders() is

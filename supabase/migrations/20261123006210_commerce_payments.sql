@@ -35,6 +35,22 @@ $$;
 comment on function private.bind_stripe_object(text, text, uuid) is
 'Keeps of which row of ours an object at Stripe is; the first binding stays.';
 
+create function private.bind_session(p_stripe_id text, p_order_id uuid) returns boolean
+language plpgsql
+security definer -- the tables are closed; the edge, which opened the session, calls this
+set search_path = ''
+as $$
+begin
+    -- The lock waits for whoever is just withdrawing the order, and has not seen this session.
+    perform from public.orders as o where o.id = p_order_id for share;
+    perform private.bind_stripe_object(p_stripe_id, 'session', p_order_id);
+    return exists (select from public.orders as o where o.id = p_order_id and o.status = 'pending');
+end
+$$;
+comment on function private.bind_session(text, uuid) is
+'Keeps of which order a payment page is. Answers whether the order is still to be paid: whoever withdraws it from now
+on has the page closed; where it was withdrawn before, whoever opened the page must.';
+
 create function private.stripe_id(p_object text, p_id uuid) returns text
 language sql
 stable

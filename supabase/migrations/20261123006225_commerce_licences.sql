@@ -38,8 +38,8 @@ begin
     new.buyer_name := (select p.display_name from public.profiles as p where p.id = new.buyer_id);
     new.seller_name := (select p.display_name from public.profiles as p where p.id = new.seller_id);
     new.product_id := v_offer.product_id;
-    new.licence := private.licence_of(v_offer);
-    if new.licence is not null then
+    if v_offer.kind = 'beat_licence' then
+        new.licence := private.licence_of(v_offer);
         new.licence_code := upper(
             regexp_replace(encode(extensions.gen_random_bytes(10), 'hex'), '(.{4})(?=.)', '\1-', 'g')
         );
@@ -134,13 +134,7 @@ begin
     -- Buyers of the exclusive licence come one after another; the others wait only for it to be paid.
     if p_offer.licence_tier = 'exclusive' then
         select p.* into v_product from public.products as p where p.id = p_offer.product_id for no key update;
-        update public.orders as o set status = 'expired'
-        where o.id in (
-            select w.id from public.orders as w
-            where w.held_product_id = p_offer.product_id and w.status = 'pending'
-                and w.expires_at < now() - interval '5 minutes'
-            for no key update skip locked
-        );
+        perform private.expire_overdue_orders(null, p_offer.product_id);
     else
         select p.* into v_product from public.products as p where p.id = p_offer.product_id for share;
     end if;

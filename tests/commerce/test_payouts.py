@@ -1,13 +1,11 @@
 """Who earns what, and how it is paid out: never more than is owed, and never twice."""
 
-import json
 import uuid
 from typing import Any
 
-import psycopg
 import pytest
 
-from tests.commerce.told import event, imbalance, offer, pay, placed, refund, stripe_id, tell
+from tests.commerce.told import acting_as, event, imbalance, offer, pay, placed, refund, stripe_id, tell
 from tests.edge.shop import eventually
 from tests.people import Academy, Person, refused, rows, together
 
@@ -186,9 +184,7 @@ def test_many_at_once_or_none(academy: Academy, seller: Person, admin: Person, s
 
 def processed(academy: Academy, admin: Person, payouts: list[str]) -> int:
     """Have payouts processed, without the jobs that would ask Stripe; answers how many jobs that were."""
-    with psycopg.connect(academy.admin_db_url) as connection:
-        claims = json.dumps({"sub": admin.id, "role": "authenticated"})
-        connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+    with acting_as(academy, admin) as connection:
         connection.execute("select public.process_payouts(%s::uuid[])", [payouts])
         return connection.execute(
             "delete from procrastinate.procrastinate_jobs where args ->> 'payout_id' = any(%s)", [payouts]

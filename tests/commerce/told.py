@@ -3,6 +3,8 @@
 import json
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -139,11 +141,21 @@ def placed(academy: Academy, buyer: Person, **arguments: Any) -> Object:
     return row
 
 
+@contextmanager
+def acting_as(academy: Academy, who: Person) -> Iterator[psycopg.Connection]:
+    """A transaction in which functions take the superuser for somebody; committed at the end.
+
+    It can take away the jobs that it defers, before the worker asks Stripe, which knows nothing of what is told here.
+    """
+    with psycopg.connect(academy.admin_db_url) as connection:
+        claims = json.dumps({"sub": who.id, "role": "authenticated"})
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        yield connection
+
+
 def refund_asked(academy: Academy, admin: Person, order: Object, amount: int | None = None, reason: str = "") -> Object:
     """A refund that an admin asks for, without the job that would ask Stripe, which knows nothing of it."""
-    with psycopg.connect(academy.admin_db_url) as connection:
-        claims = json.dumps({"sub": admin.id, "role": "authenticated"})
-        connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+    with acting_as(academy, admin) as connection:
         row = connection.execute(
             "select to_jsonb(r) from public.refund_order(%s, %s, %s) as r", [order["id"], amount, reason or None]
         ).fetchone()

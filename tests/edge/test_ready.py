@@ -20,6 +20,7 @@ FUNCTIONS = {
     "private.add_course_views(jsonb)",
     "private.apply_stripe_object(jsonb,timestamp with time zone)",
     "private.bind_payout_account(uuid,text)",
+    "private.bind_session(text,uuid)",
     "private.bind_stripe_object(text,text,uuid)",
     "private.checkout_brief(uuid)",
     "private.payout_account_brief(uuid)",

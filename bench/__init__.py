@@ -1,1 +1,1 @@
-"""Measurements, as ratios of things measured in one run; never tests, for machines are noisy."""
+"""Measurements, as ratios within one run. They are not tests, because machines are noisy."""

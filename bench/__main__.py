@@ -1,4 +1,4 @@
-"""`./guildhall bench`: everything that is measured, in one run."""
+"""`./guildhall bench`: all measurements that take minutes, in one run."""
 
 from bench import admin_users, edge_routes, gateway, limits, mail, profile_read, user_search
 from bench.stack import running

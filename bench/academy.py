@@ -1,8 +1,8 @@
-"""An academy of a given size: people, courses with all that is in them, enrolments, progress and what came of it.
+"""An academy of a given size: people, courses with their content, enrolments, progress, attempts and certificates.
 
-Whoever wants a course or a student by its number finds it: ids are made from numbers. Everything agrees with everything
-(lessons are counted, completed courses have a passed attempt), as if people had done it through the API, but no trigger
-runs, or the loading would take days.
+Ids are computed from numbers (`identity`), so that a course or student can be found by its number. The rows are
+consistent (lessons are counted, completed courses have a passed attempt), as if people had used the API. No trigger
+runs, because loading would then take days.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from bench.user_search import FIRST, LAST
 LESSONS_A_COURSE = 20
 LESSONS_OF_THE_LONG_COURSE = 200
 POPULAR_COURSE = 1
-"""Whose students are many; by creator 1."""
+"""The course with most students; by creator 1."""
 LONG_COURSE = 40
-"""Of 200 lessons; by creator 1, too."""
+"""A course of 200 lessons; by creator 1 too."""
 BUSY_STUDENT = 1
-"""In 50 courses."""
+"""A student of 50 courses."""
 BUSY_CREATOR = 2
-"""Who made hundreds of courses."""
+"""A creator of hundreds of courses."""
 WORDS = """
     piano guitar voice rhythm harmony counterpoint composition mixing mastering studio jazz opera choir orchestra
     violin drums watercolour drawing oil portrait landscape sculpture clay weaving pottery photography film light colour
@@ -40,7 +40,7 @@ WORDS = """
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """How large an academy is."""
+    """The size of an academy."""
 
     enrolments: int
     students: int
@@ -49,25 +49,37 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What is counted: rows of progress, ten an enrolment."""
+        """The number of rows of progress: ten for each enrolment."""
         return f"{self.enrolments * 10:,}"
 
     @property
     def popular_students(self) -> int:
-        """How many take the popular course."""
+        """The number of students of the popular course."""
         return self.enrolments // 100 if self.enrolments >= 100_000 else self.students // 2
 
     @property
     def busy_creator_courses(self) -> int:
-        """How many courses the busiest creator made."""
+        """The number of courses of the busiest creator."""
         return min(500, self.courses // 4)
 
 
 SMALL = Size(enrolments=1_000, students=400, courses=100, creators=20)
 LARGE = Size(enrolments=1_000_000, students=200_000, courses=20_000, creators=4_000)
 
+
+def sized(enrolments: int) -> Size:
+    """An academy with fewer enrolments than the large one, and as many fewer people and courses."""
+    share = LARGE.enrolments // enrolments
+    return Size(
+        enrolments=enrolments,
+        students=LARGE.students // share,
+        courses=LARGE.courses // share,
+        creators=LARGE.creators // share,
+    )
+
+
 INDEPENDENT = "lesson_progress"
-"""The largest table; its indexes are made after it is filled."""
+"""The largest table; its indexes are built after it is filled."""
 
 PEOPLE = """
     create temporary table people as
@@ -241,7 +253,8 @@ ENROLMENTS = """
     insert into public.enrolment_notes (enrolment_id, course_id, student_id, body)
     select e.id, e.course_id, e.student_id, 'Asks good questions, and is often late.'
     from public.enrolments as e
-    where random() < 0.02;
+    where random() < 0.02
+    on conflict do nothing; -- the seed may have a note already
 
     insert into public.course_stats (course_id, student_count)
     select c.id, count(e.id)
@@ -294,7 +307,7 @@ FIGURES = """
 
 
 def load(stack: BenchStack, size: Size) -> None:
-    """Make an academy of a size, and print how long it took and how much it takes."""
+    """Load an academy, and print how long it took and how large it is."""
     started = time.perf_counter()
     with loading(stack) as connection:
         _helpers(connection)
@@ -347,7 +360,7 @@ def _run(connection: psycopg.Connection, statements: str, size: Size) -> None:
 
 
 def _without_indexes(connection: psycopg.Connection) -> list[str]:
-    """Drop what indexes the largest table; returns the statements that make it again."""
+    """Drop the indexes of the largest table; returns the statements that rebuild them."""
     table = f"public.{INDEPENDENT}"
     constraints = connection.execute(
         "select conname, pg_get_constraintdef(oid) from pg_constraint"
@@ -368,7 +381,7 @@ def _without_indexes(connection: psycopg.Connection) -> list[str]:
 
 @contextmanager
 def loading(stack: BenchStack) -> Iterator[psycopg.Connection]:
-    """A connection for much at once, without triggers; its `pg_temp.id` makes ids as `identity` does."""
+    """A connection for loading, without triggers; its `pg_temp.id` makes ids as `identity` does."""
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
         connection.execute("alter system set max_wal_size = '4GB'")
         connection.execute("select pg_reload_conf()")
@@ -384,18 +397,18 @@ def loading(stack: BenchStack) -> Iterator[psycopg.Connection]:
 
 
 def run(connection: psycopg.Connection, statements: str, values: dict[str, Any]) -> None:
-    """Run statements, each ended by a semicolon and a line's end, with the same named values."""
+    """Run statements that each end with a semicolon and a newline, with the same named values."""
     for statement in statements.split(";\n"):
         if statement.strip():
             psycopg.ClientCursor(connection).execute(statement.encode(), values)
 
 
 def settle(connection: psycopg.Connection) -> None:
-    """Leave nothing to be done later of what was loaded."""
+    """Vacuum, analyze and checkpoint, so that no work is left for later."""
     connection.execute("vacuum analyze")
     connection.execute("checkpoint")
 
 
 def identity(kind: str, number: int) -> str:
-    """The id of the student, course ... of a number; a lesson's is its course's a thousand times, and its place."""
+    """The id of a thing by kind and number; a lesson's number is its course's times a thousand plus its position."""
     return str(uuid.UUID(hashlib.md5(f"{kind}{number}".encode(), usedforsecurity=False).hexdigest()))

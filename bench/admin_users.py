@@ -1,4 +1,4 @@
-"""The admins' list of users among a million: each way to filter and search it, over HTTP, and what each plan reads.
+"""The admins' list of a million users: each way to filter and search it over HTTP, and what each plan reads.
 
 `python -m bench.admin_users`
 """
@@ -37,7 +37,7 @@ LISTS = {
 
 
 def measure(stack: BenchStack) -> None:
-    """Fill, ask, and print."""
+    """Load, measure and print."""
     dice = random.Random(SEED)
     started = time.perf_counter()
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
@@ -46,7 +46,7 @@ def measure(stack: BenchStack) -> None:
     print(f"list of users, {USERS:,} people, loaded in {time.perf_counter() - started:.0f} s")
     paths = {f"list: {name}": [f"/user_accounts?{query}&limit=20"] for name, query in LISTS.items()}
     some = [dice.choice(people) for _ in range(ROUNDS)]
-    paths["one, with what he has"] = [
+    paths["one, with roles, enrolments and certificates"] = [
         f"/user_accounts?user_id=eq.{person}&select=*,user_roles(role),enrolments(id),certificates(id)"
         for person, _, _ in some
     ]
@@ -64,7 +64,7 @@ def measure(stack: BenchStack) -> None:
 
 
 def sample(connection: psycopg.Connection) -> list[Row]:
-    """Some of the people whom user_search left in the same stack; nobody where it did not run."""
+    """Some of the people that user_search made in the same stack; none if it did not run."""
     row = connection.execute("select count(*) from public.accounts").fetchone()
     assert row is not None
     if row[0] < USERS / 2:
@@ -75,8 +75,8 @@ def sample(connection: psycopg.Connection) -> list[Row]:
 
 
 def furnish(connection: psycopg.Connection) -> str:
-    """Give the people addresses, days, standings and roles; returns a superadmin's id."""
-    connection.execute("set session_replication_role = replica")  # a row's triggers would make this take an hour
+    """Give the people addresses, dates, statuses and roles; returns a superadmin's id."""
+    connection.execute("set session_replication_role = replica")  # with triggers this would take an hour
     connection.execute("""
         update public.accounts as a
         set
@@ -107,7 +107,7 @@ def furnish(connection: psycopg.Connection) -> str:
 
 
 def time_queries(stack: BenchStack, paths: dict[str, list[str]], headers: dict[str, str]) -> None:
-    """Print how long each kind takes through PostgREST, one after the other."""
+    """Print the time of each kind through PostgREST."""
     print(
         f"  {'milliseconds, over HTTP':<36}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}   (target: p95 <= {TARGET_MS:.0f})"
     )
@@ -123,7 +123,7 @@ def time_queries(stack: BenchStack, paths: dict[str, list[str]], headers: dict[s
 
 
 def check_plans(stack: BenchStack, paths: dict[str, list[str]], headers: dict[str, str]) -> None:
-    """Print the tables that any of these requests, as PostgREST asks them, reads from end to end."""
+    """Print the tables that these requests, in PostgREST's SQL, read by a sequential scan."""
     settings = {
         "log_min_duration": "0", "log_analyze": "on", "log_timing": "off", "log_format": "json",
         "log_nested_statements": "on", "log_level": "log",
@@ -137,7 +137,7 @@ def check_plans(stack: BenchStack, paths: dict[str, list[str]], headers: dict[st
         log = stack.data / "logs" / "postgres.log"
         with httpx.Client(base_url=stack.rest_url, headers=headers, timeout=60) as http:
             for kind, some in paths.items():
-                # Often enough for Postgres to try a plan for every value.
+                # Postgres decides about the generic plan after five custom ones.
                 for path in itertools.islice(itertools.cycle(some), 12):
                     place = log.stat().st_size
                     while http.get(path).status_code != 200:
@@ -148,7 +148,7 @@ def check_plans(stack: BenchStack, paths: dict[str, list[str]], headers: dict[st
                                 rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
                                 if rows > MOST_ROWS_SCANNED:
                                     wide.setdefault(kind, set()).add(node["Relation Name"])
-    print(f"  tables of more than {MOST_ROWS_SCANNED:,} rows read from end to end: {wide or 'none'}")
+    print(f"  tables of more than {MOST_ROWS_SCANNED:,} rows read by a sequential scan: {wide or 'none'}")
 
 
 def plans(text: str) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ def plans(text: str) -> list[dict[str, Any]]:
 
 
 def time_export(stack: BenchStack, headers: dict[str, str]) -> None:
-    """Print how long a file of a fifth of the users takes."""
+    """Print the time to export a fifth of the users."""
     body = {"created_from": "2020-01-01", "created_to": "2021-03-15"}
     started = time.perf_counter()
     answer = httpx.post(

@@ -1,10 +1,11 @@
-"""What sellers and buyers ask of a large ledger, what a webhook takes to be acknowledged, and what a checkout costs.
+"""Reads of a large ledger by sellers and buyers, the time to acknowledge webhooks, and the cost of a checkout.
 
-The questions are timed as those of bench/learning.py are: the transactions that PostgREST makes of them, with and
-without row level security, against those of a small marketplace. Webhooks come at a steady rate from another process;
-checkouts run against the empty route of the same edge, with Stripe's double answering at once.
+The reads are timed as in bench/learning.py: the transactions that PostgREST makes of them, with and without row level
+security, and in a small marketplace. Webhooks arrive at a steady rate from another process. Checkouts are compared with
+the empty route of the same edge; Stripe's double answers at once.
 
-`python -m bench.commerce`, or with a number of ledger lines that is the large marketplace's.
+`python -m bench.commerce`, or with the number of ledger entries of the large marketplace; `python -m bench.commerce
+webhooks` measures webhooks alone.
 """
 
 import json
@@ -15,7 +16,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -29,7 +30,7 @@ from bench import marketplace
 from bench.academy import identity
 from bench.edge_process import ASKING, EMPTY
 from bench.edge_routes import Edge, edge
-from bench.learning import HEADER, ROUNDS, VARIANTS, explain_kind, print_kind, time_kind
+from bench.learning import HEADER, ROUNDS, VARIANTS, explain_kind, plan_counts, print_kind, time_kind
 from bench.load import Load, run
 from bench.marketplace import BIGGEST, LARGE, SMALL, Size
 from bench.stack import BenchStack, running
@@ -37,63 +38,66 @@ from bench.steady import Outcome, Steady, post
 from bench.transactions import Request, Session, Transaction, recorder
 from bench.user_search import SEED
 from stack.state import Folder
+from stack.tools.project import GUILDHALL
 
-# The questions
+# Reads
 
 Kind = Callable[[random.Random, Size], Request]
 
 
-def asked_by(person: str, path: str) -> Request:
-    """A question that one asks of oneself: the filter says already whose rows they are."""
+def own_rows(person: str, path: str) -> Request:
+    """A request for the caller's own rows: its filter says so already."""
     return Request(caller=person, path=path.format(id=person))
 
 
 def seller(dice: random.Random, size: Size) -> str:
-    """Any but the biggest."""
+    """A random seller other than the biggest."""
     return identity("seller", dice.randint(BIGGEST + 1, size.sellers))
 
 
 def buyer(dice: random.Random, size: Size) -> str:
-    """Whoever it is."""
+    """A random buyer."""
     return identity("buyer", dice.randint(1, size.buyers))
 
 
 THE_BIGGEST = identity("seller", BIGGEST)
 MOST_BOUGHT = identity("buyer", 1)
-"""Few buy much, and the lower the number the more."""
+"""The lower a buyer's number, the more orders; few have many."""
 
-STATEMENT = "/statement?user_id=eq.{id}&account_kind=eq.payable&order=id.desc&limit=50"
+STATEMENT = "/account_statement?user_id=eq.{id}&account_kind=eq.payable&order=id.desc&limit=50"
 BALANCES = "/balances?user_id=eq.{id}"
 SPLITS = "/payment_splits?user_id=eq.{id}&order=created_at.desc&limit=50"
 ORDERS = "/orders?buyer_id=eq.{id}&order=created_at.desc&limit=20"
 ENTITLEMENTS = "/entitlements?user_id=eq.{id}"
 
 KINDS: dict[str, Kind] = {
-    "statement": lambda dice, size: asked_by(seller(dice, size), STATEMENT),
-    "statement of the biggest seller": lambda _, __: asked_by(THE_BIGGEST, STATEMENT),
-    "balances": lambda dice, size: asked_by(seller(dice, size), BALANCES),
-    "balances of the biggest seller": lambda _, __: asked_by(THE_BIGGEST, BALANCES),
-    "payment splits": lambda dice, size: asked_by(seller(dice, size), SPLITS),
-    "payment splits of the biggest seller": lambda _, __: asked_by(THE_BIGGEST, SPLITS),
-    "orders of a buyer": lambda dice, size: asked_by(buyer(dice, size), ORDERS),
-    "orders of who bought most": lambda _, __: asked_by(MOST_BOUGHT, ORDERS),
-    "entitlements of a buyer": lambda dice, size: asked_by(buyer(dice, size), ENTITLEMENTS),
+    "account statement": lambda dice, size: own_rows(seller(dice, size), STATEMENT),
+    "account statement of the biggest seller": lambda _, __: own_rows(THE_BIGGEST, STATEMENT),
+    "balances": lambda dice, size: own_rows(seller(dice, size), BALANCES),
+    "balances of the biggest seller": lambda _, __: own_rows(THE_BIGGEST, BALANCES),
+    "payment splits": lambda dice, size: own_rows(seller(dice, size), SPLITS),
+    "payment splits of the biggest seller": lambda _, __: own_rows(THE_BIGGEST, SPLITS),
+    "orders of a buyer": lambda dice, size: own_rows(buyer(dice, size), ORDERS),
+    "orders of who bought most": lambda _, __: own_rows(MOST_BOUGHT, ORDERS),
+    "entitlements of a buyer": lambda dice, size: own_rows(buyer(dice, size), ENTITLEMENTS),
 }
 
 
 def measure_questions(stacks: list[BenchStack], sizes: list[Size]) -> None:
-    """Ask the small marketplace and the large one, and print."""
-    recorded = [_record(stack, size) for stack, size in zip(stacks, sizes, strict=True)]
+    """Measure the small marketplace and the large one, and print."""
+    recorded = [record(stack, size) for stack, size in zip(stacks, sizes, strict=True)]
     print(HEADER)
     for kind in KINDS:
         sessions = {variant: Session(stacks[variant[0]]) for variant in VARIANTS}
         cases = [transactions[kind] for transactions in recorded]
-        print_kind(kind, time_kind(sessions, cases), explain_kind(sessions, cases))
+        times = time_kind(sessions, cases)
+        print_kind(kind, times, explain_kind(sessions, cases), plan_counts(sessions, cases))
         for session in sessions.values():
             session.close()
 
 
-def _record(stack: BenchStack, size: Size) -> dict[str, list[Transaction]]:
+def record(stack: BenchStack, size: Size) -> dict[str, list[Transaction]]:
+    """The transactions that PostgREST makes of some requests of each kind."""
     dice = random.Random(SEED)
     with recorder(stack) as log:
         return {kind: [log.record(make(dice, size)) for _ in range(ROUNDS)] for kind, make in KINDS.items()}
@@ -106,7 +110,9 @@ WEBHOOK_SECONDS = 20
 WEBHOOK_ROUNDS = 3
 WARMING = 200
 MOST_MILLISECONDS = 50
-"""What the 99th of a hundred acknowledgements is to take at most."""
+MOST_GROWTH = 1.5
+"""Of the p99, from the small ledger to the large one."""
+"""The target for the 99th percentile of acknowledgements."""
 IGNORED_TYPES = ("payment_intent.created", "charge.updated", "payment_method.attached")
 ABSENT = (
     "adaptive_pricing", "after_expiration", "allow_promotion_codes", "automatic_tax", "billing_address_collection",
@@ -118,50 +124,83 @@ ABSENT = (
     "shipping_cost", "shipping_options", "submit_type", "subscription", "success_url", "tax_id_collection",
     "total_details", "ui_mode", "url", "wallet_options",
 )  # fmt: skip
-"""What else a session has: an event is about as long as a real one."""
+"""Other keys of a session, so that an event is about as long as a real one."""
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """An event, and what is to come of it."""
+class SentEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event to send, and the kind of effect that it has."""
 
     kind: str
     body: str
 
 
-def measure_webhooks(stack: BenchStack) -> None:
-    """Print how long Stripe waits for an acknowledgement, round by round."""
-    secret = Folder(stack.data).state().double_keys["stripe_webhook_secret"]
-    url = f"{stack.api_url}/functions/v1/webhooks/stripe"
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """A marketplace to which webhooks are sent."""
+
+    name: str
+    connection: psycopg.Connection
+    url: str
+    secret: str
+    processes: dict[str, Callable[[], float]]
+    orders: Iterator[tuple[str, str, int, str]]
+
+    def job(self, bodies: list[str], per_second: int) -> Steady:
+        """Deliveries of these bodies at a steady rate."""
+        return Steady(url=self.url, bodies=bodies, per_second=per_second, secret=self.secret)
+
+
+def measure_webhooks(stacks: dict[str, BenchStack]) -> None:
+    """Print how long Stripe waits for an acknowledgement, in turn from a small and a large ledger, and their ratio."""
     events = EVENTS_PER_SECOND * WEBHOOK_SECONDS
     print(
         f"webhooks: {EVENTS_PER_SECOND} signed events/s for {WEBHOOK_SECONDS} s, through the gateway to one edge;"
-        f" milliseconds until acknowledged   (target: p99 <= {MOST_MILLISECONDS})"
+        f" milliseconds until acknowledged"
+        f"   (targets: p99 <= {MOST_MILLISECONDS}; large to small <= {MOST_GROWTH})"
     )
-    with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
-        people = members(connection, events)
-        orders = _pending(connection, people, WARMING + events * 3 // 4 * WEBHOOK_ROUNDS)
-        # Connections are made, plans and caches filled, before anything counts.
-        warming = [_paid(*next(orders)).body for _ in range(WARMING)]
-        post(Steady(url=url, bodies=warming, per_second=EVENTS_PER_SECOND // 2, secret=secret))
-        processes = _processes(stack, connection, "gateway", "edge", "worker")
-        acknowledged = 0
+    with ExitStack() as open_connections:
+        markets = [_market(name, stack, open_connections) for name, stack in stacks.items()]
+        acknowledged = dict.fromkeys(stacks, 0)
+        slowest: dict[str, list[float]] = {name: [] for name in stacks}
         for number in range(1, WEBHOOK_ROUNDS + 1):
-            told = [_ignored(n) if n % 4 == 0 else _paid(*next(orders)) for n in range(events)]
-            job = Steady(url=url, bodies=[each.body for each in told], per_second=EVENTS_PER_SECOND, secret=secret)
-            before = {name: cpu() for name, cpu in processes.items()}
-            outcomes = post(job)
-            spent = {name: (cpu() - before[name]) / events * 1000 for name, cpu in processes.items()}
-            acknowledged += sum(each.status == 200 for each in outcomes)
-            _print_outcomes(f"round {number}, all", outcomes)
-            for kind in sorted({each.kind for each in told}):
-                _print_outcomes(
-                    f"  {kind}", [each for each, event in zip(outcomes, told, strict=True) if event.kind == kind]
+            for market in markets:
+                sent = [_ignored(n) if n % 4 == 0 else _paid(*next(market.orders)) for n in range(events)]
+                before = {name: cpu() for name, cpu in market.processes.items()}
+                outcomes = post(market.job([each.body for each in sent], EVENTS_PER_SECOND))
+                spent = {name: (cpu() - before[name]) / events * 1000 for name, cpu in market.processes.items()}
+                acknowledged[market.name] += sum(
+                    each.status == 200 and event.kind != "ignored" for each, event in zip(outcomes, sent, strict=True)
                 )
-            print("    milliseconds of processor time an event:", _listed(spent))
-        _check_webhooks(connection, acknowledged)
+                slowest[market.name].append(_print_outcomes(f"round {number}, {market.name}, all", outcomes))
+                for kind in sorted({each.kind for each in sent}):
+                    _print_outcomes(
+                        f"  {kind}", [each for each, event in zip(outcomes, sent, strict=True) if event.kind == kind]
+                    )
+                print("    milliseconds of processor time an event:", _listed(spent))
+        for market in markets:
+            _check_webhooks(market.connection, acknowledged[market.name])
+    small, large = (statistics.median(slowest[name]) for name in stacks)
+    print(f"  median p99: small {small:.1f}, large {large:.1f}, ratio {large / small:.2f}")
 
 
-def _print_outcomes(name: str, outcomes: list[Outcome]) -> None:
+def _market(name: str, stack: BenchStack, open_connections: ExitStack) -> Market:
+    """Prepare the orders, and warm connections, plans and caches before anything counts."""
+    connection = open_connections.enter_context(psycopg.connect(stack.admin_db_url, autocommit=True))
+    events = EVENTS_PER_SECOND * WEBHOOK_SECONDS
+    orders = _pending(connection, members(connection, events), WARMING + events * 3 // 4 * WEBHOOK_ROUNDS)
+    market = Market(
+        name=name,
+        connection=connection,
+        url=f"{stack.api_url}/functions/v1/webhooks/stripe",
+        secret=Folder(stack.data).state().double_keys["stripe_webhook_secret"],
+        processes=_processes(stack, connection, "gateway", "edge", "worker"),
+        orders=orders,
+    )
+    post(market.job([_paid(*next(orders)).body for _ in range(WARMING)], EVENTS_PER_SECOND // 2))
+    return market
+
+
+def _print_outcomes(name: str, outcomes: list[Outcome]) -> float:
+    """Print quantiles of the time until the acknowledgement; returns the 99th percentile, in milliseconds."""
     cuts = statistics.quantiles((each.milliseconds for each in outcomes), n=100)
     late = statistics.quantiles((each.late for each in outcomes), n=100)[98]
     errors = sum(each.status != 200 for each in outcomes)
@@ -169,6 +208,7 @@ def _print_outcomes(name: str, outcomes: list[Outcome]) -> None:
         f"  {name:<26}{len(outcomes):6,} events  p50 {cuts[49]:7.1f}  p95 {cuts[94]:7.1f}  p99 {cuts[98]:7.1f}"
         f"  errors {errors}  (p99 of how late they left {late:.1f})"
     )
+    return cuts[98]
 
 
 def _check_webhooks(connection: psycopg.Connection, acknowledged: int) -> None:
@@ -177,7 +217,7 @@ def _check_webhooks(connection: psycopg.Connection, acknowledged: int) -> None:
         " from private.webhook_inbox where event_id like 'evt_bench_%'"
     ).fetchone()
     assert row is not None
-    assert row[0] >= acknowledged, "an event was acknowledged and is not settled"
+    assert row[0] >= acknowledged, "an event was acknowledged and has no result"
     assert row[1] == 0, f"the effects of {row[1]} events failed"
 
 
@@ -193,7 +233,7 @@ def _pending(connection: psycopg.Connection, people: list[str], count: int) -> I
     )
     placed = []
     for number in range(count):
-        # No pair twice: the same order asked for again is the same order.
+        # No pair twice: ordering the same offer again returns the same order.
         turn, place = divmod(number, len(people))
         person = people[place]
         offer = (
@@ -212,7 +252,7 @@ def _pending(connection: psycopg.Connection, people: list[str], count: int) -> I
     return iter(placed)
 
 
-def _paid(kind: str, order: str, amount: int, currency: str) -> Told:
+def _paid(kind: str, order: str, amount: int, currency: str) -> SentEvent:
     session = {
         **dict.fromkeys(ABSENT),
         "id": f"cs_test_{uuid.uuid4().hex}{uuid.uuid4().hex}",
@@ -227,12 +267,12 @@ def _paid(kind: str, order: str, amount: int, currency: str) -> Told:
         "currency": currency.lower(),
         "metadata": {"order_id": order},
     }
-    return Told(kind=f"a {kind} paid", body=_event("checkout.session.completed", session))
+    return SentEvent(kind=f"a {kind} paid", body=_event("checkout.session.completed", session))
 
 
-def _ignored(number: int) -> Told:
+def _ignored(number: int) -> SentEvent:
     object_ = {**dict.fromkeys(ABSENT), "id": f"pi_{uuid.uuid4().hex}", "object": "payment_intent"}
-    return Told(kind="ignored", body=_event(IGNORED_TYPES[number % len(IGNORED_TYPES)], object_))
+    return SentEvent(kind="ignored", body=_event(IGNORED_TYPES[number % len(IGNORED_TYPES)], object_))
 
 
 def _event(type_: str, object_: dict[str, Any]) -> str:
@@ -257,15 +297,15 @@ CHECKOUT_ROUNDS = 5
 CHECKOUT_SECONDS = 2
 CONNECTIONS = 16
 PAIRS = 640
-"""How many checkouts are prepared for a round: more than it can make."""
+"""The checkouts prepared for a round: more than it can make."""
 BUYERS = 320
 ALONE = 100
-"""How often each step of a checkout is taken by itself."""
+"""The number of times that each step of a checkout runs by itself."""
 CHECKOUT = "/checkout"
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """One load."""
+    """The rate and the processor time of one load."""
 
     per_second: float
     cpu: dict[str, float]
@@ -273,7 +313,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_checkout(stack: BenchStack) -> None:
-    """Print what checkouts do against the empty route, and where the time goes."""
+    """Print checkouts a second against the empty route, and the processor time of each process."""
     needed = 1 + (CHECKOUT_ROUNDS * PAIRS + 4 * ALONE) // BUYERS + 1
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection, edge(stack) as running_edge:
         returning, new = members(connection, BUYERS), members(connection, CHECKOUT_ROUNDS * PAIRS)
@@ -332,9 +372,9 @@ def _alone(
     pairs: Iterator[tuple[str, str]],
     tokens: dict[str, str],
 ) -> None:
-    """Print what each step takes when nothing else is asked, which is how long a buyer waits."""
+    """Print the time of each step without other load, which is how long a buyer waits."""
     state = Folder(stack.data).state()
-    double = f"http://127.0.0.1:{state.ports.stripe}"
+    double = f"http://127.0.0.1:{GUILDHALL.port(state.port, 'stripe')}"
     key = {"authorization": f"Bearer {state.double_keys['stripe_api_key']}"}
     taken: dict[str, list[float]] = {}
 
@@ -361,34 +401,34 @@ def _alone(
                     f"{stack.rest_url}/rpc/place_order", json={"offer_id": other}, headers=_as(tokens[second])
                 ).raise_for_status()
             order = answer.json()["id"]
-            with timed("  checkout_brief"):
-                brief = system.execute("select private.checkout_brief(%s)", [order]).fetchone()
-            assert brief is not None
-            session = _session(brief[0])
+            with timed("  checkout_payload"):
+                payload = system.execute("select private.checkout_payload(%s)", [order]).fetchone()
+            assert payload is not None
+            session = _session(payload[0])
             with timed("  the session, by Stripe's double"):
                 http.post(f"{double}/v1/checkout/sessions", data=session, headers=key).raise_for_status()
             with timed("  bind_session"):
-                system.execute("select private.bind_session(%s, %s)", [f"cs_{uuid.uuid4().hex}", order])
+                system.execute("select private.bind_session(%s, %s, null)", [f"cs_{uuid.uuid4().hex}", order])
     print(f"one checkout at a time, milliseconds, median of {ALONE}")
     for step, times in taken.items():
         print(f"  {step:<36}{statistics.median(times):8.2f}")
 
 
-def _session(brief: dict[str, Any]) -> dict[str, str]:
-    """What the edge asks of Stripe for an order, as a form."""
+def _session(payload: dict[str, Any]) -> dict[str, str]:
+    """The edge's request to Stripe for an order, as a form."""
     return {
         "mode": "payment",
-        "customer": brief["customer"],
-        "client_reference_id": brief["order_id"],
-        "metadata[order_id]": brief["order_id"],
-        "line_items[0][price_data][currency]": brief["currency"],
-        "line_items[0][price_data][unit_amount]": str(brief["unit_amount"]),
-        "line_items[0][price_data][product]": brief["product"],
-        "line_items[0][quantity]": str(brief["quantity"]),
+        "customer": payload["customer"],
+        "client_reference_id": payload["order_id"],
+        "metadata[order_id]": payload["order_id"],
+        "line_items[0][price_data][currency]": payload["currency"],
+        "line_items[0][price_data][unit_amount]": str(payload["unit_amount"]),
+        "line_items[0][price_data][product]": payload["product"],
+        "line_items[0][quantity]": str(payload["quantity"]),
         "success_url": "http://127.0.0.1:3000/checkout/return?session_id={CHECKOUT_SESSION_ID}",
         "cancel_url": "http://127.0.0.1:3000/checkout/cancelled",
-        "expires_at": str(brief["expires_at"]),
-        "payment_intent_data[metadata][order_id]": brief["order_id"],
+        "expires_at": str(payload["expires_at"]),
+        "payment_intent_data[metadata][order_id]": payload["order_id"],
     }
 
 
@@ -419,14 +459,14 @@ def _run(load: Load, processes: dict[str, Callable[[], float]]) -> Costs:
     before = {name: cpu() for name, cpu in processes.items()}
     result = run(load)
     requests = result.per_second * CHECKOUT_SECONDS
-    assert not load.bodies or requests < len(load.paths), "an order was asked for twice: prepare more"
+    assert not load.bodies or requests < len(load.paths), "an order was placed twice: prepare more"
     return Costs(
         per_second=result.per_second, cpu={name: (cpu() - before[name]) / requests for name, cpu in processes.items()}
     )
 
 
 def _processes(stack: BenchStack, connection: psycopg.Connection, *parts: str) -> dict[str, Callable[[], float]]:
-    """How much processor time parts of the stack have used so far, and Postgres."""
+    """The processor time used so far by parts of the stack and by Postgres, in seconds."""
     run_ = Folder(stack.data).run()
     row = connection.execute("select pg_read_file('postmaster.pid')").fetchone()
     assert run_ is not None
@@ -449,7 +489,7 @@ def _stat(pid: int) -> list[str]:
 def _cpu(pid: int) -> float:
     try:
         fields = _stat(pid)
-    except FileNotFoundError:  # a backend that ended just now
+    except FileNotFoundError:  # a backend that has just ended
         return 0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -467,7 +507,7 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-# Who and what there is
+# People and offers
 
 
 def members(connection: psycopg.Connection, count: int) -> list[str]:
@@ -482,7 +522,7 @@ def members(connection: psycopg.Connection, count: int) -> list[str]:
 
 
 def _synced(connection: psycopg.Connection, count: int) -> list[str]:
-    """Offers on sale, of as many sellers, that have their product at Stripe, which the worker makes."""
+    """Offers on sale, each of another seller, whose products the worker has made at Stripe."""
     offers = _ids(
         connection,
         "select id::text from public.offers where title = 'Service 1' order by random() limit %s",
@@ -497,7 +537,8 @@ def _synced(connection: psycopg.Connection, count: int) -> list[str]:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         row = connection.execute(
-            "select count(*) from private.stripe_objects where object = 'price' and id = any(%s::uuid[])", [offers]
+            "select count(*) from private.provider_references where object = 'price' and row_id = any(%s::uuid[])",
+            [offers],
         ).fetchone()
         if row == (count,):
             return offers
@@ -509,25 +550,24 @@ def _ids(connection: psycopg.Connection, statement: str, *values: int) -> list[s
     return [row[0] for row in connection.execute(statement.encode(), values).fetchall()]
 
 
-def measure(size: Size = LARGE) -> None:
-    """Fill two marketplaces, ask both, and pay in the large one."""
+def measure(size: Size = LARGE, *, only_webhooks: bool = False) -> None:
+    """Load two marketplaces, read from both, receive webhooks in both, and check out in the large one."""
     with running() as large:
         with running() as small:
             marketplace.load(small, SMALL)
             marketplace.load(large, size)
-            measure_questions([small, large], [SMALL, size])
-        measure_webhooks(large)
-        measure_checkout(large)
+            if not only_webhooks:
+                measure_questions([small, large], [SMALL, size])
+            measure_webhooks({"small": small, "large": large})
+        if not only_webhooks:
+            measure_checkout(large)
 
 
 def main() -> None:
-    """Measure; with a smaller large marketplace where a number says so."""
-    size = LARGE
-    if sys.argv[1:]:
-        lines = int(sys.argv[1])
-        share = max(LARGE.lines // lines, 1)
-        size = Size(lines=lines, sellers=LARGE.sellers // share, buyers=LARGE.buyers // share)
-    measure(size)
+    """Measure; `webhooks` measures nothing else, a number is that of ledger entries of the large marketplace."""
+    arguments = [each for each in sys.argv[1:] if each != "webhooks"]
+    size = marketplace.sized(int(arguments[0])) if arguments else LARGE
+    measure(size, only_webhooks="webhooks" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""An edge with three routes more, against which the others are measured.
+"""An edge with three more routes, with which the others are compared.
 
-All are for signed-in users: an empty one, the same without a limit, and one that asks PostgREST something as its caller
-and answers nothing.
+All are for signed-in users: an empty one, the same without a limit, and one that makes a request to PostgREST as its
+caller and answers nothing.
 
 `python -m bench.edge_process`, with the settings of the edge.
 """
@@ -12,12 +12,12 @@ from litestar import get
 from litestar.di import NamedDependency
 from postgrest import AsyncPostgrestClient
 
+from common.logs import configure_logs
 from edge.app import create_app, for_users
-from edge.health import Health
-from edge.logs import configure_logs
-from edge.server import Server
-from edge.settings import Settings
-from edge.tiers import UNLIMITED
+from edge.http.health import Health
+from edge.http.server import Server
+from edge.http.tiers import UNLIMITED
+from edge.settings import EdgeSettings, read_settings
 
 EMPTY = "/empty"
 UNCOUNTED = "/uncounted"
@@ -26,30 +26,30 @@ ASKING = "/asking"
 
 @get(EMPTY, include_in_schema=False, sync_to_thread=False)
 def empty() -> Health:
-    """Answer what /health answers."""
+    """Answer as /health does."""
     return Health()
 
 
 @get(UNCOUNTED, include_in_schema=False, opt=UNLIMITED, sync_to_thread=False)
 def uncounted() -> Health:
-    """Answer the same, and take no token for it."""
+    """Answer the same, without a rate limit."""
     return Health()
 
 
 @get(ASKING, include_in_schema=False)
 async def asking(rest: NamedDependency[AsyncPostgrestClient]) -> Health:
-    """Ask the cheapest question."""
+    """Make the cheapest request to PostgREST."""
     await rest.from_("certificates").select("id").limit(0).execute()
     return Health()
 
 
 def main() -> None:
-    """Serve until told to stop."""
-    settings = Settings.from_mapping(os.environ)
+    """Serve until a signal stops it."""
+    settings = read_settings(os.environ)
     configure_logs()
     app = create_app(settings)
     app.register(for_users(empty, uncounted, asking))
-    Server(app, settings).run()
+    Server(app, settings[EdgeSettings]).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every route of the edge that waits for no provider, against empty routes of its class, on one process of the edge.
+"""Every route of the edge that calls no provider, against empty routes of its class, on one process of the edge.
 
 `python -m bench.edge_routes`
 """
@@ -21,32 +21,32 @@ from bench.load import Load, run
 from bench.stack import BenchStack, running
 from stack.parts import parts
 from stack.ports import LOOPBACK, free_block
-from stack.project import supabase_config
 from stack.state import Folder
+from stack.tools.project import GUILDHALL
 
 ROUNDS = 7
 SECONDS = 2
 START_SECONDS = 20.0
 WAITING_FOR_PROVIDERS: frozenset[str] = frozenset()
-"""Operations that are not measured, for what they take is the provider's."""
+"""Operations that are not measured, because they wait for a provider."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to measure."""
+    """A route to measure."""
 
     name: str
     path: str
     against: tuple[str, ...]
-    """The paths of the empty routes that it is compared with."""
+    """The paths of the empty routes with which it is compared."""
     headers: dict[str, str] = {}
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One route in one round."""
+    """The result of one route in one round."""
 
     per_second: float
     cpu: float
-    """Seconds of the edge's processor time a request: what else the machine does changes them least."""
+    """Seconds of the edge's processor time a request, which other load changes least."""
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,12 +56,12 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
 
     def cpu(self) -> float:
-        """Seconds of processor time that it has used. Linux only."""
+        """Seconds of processor time used so far. Linux only."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def load(self, route: Route) -> Measured:
-        """Ask for a route over and over."""
+        """The load on one route."""
         before = self.cpu()
         result = run(Load(url=self.url, paths=(route.path,), headers=route.headers, connections=16, seconds=SECONDS))
         return Measured(per_second=result.per_second, cpu=(self.cpu() - before) / (result.per_second * SECONDS))
@@ -69,10 +69,10 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def edge(stack: BenchStack) -> Iterator[Edge]:
-    """An edge of the bench's own on the stack."""
+    """An edge of the benchmark's own, on a running stack."""
     folder = Folder(stack.data)
-    [part] = [each for each in parts(folder, folder.state(), folder.keys(), supabase_config()) if each.name == "edge"]
-    port = free_block().edge
+    [part] = [each for each in parts(GUILDHALL, folder, folder.state(), folder.keys()) if each.name == "edge"]
+    port = free_block().base
     environment = part.environment | {"EDGE_PORT": str(port)}
     command = [sys.executable, "-m", "bench.edge_process"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
@@ -90,14 +90,19 @@ def edge(stack: BenchStack) -> Iterator[Edge]:
 
 
 def certificates(stack: BenchStack) -> tuple[str, list[str]]:
-    """Issue certificates to one student; his id and theirs."""
+    """Issue certificates to one student; returns the student's id and the certificates'."""
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
         rows = connection.execute(
             """
             with issued as (
                 insert into public.certificates
-                    (course_id, student_id, enrolment_id, status, holder_name, course_title, creator_name, issued_at)
-                select course_id, student_id, id, 'issued', 'Ada Lovelace', 'Counterpoint', 'J. J. Fux', now()
+                (
+                    code, course_id, student_id, enrolment_id, status, holder_name, course_title, creator_name,
+                    issued_at
+                )
+                select
+                    private.new_code(), course_id, student_id, id, 'issued', 'Ada Lovelace', 'Counterpoint',
+                    'J. J. Fux', now()
                 from public.enrolments
                 returning student_id::text, id::text
             )
@@ -109,7 +114,7 @@ def certificates(stack: BenchStack) -> tuple[str, list[str]]:
 
 
 def routes(stack: BenchStack, url: str) -> list[Route]:
-    """What is measured."""
+    """The routes to measure."""
     student, [certificate, *_] = certificates(stack)
     user = {"Authorization": f"Bearer {stack.user_token(student)}"}
     pdf = f"/certificates/{certificate}/pdf"
@@ -135,12 +140,12 @@ def routes(stack: BenchStack, url: str) -> list[Route]:
 
 
 def measure(stack: BenchStack) -> None:
-    """Print what each route does and costs, and the ratios to the empty routes of its class, round by round in turn."""
+    """Print each route's rate and cost, and the ratios to the empty routes of its class, interleaved in rounds."""
     with edge(stack) as running_edge:
         measured = routes(stack, running_edge.url)
         results: dict[str, list[Measured]] = {route.name: [] for route in measured}
         for route in measured:
-            running_edge.load(route)  # caches and pools fill before anything counts
+            running_edge.load(route)  # warm caches and pools before anything counts
         for number in range(ROUNDS):
             for route in measured if number % 2 == 0 else reversed(measured):
                 results[route.name].append(running_edge.load(route))

@@ -1,4 +1,4 @@
-"""What the gateway costs: the same tiny answer fetched directly and through it, turn by turn in one run.
+"""The cost of the gateway: the same tiny answer fetched directly and through it, interleaved in one run.
 
 `python -m bench.gateway`
 """
@@ -23,10 +23,10 @@ from stack.ports import LOOPBACK, free_block
 
 ROUNDS = 5
 REQUESTS = 400
-"""One after the other, in each round."""
+"""Requests of each round over one connection."""
 CONNECTIONS = 16
 SECONDS = 1.0
-"""Of load over all connections, in each round."""
+"""Seconds of load over all connections in each round."""
 START_SECONDS = 20.0
 
 BODY = b'[{"id":1,"name":"' + b"x" * 200 + b'"}]'
@@ -43,24 +43,24 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def added_ms(self) -> float:
-        """What the gateway adds to the median request."""
+        """Milliseconds that the gateway adds to the median request."""
         return self.gateway_ms - self.direct_ms
 
     @property
     def ratio(self) -> float:
-        """The part of the direct requests a second that is left through the gateway."""
+        """Requests a second through the gateway, as a share of direct ones."""
         return self.gateway_per_second / self.direct_per_second
 
 
 class Upstream(asyncio.Protocol):
-    """An HTTP server that always says the same: next to nothing of what is measured is its own."""
+    """An HTTP server with one fixed answer, which costs next to nothing."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the connection to write on."""
+        """Keep the transport for answers."""
         self.transport = cast(asyncio.WriteTransport, transport)  # uvloop's does not inherit asyncio's
 
     def data_received(self, data: bytes) -> None:
-        """Answer every request that ends in these bytes; requests here fit in one segment."""
+        """Answer each complete request; requests here fit into one segment."""
         self.transport.write(ANSWER * data.count(b"\r\n\r\n"))
 
 
@@ -106,7 +106,7 @@ async def throughput(port: int, request: bytes) -> float:
 
 
 async def rounds(upstream: int, gateway: int, key: str) -> Figures:
-    """Both sides measured by turns, so that what else the machine does falls on both."""
+    """Both sides, interleaved, so that other load on the machine affects both."""
     head = f"Host: {LOOPBACK}\r\napikey: {key}\r\nAccept: application/json\r\n\r\n"
     direct = (upstream, f"GET /courses?select=* HTTP/1.1\r\n{head}".encode())
     through = (gateway, f"GET /rest/v1/courses?select=* HTTP/1.1\r\n{head}".encode())
@@ -125,7 +125,7 @@ async def rounds(upstream: int, gateway: int, key: str) -> Figures:
 
 
 def wait_until_open(port: int) -> None:
-    """Return once something listens. Raises TimeoutError."""
+    """Wait until something listens. Raises TimeoutError."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         with socket.socket() as probe:

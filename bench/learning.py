@@ -1,10 +1,10 @@
-"""What teachers and students ask most, in a small academy and in a large one, with and without row level security.
+"""The most frequent requests of teachers and students, in a small and a large academy, with and without RLS.
 
-Requests go to PostgREST once; the transactions that it makes of them are then run over one connection each, by turns:
-as the caller, and as a role that no policy filters, with what the policies would have asked for in the filter where the
-request does not say it. All are rolled back, so that each finds what the one before found.
+Each request goes to PostgREST once. The transaction that PostgREST makes of it then runs on connections of its own,
+interleaved: as the caller, and as a role without row level security whose filter states the caller's right instead,
+where the request does not imply it. All transactions are rolled back, so that each finds the same rows.
 
-`python -m bench.learning`, or with a number of enrolments that is the large academy's.
+`python -m bench.learning`, or with the number of enrolments of the large academy.
 """
 
 import random
@@ -15,14 +15,25 @@ from collections.abc import Callable
 import psycopg
 
 from bench import academy
-from bench.academy import BUSY_CREATOR, BUSY_STUDENT, LARGE, LONG_COURSE, POPULAR_COURSE, SMALL, WORDS, Size, identity
+from bench.academy import (
+    BUSY_CREATOR,
+    BUSY_STUDENT,
+    LARGE,
+    LONG_COURSE,
+    POPULAR_COURSE,
+    SMALL,
+    WORDS,
+    Size,
+    identity,
+    sized,
+)
 from bench.stack import BenchStack, running
-from bench.transactions import Plans, Request, Session, Times, Transaction, recorder
+from bench.transactions import PlanCounts, Plans, Request, Session, Times, Transaction, recorder
 from bench.user_search import MOST_ROWS_SCANNED, SEED, slip
 
 ROUNDS = 120
 WARMING = 12
-"""Runs before any counts: Postgres tries a plan for every value after five."""
+"""Runs before any counts: Postgres decides about the generic plan after five custom ones."""
 LEAST_RATIO = 0.90
 MOST_GROWTH = 1.5
 
@@ -33,10 +44,10 @@ Kind = Callable[[random.Random, "Place"], Request]
 
 
 class Place:
-    """One academy that is measured: its stack, and some who are in it."""
+    """An academy to measure: its stack, and some of its people."""
 
     def __init__(self, stack: BenchStack, size: Size) -> None:
-        """Fill the stack, and pick students and their courses."""
+        """Load the stack, and pick students and their courses."""
         self.stack, self.size = stack, size
         academy.load(stack, size)
         with psycopg.connect(stack.admin_db_url) as connection:
@@ -49,9 +60,9 @@ class Place:
             ).fetchall()
             self.taken = [(student, course) for student, course, _, _ in rows]
             self.done = [(student, identity("lesson", course * 1000 + done)) for student, _, course, done in rows]
-            """Whoever finished a lesson, and it."""
+            """Students and a lesson that they finished."""
             self.next = [(student, identity("lesson", course * 1000 + done + 1)) for student, _, course, done in rows]
-            """Whoever is about to finish a lesson, and it."""
+            """Students and the lesson that they finish next."""
             self.creators = connection.execute(
                 "select c.creator_id::text, c.id::text from public.courses as c where c.status = 'published'"
                 " and c.slug like 'course-%' and exists (select from public.enrolments as e where e.course_id = c.id)"
@@ -66,7 +77,7 @@ class Place:
 
 
 def my_courses(student: str, of_course: str = "id,slug,title,thumbnail_path,lesson_count") -> Request:
-    """The desk of a student."""
+    """A student's list of courses."""
     columns = f"id,status,enrolled_at,last_activity_at,completed_lesson_count,access_until,course:courses({of_course})"
     return Request(
         caller=student,
@@ -88,7 +99,7 @@ def outline(caller: str, course: str) -> Request:
 
 
 def content(caller: str, lesson: str) -> Request:
-    """What a lesson teaches."""
+    """The content of a lesson."""
     return Request(
         caller=caller,
         path=f"/lesson_contents?lesson_id=eq.{lesson}",
@@ -101,7 +112,7 @@ def content(caller: str, lesson: str) -> Request:
 
 
 def progress(caller: str, lesson: str, *, is_completed: bool) -> Request:
-    """Where a student is in a lesson."""
+    """A write of a student's progress in a lesson."""
     return Request(
         caller=caller,
         path="/rpc/record_progress",
@@ -110,7 +121,7 @@ def progress(caller: str, lesson: str, *, is_completed: bool) -> Request:
 
 
 def students_of_course(creator: str, course: str, order: str = NEWEST) -> Request:
-    """A page of those who take a course."""
+    """A page of a course's students."""
     return Request(
         caller=creator,
         path=f"/course_students?course_id=eq.{course}&order={order}&limit=50",
@@ -120,17 +131,17 @@ def students_of_course(creator: str, course: str, order: str = NEWEST) -> Reques
 
 
 def students_of_creator(creator: str, order: str) -> Request:
-    """A page of those who take any course of a creator."""
+    """A page of the students of all courses of a creator."""
     return Request(caller=creator, path=f"/course_students?creator_id=eq.{creator}&order={order}&limit=50")
 
 
 def search(caller: str, typed: str) -> Request:
-    """A page of the catalogue."""
+    """A page of search results."""
     return Request(caller=caller, path=f"/rpc/search_courses?q={typed}&select=id,slug,title,subtitle&limit=20")
 
 
 POPULAR = (identity("creator", 1), identity("course", POPULAR_COURSE))
-"""The course of most students, and whose it is."""
+"""The creator of the course with most students, and the course."""
 
 KINDS: dict[str, Kind] = {
     "my courses": lambda dice, place: my_courses(dice.choice(place.taken)[0]),
@@ -158,43 +169,44 @@ KINDS: dict[str, Kind] = {
 }
 
 Variant = tuple[int, bool]
-"""Which academy, and whether under row level security."""
+"""The academy (0 small, 1 large), and whether under row level security."""
 VARIANTS: list[Variant] = [(0, True), (0, False), (1, True), (1, False)]
 
 
 def measure(size: Size = LARGE) -> None:
-    """Fill two academies, ask, and print."""
+    """Load two academies, measure and print."""
     with running() as small, running() as large:
         compare([Place(small, SMALL), Place(large, size)])
 
 
 def compare(places: list[Place]) -> None:
-    """Ask both, and print."""
+    """Measure both, and print."""
     recorded = [record(place) for place in places]
     print(HEADER)
     for kind in KINDS:
         sessions = {variant: Session(places[variant[0]].stack) for variant in VARIANTS}
         cases = [transactions[kind] for transactions in recorded]
-        print_kind(kind, time_kind(sessions, cases), explain_kind(sessions, cases))
+        times = time_kind(sessions, cases)
+        print_kind(kind, times, explain_kind(sessions, cases), plan_counts(sessions, cases))
         for session in sessions.values():
             session.close()
     helpers(places[1])
 
 
 def record(place: Place) -> dict[str, list[Transaction]]:
-    """What PostgREST makes of some requests of each kind."""
+    """The transactions that PostgREST makes of some requests of each kind."""
     dice = random.Random(SEED)
     with recorder(place.stack) as log:
         return {kind: [log.record(make(dice, place)) for _ in range(ROUNDS)] for kind, make in KINDS.items()}
 
 
 def chosen(transaction: Transaction, variant: Variant) -> Transaction:
-    """The transaction as it is for a variant."""
+    """The transaction with or without row level security."""
     return transaction if variant[1] else transaction.without_rls()
 
 
 def time_kind(sessions: dict[Variant, Session], cases: list[list[Transaction]]) -> dict[Variant, list[Times]]:
-    """Run each case in both academies, with and without; what has not been touched yet is touched once before."""
+    """Run each case in both academies, with and without RLS, after one untimed run that loads its pages."""
     for variant in VARIANTS:
         for transaction in cases[variant[0]][:WARMING]:
             sessions[variant].run(chosen(transaction, variant))
@@ -209,21 +221,35 @@ def time_kind(sessions: dict[Variant, Session], cases: list[list[Transaction]]) 
 
 
 def explain_kind(sessions: dict[Variant, Session], cases: list[list[Transaction]]) -> dict[Variant, Plans]:
-    """What is read for each variant."""
+    """What each variant reads."""
     return {
         variant: sessions[variant].explain([chosen(each, variant) for each in cases[variant[0]][:WARMING]])
         for variant in VARIANTS
     }
 
 
+def plan_counts(sessions: dict[Variant, Session], cases: list[list[Transaction]]) -> dict[Variant, PlanCounts]:
+    """How often Postgres planned each variant anew, and how often not. The runs of `explain_kind` are counted too."""
+    return {
+        variant: session.plan_counts(chosen(cases[variant[0]][0], variant).main)
+        for variant, session in sessions.items()
+    }
+
+
 HEADER = (
     f"  {'':<36}{'ms':>8}{'without':>9}{'ratio':>8}{'whole':>8}{'small ms':>10}{'growth':>8}"
-    f"{'pages':>8}{'without':>9}{'small':>8}  widest step"
+    f"{'pages':>8}{'without':>9}{'small':>8}"
+    f"{'plans':>9}{'without':>9}  widest step"
 )
 
 
-def print_kind(kind: str, taken: dict[Variant, list[Times]], plans: dict[Variant, Plans]) -> None:
-    """Print a line."""
+def print_kind(
+    kind: str,
+    taken: dict[Variant, list[Times]],
+    plans: dict[Variant, Plans],
+    counts: dict[Variant, PlanCounts],
+) -> None:
+    """Print a line. `plans` in it are generic/custom; a remark follows where policies cost the generic plan."""
     main = {variant: statistics.median(times.main for times in some) for variant, some in taken.items()}
     pairs = list(zip(taken[1, False], taken[1, True], strict=True))
     ratio = statistics.median(bare.main / under.main for bare, under in pairs)
@@ -233,16 +259,19 @@ def print_kind(kind: str, taken: dict[Variant, list[Times]], plans: dict[Variant
     print(
         f"  {kind:<36}{main[1, True]:8.2f}{main[1, False]:9.2f}{ratio:8.2f}{whole:8.2f}"
         f"{main[0, True]:10.2f}{growth:8.2f}"
-        f"{plans[1, True].buffers:8,}{plans[1, False].buffers:9,}{plans[0, True].buffers:8,}  {step}: {rows:,}"
+        f"{plans[1, True].buffers:8,}{plans[1, False].buffers:9,}{plans[0, True].buffers:8,}"
+        f"{counts[1, True]!s:>9}{counts[1, False]!s:>9}  {step}: {rows:,}"
     )
+    if counts[1, True].is_planned_anew and not counts[1, False].is_planned_anew:
+        print(f"  {'':<36}under RLS it is planned at each call, without RLS it is not")
     for variant, plan in plans.items():
         wide = {table: count for table, count in plan.scanned.items() if count > MOST_ROWS_SCANNED}
         if wide:
-            print(f"  {'':<36}{'under RLS' if variant[1] else 'without'}, read from end to end: {wide}")
+            print(f"  {'':<36}{'under RLS' if variant[1] else 'without'}, sequential scans: {wide}")
 
 
 def helpers(place: Place) -> None:
-    """Print what single functions take, of the size that they are worst at."""
+    """Print the time of single functions, at their worst sizes."""
     creator, student = identity("creator", BUSY_CREATOR), identity("student", BUSY_STUDENT)
     typical = place.taken[0][0]
     calls = {
@@ -252,9 +281,9 @@ def helpers(place: Place) -> None:
             creator,
             "select private.my_taught_course_ids()",
         ),
-        "settle_completion, 200 lessons": (
+        "sync_completion, 200 lessons": (
             student,
-            "select private.settle_completion(e.id) from public.enrolments as e"
+            "select private.sync_completion(e.id) from public.enrolments as e"
             " join public.courses as c on c.id = e.course_id"
             " where e.student_id = auth.uid() and c.lesson_count = 200",
         ),
@@ -272,18 +301,8 @@ def helpers(place: Place) -> None:
 
 
 def main() -> None:
-    """Measure; with a smaller large academy where a number says so."""
-    size = LARGE
-    if sys.argv[1:]:
-        enrolments = int(sys.argv[1])
-        share = LARGE.enrolments // enrolments
-        size = Size(
-            enrolments=enrolments,
-            students=LARGE.students // share,
-            courses=LARGE.courses // share,
-            creators=LARGE.creators // share,
-        )
-    measure(size)
+    """Measure; an argument is the number of enrolments of the large academy."""
+    measure(sized(int(sys.argv[1])) if sys.argv[1:] else LARGE)
 
 
 if __name__ == "__main__":

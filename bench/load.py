@@ -1,4 +1,4 @@
-"""Load from a second process, and the comparison of two loads in one run."""
+"""Load from another process, and the comparison of two loads in one run."""
 
 import json
 import shutil
@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from stack.errors import StackError
-from stack.project import ROOT
+from stack.paths import ROOT
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send: requests for these paths, in rotation."""
+    """A load: requests for these paths, in rotation."""
 
     url: str
     paths: tuple[str, ...]
@@ -22,23 +22,23 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     bodies: tuple[str, ...] = ()
     """One for each path, or none."""
     tokens: tuple[str, ...] = ()
-    """Whose each request is: one for each path, or none."""
+    """Access tokens: one for each path, or none."""
     connections: int = 8
     seconds: int = 4
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a load."""
+    """The result of a load."""
 
     per_second: float
     failed: int
 
 
 def run(load: Load) -> Result:
-    """Send a load and wait for its end.
+    """Run a load and wait for its end.
 
     Raises:
-        StackError: an answer was not a success, so that the figure would mean nothing.
+        StackError: an answer was an error, so the rate would mean nothing.
     """
     node = shutil.which("node", path=f"{ROOT / '.venv' / 'bin'}:{Path('/usr/bin')}:{Path('/usr/local/bin')}") or "node"
     done = subprocess.run(
@@ -53,12 +53,12 @@ def run(load: Load) -> Result:
 
 
 def compare(one: Load, other: Load, *, rounds: int) -> tuple[list[Result], list[Result]]:
-    """Both loads in turn, `rounds` times, the order swapped each time: what the machine does meanwhile meets both.
+    """Run both loads `rounds` times, interleaved, so that other load on the machine affects both.
 
     Returns:
         The results of each.
     """
-    run(msgspec.structs.replace(one, seconds=2))  # caches and pools fill before anything counts
+    run(msgspec.structs.replace(one, seconds=2))  # warm caches and pools before anything counts
     run(msgspec.structs.replace(other, seconds=2))
     first: list[Result] = []
     second: list[Result] = []
@@ -70,5 +70,5 @@ def compare(one: Load, other: Load, *, rounds: int) -> tuple[list[Result], list[
 
 
 def median_per_second(results: list[Result]) -> float:
-    """The middle of the rounds' requests per second."""
+    """The median of the rounds' requests per second."""
     return statistics.median(result.per_second for result in results)

@@ -1,4 +1,4 @@
-"""Mails through outbox, queue and worker to the mailbox, against the same mails handed straight to the mailbox."""
+"""Mails through outbox, queue and worker to the mailbox, against the same mails sent straight to the mailbox."""
 
 import asyncio
 import time
@@ -7,13 +7,13 @@ import psycopg
 
 from bench.stack import BenchStack
 from edge.mail.client import Security, Smtp, send
-from edge.mail.letters import compose
-from edge.mail.types import Letter, Sender
+from edge.mail.rendering import compose
+from edge.mail.types import OutgoingMail, Sender
 from stack.ports import LOOPBACK
 
 MAILS = 1000
 AT_ONCE = 8
-"""As many as the worker has under way."""
+"""Mails that the worker sends at once."""
 
 
 def measure(stack: BenchStack) -> None:
@@ -31,7 +31,7 @@ async def _straight(port: int) -> float:
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> None:
-        letter = Letter(
+        letter = OutgoingMail(
             address=f"{number}@bench.example",
             display_name="Somebody",
             template="account_created",

@@ -1,8 +1,8 @@
-"""A marketplace of a given size: sellers and what they offer, buyers and what they bought, and the ledger of it all.
+"""A marketplace of a given size: sellers with offers, buyers with orders, and the ledger.
 
-Everything agrees with everything (journals sum to zero, balances are those of the lines, what is held and returned is
-on its split), as if money had come by the API, but no trigger runs, or the loading would take hours. Whoever wants a
-seller or a buyer by a number finds it: `bench.academy.identity` makes ids from numbers.
+The rows are consistent (journals sum to zero, balances match entries, splits match refunds and holds), as if money had
+come through the API. No trigger runs, because loading would then take hours. Ids are computed from numbers
+(`bench.academy.identity`), so that a seller or buyer can be found by a number.
 """
 
 import time
@@ -13,12 +13,12 @@ from bench.academy import loading, run, settle
 from bench.stack import BenchStack
 
 BIGGEST = 1
-"""The seller of a tenth of all."""
+"""The seller of a tenth of all orders."""
 LINES_AN_ORDER = 3
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a marketplace is."""
+    """The size of a marketplace."""
 
     lines: int
     sellers: int
@@ -26,22 +26,29 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def payouts(self) -> int:
-        """How many were paid out, in four lines each."""
+        """The number of payouts, with four ledger entries each."""
         return self.lines // 100
 
     @property
     def refunds(self) -> int:
-        """How many orders were given back, in three lines each."""
+        """The number of refunded orders, with three more ledger entries each."""
         return self.lines // 100
 
     @property
     def orders(self) -> int:
-        """How many were paid."""
+        """The number of paid orders."""
         return (self.lines - 4 * self.payouts - 3 * self.refunds) // LINES_AN_ORDER
 
 
 SMALL = Size(lines=10_000, sellers=20, buyers=500)
 LARGE = Size(lines=1_000_000, sellers=2_000, buyers=50_000)
+
+
+def sized(entries: int) -> Size:
+    """A marketplace with fewer ledger entries than the large one, and as many fewer sellers and buyers."""
+    share = LARGE.lines // entries
+    return Size(lines=entries, sellers=LARGE.sellers // share, buyers=LARGE.buyers // share)
+
 
 PEOPLE = """
     create temporary table people as
@@ -106,8 +113,8 @@ SALES = """
     from sold as s
     order by s.happened_at;
 
-    insert into private.stripe_objects (stripe_id, object, id, created_at)
-    select k.prefix || s.n, k.object, pg_temp.id('order', s.n), s.happened_at
+    insert into private.provider_references (provider, reference, object, row_id, created_at)
+    select 'stripe', k.prefix || s.n, k.object, pg_temp.id('order', s.n), s.happened_at
     from sold as s
     cross join (values ('cs_bench_', 'session'), ('pi_bench_', 'payment')) as k (prefix, object)
     order by s.happened_at;
@@ -139,7 +146,7 @@ SALES = """
     from sold as s
     order by s.happened_at;
 
-    insert into public.refunds (order_id, buyer_id, amount, currency, status, created_at, settled_at)
+    insert into public.refunds (order_id, buyer_id, amount, currency, status, created_at, completed_at)
     select
         pg_temp.id('order', s.n), pg_temp.id('buyer', s.buyer), s.amount, s.currency, 'succeeded',
         s.happened_at + (now() - s.happened_at) / 2, s.happened_at + (now() - s.happened_at) / 2
@@ -206,7 +213,7 @@ LINES = """
     select a.id, a.kind, a.currency, a.user_id, 0 from public.ledger_accounts as a where a.user_id is null;
     analyze held;
 
-    insert into public.ledger_lines (
+    insert into public.ledger_entries (
         journal_id, account_id, user_id, kind, account_kind, order_id, amount, currency, occurred_at
     )
     select p.id, a.id, a.user_id, p.kind, a.kind, p.order_id, l.amount, a.currency, p.happened_at
@@ -233,7 +240,7 @@ LINES = """
     set balance = l.balance
     from (
         select i.account_id, -sum(i.amount) as balance
-        from public.ledger_lines as i
+        from public.ledger_entries as i
         where i.user_id is not null
         group by i.account_id
     ) as l
@@ -242,7 +249,7 @@ LINES = """
 
 
 def load(stack: BenchStack, size: Size) -> None:
-    """Make a marketplace of a size, see that it agrees, and print how long it took and how much it takes."""
+    """Load a marketplace, check its consistency, and print how long it took and how large it is."""
     started = time.perf_counter()
     with loading(stack) as connection:
         values = {
@@ -258,11 +265,12 @@ def load(stack: BenchStack, size: Size) -> None:
         settle(connection)
         rows = connection.execute("""
             select
-                (select count(*) from public.ledger_lines),
+                (select count(*) from public.ledger_entries),
                 (select count(*) from public.orders),
                 (
                     select count(*) from (
-                        select from public.ledger_lines as l group by l.journal_id, l.currency having sum(l.amount) <> 0
+                        select from public.ledger_entries as l
+                        group by l.journal_id, l.currency having sum(l.amount) <> 0
                     ) as u
                 ),
                 pg_size_pretty(pg_database_size(current_database()))

@@ -1,4 +1,4 @@
-"""Reading one profile by its key through PostgREST: as a user under row level security, and as service_role without."""
+"""Reads of one profile by its key through PostgREST, as a user under row level security and as service_role."""
 
 import random
 import statistics
@@ -15,7 +15,7 @@ ROUNDS = 9
 def fill(stack: BenchStack) -> list[str]:
     """Make the users, and return a thousand of their ids."""
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
-        # Nobody searches here: the triggers would index each for it.
+        # Triggers would index each profile for search, which is not measured here.
         connection.execute("set session_replication_role = replica")
         connection.execute(
             """

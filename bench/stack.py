@@ -1,4 +1,4 @@
-"""A stack of the benchmark's own, so that no measurement touches anybody's data."""
+"""A stack of the benchmark's own, so that no measurement touches real data."""
 
 import shutil
 import subprocess
@@ -13,14 +13,14 @@ import msgspec
 import psycopg
 
 from stack.errors import StackError
+from stack.paths import ROOT
 from stack.ports import LOOPBACK, Ports, free_block
 from stack.postgres import SUPERUSER
-from stack.project import ROOT
 from stack.state import Folder
 
 
 class BenchStack(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the benchmark's stack is, and what opens it."""
+    """The addresses and keys of the benchmark's stack."""
 
     api_url: str
     rest_url: str
@@ -28,11 +28,11 @@ class BenchStack(msgspec.Struct, frozen=True, kw_only=True):
     publishable_key: str
     service_role_key: str
     data: Path
-    """Its data folder."""
+    """The data folder."""
     smtp_port: int
 
     def user_token(self, user_id: str) -> str:
-        """An access token for a user, good for an hour."""
+        """An access token for a user, valid for an hour."""
         claims = {
             "iss": f"{self.api_url}/auth/v1",
             "sub": user_id,
@@ -59,7 +59,7 @@ def running() -> Iterator[BenchStack]:
             raise StackError(f"the benchmark's stack did not start: {started.stderr.strip() or started.stdout.strip()}")
         stack = _describe(data, ports)
         with psycopg.connect(stack.admin_db_url) as connection:
-            # Each request takes its token, but nobody runs out of them.
+            # Each request takes a token, but no bucket runs empty.
             connection.execute("update private.rate_limits set burst = 1000000, per_minute = 1000000")
         yield stack
     finally:

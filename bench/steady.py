@@ -1,4 +1,4 @@
-"""Posts bodies at a steady rate, whether they are answered or not: as a provider does, who waits for nobody.
+"""Posts bodies at a steady rate without waiting for answers, as a provider does.
 
 stdin: a `Steady` as JSON; stdout: its `Outcome`s. `python -m bench.steady`
 """
@@ -13,34 +13,34 @@ import time
 import aiohttp
 import msgspec
 
-from stack.project import ROOT
+from stack.paths import ROOT
 
 TIMEOUT = 30
 
 
 class Steady(msgspec.Struct, frozen=True, kw_only=True):
-    """What to post, to where."""
+    """The bodies to post, and where to."""
 
     url: str
     bodies: list[str]
     per_second: int
     secret: str
-    """Of a Stripe endpoint: each body is signed when it leaves."""
+    """The secret of a Stripe endpoint; each body is signed when it is sent."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one body."""
+    """The answer to one body."""
 
     status: int
-    """0: no answer."""
+    """The HTTP status, or 0 without an answer."""
     milliseconds: float
-    """From when it was to leave until its answer was read."""
+    """From the time at which it was due until the answer was read."""
     late: float
-    """Milliseconds of these that it left late, which is the sender's doing."""
+    """Milliseconds of these by which the sender was late."""
 
 
 def post(job: Steady) -> list[Outcome]:
-    """Post from a process of its own; what became of each body, in their order."""
+    """Post from another process; returns the answer to each body, in order."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.steady"],
         input=msgspec.json.encode(job),
@@ -79,7 +79,7 @@ async def _post(http: aiohttp.ClientSession, job: Steady, body: bytes, due: floa
 
 
 def main() -> None:
-    """Read what to do, do it, and tell."""
+    """Read the job, do it, and write the outcomes."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Steady)
     sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_run(job))))
 

@@ -1,4 +1,4 @@
-"""What PostgREST sends to Postgres for a request, taken from the log, to be run again with and without policies."""
+"""The SQL that PostgREST makes of a request, recorded from Postgres' log, to run again with and without policies."""
 
 import json
 import re
@@ -16,10 +16,11 @@ from bench.stack import BenchStack
 from bench.user_search import nodes
 
 WITHOUT_RLS = "bench_without_rls"
-"""A role that may do what signed-in users may, and whom no policy filters."""
+"""A role with the privileges of signed-in users and without row level security."""
 
 
 JSON_OID = 114
+PLANNER_SETTINGS = frozenset({"random_page_cost", "plan_cache_mode", "jit"})
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,27 +31,27 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: dict[str, Any] | None = None
     """For a POST; None for a GET."""
     right: str = ""
-    """What the caller's right to it would be in SQL, where the filter of the request does not say it already."""
+    """The caller's right to the rows, in SQL, unless the request's filter implies it."""
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """One statement as it came to Postgres."""
+    """One statement as Postgres received it."""
 
     text: str
     values: tuple[str | None, ...]
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request became."""
+    """The transaction that PostgREST makes of a request."""
 
     is_read_only: bool
     opening: tuple[Statement, ...]
-    """Settings, and the check before each request."""
+    """The statement that sets the role and the claims, and the call of check_request."""
     main: Statement
     right: str
 
     def without_rls(self) -> "Transaction":
-        """The same for the role that no policy filters, with what the policies would have asked for in the filter."""
+        """The same for the role without row level security, with the caller's right in the filter."""
         settings, *others = self.opening
         assert "authenticated" in settings.values
         values = tuple(WITHOUT_RLS if value == "authenticated" else value for value in settings.values)
@@ -63,27 +64,45 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds."""
+    """The times of a transaction, in milliseconds."""
 
     whole: float
-    """The transaction with its settings, its check and its end."""
+    """The whole transaction, with settings, check and rollback."""
     main: float
 
 
 class Plans(msgspec.Struct, frozen=True, kw_only=True):
-    """What one transaction read."""
+    """What transactions read."""
 
     buffers: int
-    """Pages, those that functions and triggers touched with them."""
+    """Pages, with those that functions and triggers read."""
     scanned: dict[str, int]
-    """The tables read from end to end, and how many rows each has."""
+    """The tables read by a sequential scan, and the rows of each."""
     widest: tuple[int, str]
-    """The node of a plan that read most rows, and how many."""
+    """The rows of the plan node that read most, and its title."""
+
+
+class PlanCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How often Postgres planned a prepared statement for its values, and how often it reused the generic plan.
+
+    Planning costs as much as a short query. A statement that stays on custom plans pays for it at each call.
+    """
+
+    generic: int
+    custom: int
+
+    @property
+    def is_planned_anew(self) -> bool:
+        """Whether Postgres gave up on the generic plan: it tries five custom plans first."""
+        return self.custom > self.generic + 5
+
+    def __str__(self) -> str:
+        return f"{self.generic}/{self.custom}"
 
 
 @contextmanager
 def recorder(stack: BenchStack) -> Iterator["Recorder"]:
-    """Have the log tell what PostgREST sends, as long as it lasts."""
+    """Make Postgres log what PostgREST sends, and yield the reader of that log."""
     settings = {
         "session_preload_libraries": "auto_explain",
         "auto_explain.log_min_duration": "0",
@@ -109,16 +128,16 @@ def _reconnect(connection: psycopg.Connection) -> None:
 
 
 class Recorder:
-    """Sends requests and reads in the log what became of them."""
+    """Sends requests and reads their statements from the log."""
 
     def __init__(self, stack: BenchStack, http: httpx.Client) -> None:
-        """Only `recorder` makes one."""
+        """Use `recorder` instead."""
         self._stack = stack
         self._http = http
         self._log = stack.data / "logs" / "postgres.log"
 
     def record(self, request: Request) -> Transaction:
-        """What PostgREST sends for a request."""
+        """The transaction that PostgREST makes of a request."""
         headers = {"Authorization": f"Bearer {self._stack.user_token(request.caller)}"}
         method = "GET" if request.body is None else "POST"
         for _ in range(50):
@@ -126,7 +145,7 @@ class Recorder:
             answer = self._http.request(method, request.path, json=request.body, headers=headers)
             if answer.is_success:
                 break
-            if answer.status_code < 500:  # a pool that lost its connections answers 503, for a moment
+            if answer.status_code < 500:  # a pool that has lost its connections answers 503 for a moment
                 raise AssertionError(f"{method} {request.path}: {answer.text}")
             time.sleep(0.1)
         assert answer.is_success, answer.text
@@ -153,16 +172,18 @@ def _values(text: str) -> tuple[str | None, ...]:
 
 
 class Session:
-    """A connection that stands as PostgREST's does, with each statement prepared once."""
+    """A connection like one of PostgREST's, with each statement prepared once."""
 
-    def __init__(self, stack: BenchStack) -> None:
-        """Connect."""
+    def __init__(self, stack: BenchStack, **settings: str) -> None:
+        """Connect with the planner's settings of PostgREST's role, and with these instead where they are given."""
         self._connection = psycopg.connect(stack.admin_db_url, autocommit=True)
+        for name, value in {**_role_settings(self._connection), **settings}.items():
+            self._connection.execute("select set_config(%s, %s, false)", [name, value])
         self._libpq = self._connection.pgconn
         self._names: dict[str, bytes] = {}
 
     def run(self, transaction: Transaction) -> Times:
-        """Run it and take it back, so that the next finds what this one found."""
+        """Run it and roll it back, so that the next one finds the same rows."""
         for statement in (*transaction.opening, transaction.main):
             self._prepare(statement)
         began = time.perf_counter()
@@ -176,7 +197,7 @@ class Session:
         return Times(whole=(time.perf_counter() - began) * 1000, main=(main_ended - main_began) * 1000)
 
     def _prepare(self, statement: Statement) -> None:
-        # By libpq itself, as PostgREST does: psycopg forgets what is prepared with every rollback.
+        # With libpq, as PostgREST does: psycopg forgets prepared statements at every rollback.
         if statement.text not in self._names:
             name = f"s{len(self._names)}".encode()
             body = [JSON_OID] if "json_typeof" in statement.text else []
@@ -187,8 +208,17 @@ class Session:
         values = [None if value is None else value.encode() for value in statement.values]
         _checked(self._libpq.exec_prepared(self._names[statement.text], values))  # type: ignore[arg-type]  # None is null
 
+    def plan_counts(self, statement: Statement) -> PlanCounts:
+        """The plans of a statement that this session has run."""
+        row = self._connection.execute(
+            "select generic_plans, custom_plans from pg_catalog.pg_prepared_statements where name = %s",
+            [self._names[statement.text].decode()],
+        ).fetchone()
+        assert row is not None
+        return PlanCounts(generic=row[0], custom=row[1])
+
     def explain(self, transactions: list[Transaction]) -> Plans:
-        """Run them, and look at their plans and those within their functions; the worst of each."""
+        """Run them, and return the worst of their plans and of those within functions."""
         connection = self._connection
         found: list[dict[str, Any]] = []
 
@@ -222,6 +252,13 @@ class Session:
     def close(self) -> None:
         """Disconnect."""
         self._connection.close()
+
+
+def _role_settings(connection: psycopg.Connection) -> dict[str, str]:
+    """The planner settings of the role `authenticator`, as which PostgREST logs in."""
+    row = connection.execute("select rolconfig from pg_catalog.pg_roles where rolname = 'authenticator'").fetchone()
+    pairs = (each.partition("=") for each in (row[0] if row else None) or ())
+    return {name: value for name, _, value in pairs if name in PLANNER_SETTINGS}
 
 
 def _checked(result: pq.abc.PGresult) -> None:

@@ -1,4 +1,4 @@
-"""User search among a million people: how long each kind of query takes in the database, and what it reads.
+"""User search among a million people: the time of each kind of query in the database, and what it reads.
 
 `python -m bench.user_search`
 """
@@ -21,9 +21,9 @@ USERS = 1_000_000
 QUERIES_OF_A_KIND = 60
 WRITES = 200
 TARGET_MS = 20.0
-"""For 95 of 100 queries."""
+"""Milliseconds for 95 of 100 queries."""
 MOST_ROWS_SCANNED = 1_000
-"""Of a table read from end to end."""
+"""Rows of a table that a sequential scan may read."""
 SEED = 20261123
 
 FIRST = """
@@ -59,20 +59,20 @@ PATTERNS = (
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody types, and the name, word or handle that is meant; None where nobody in particular is."""
+    """A query, and the name, word or handle that it looks for; None if it looks for nobody in particular."""
 
     typed: str
     meant: str | None = None
 
     def is_met(self, found: list[tuple[str, str]]) -> bool:
-        """Whether one of those found, of whom these are handle and name, is such a person."""
+        """Whether a handle and name found belong to the intended person."""
         return self.meant is not None and any(
             self.meant == handle or set(self.meant.split()) <= set(name.split()) for handle, name in found
         )
 
 
 def measure(stack: BenchStack) -> None:
-    """Fill, query, and print."""
+    """Load, query and print."""
     dice = random.Random(SEED)
     started = time.perf_counter()
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
@@ -94,8 +94,8 @@ def measure(stack: BenchStack) -> None:
 
 
 def fill(connection: psycopg.Connection, dice: random.Random) -> list[tuple[str, str, str]]:
-    """Make the people, and return some: id, handle and name."""
-    connection.execute("set session_replication_role = replica")  # a row's triggers would make this take an hour
+    """Make the people, and return id, handle and name of some."""
+    connection.execute("set session_replication_role = replica")  # with triggers this would take an hour
     connection.execute("create temporary table people (id uuid, handle text, display_name text, is_public boolean)")
     firsts = FIRST + [word(dice) for _ in range(20_000)]
     lasts = LAST + [word(dice) for _ in range(80_000)]
@@ -124,7 +124,7 @@ def fill(connection: psycopg.Connection, dice: random.Random) -> list[tuple[str,
 
 
 def one(dice: random.Random, firsts: list[str], lasts: list[str]) -> tuple[str, str, str, bool]:
-    """One person's row. Half the names are among the commonest, and few of these are had by many."""
+    """One person's row. Half of the names are common ones, and a few of these are very common."""
     first, last, middle = (
         dice.choice(names) if dice.random() < 0.5 else names[min(int(dice.paretovariate(0.6)) - 1, common - 1)]
         for names, common in ((firsts, len(FIRST)), (lasts, len(LAST)), (firsts, len(FIRST)))
@@ -146,7 +146,7 @@ def word(dice: random.Random) -> str:
 
 
 def kinds(people: list[tuple[str, str, str]], dice: random.Random) -> dict[str, Iterator[Query]]:
-    """Each kind of query, without end."""
+    """Endless queries of each kind."""
 
     def some() -> Iterator[tuple[str, str, str]]:
         while True:
@@ -197,7 +197,7 @@ def kinds(people: list[tuple[str, str, str]], dice: random.Random) -> dict[str, 
 
 
 def slip(text: str, dice: random.Random) -> str:
-    """The text with one letter missing, doubled, wrong, or changing places with the next."""
+    """The text with one typing error: a letter missing, doubled, wrong, or swapped with the next."""
     place = dice.randrange(max(1, len(text) - 1))
     before, letter, after = text[:place], text[place], text[place + 1 :]
     return dice.choice(
@@ -211,7 +211,7 @@ def slip(text: str, dice: random.Random) -> str:
 
 
 def member(stack: BenchStack, person: str) -> psycopg.Connection:
-    """A connection that stands as PostgREST's does for a signed-in person."""
+    """A connection like PostgREST's for a signed-in person."""
     connection = psycopg.connect(stack.admin_db_url, autocommit=True)
     connection.execute("select set_config('request.jwt.claims', %s, false)", [json.dumps({"sub": person})])
     connection.execute("set role authenticated")
@@ -224,7 +224,7 @@ def search(connection: psycopg.Connection, query: Query) -> list[tuple[str, str]
 
 
 def time_queries(stack: BenchStack, person: str, queries: dict[str, list[Query]]) -> None:
-    """Print the times of each kind of query, over one connection, and how many found somebody who is meant."""
+    """Print the times of each kind of query over one connection, and how many found the intended person."""
     order = [(kind, query) for kind, some in queries.items() for query in some]
     random.Random(SEED).shuffle(order)
     taken: dict[str, list[float]] = {kind: [] for kind in queries}
@@ -244,13 +244,13 @@ def time_queries(stack: BenchStack, person: str, queries: dict[str, list[Query]]
 
 
 def figures(times: list[float]) -> str:
-    """The middle, the 95th and 99th of a hundred, and the longest."""
+    """The median, the 95th and 99th percentile, and the maximum."""
     cuts = statistics.quantiles(times, n=100, method="inclusive")
     return "".join(f"{value:8.2f}" for value in (cuts[49], cuts[94], cuts[98], max(times)))
 
 
 def check_plans(stack: BenchStack, person: str, queries: dict[str, list[Query]]) -> None:
-    """Print the tables that any query, down to those inside its functions, read from end to end."""
+    """Print the tables that a query, or a function in it, read by a sequential scan."""
     plans: list[Any] = []
     scanned: dict[str, int] = {}
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
@@ -272,20 +272,18 @@ def check_plans(stack: BenchStack, person: str, queries: dict[str, list[Query]])
             rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
             scanned[node["Relation Name"]] = max(rows, scanned.get(node["Relation Name"], 0))
     wide = {table: rows for table, rows in scanned.items() if rows > MOST_ROWS_SCANNED}
-    print(
-        f"  {len(plans):,} plans; tables of more than {MOST_ROWS_SCANNED:,} rows read from end to end: {wide or 'none'}"
-    )
+    print(f"  {len(plans):,} plans; sequential scans of more than {MOST_ROWS_SCANNED:,} rows: {wide or 'none'}")
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A plan's node and all below it."""
+    """A plan node and all nodes below it."""
     yield plan
     for child in plan.get("Plans", ()):
         yield from nodes(child)
 
 
 def time_writes(stack: BenchStack, people: list[tuple[str, str, str]]) -> None:
-    """Print what a change of a profile takes: of the name, by which it is found, and of the biography, by which not."""
+    """Print the time to change a profile: the name, which is indexed for search, and the biography, which is not."""
     taken: dict[str, list[float]] = {"display_name": [], "bio": []}
     with psycopg.connect(stack.admin_db_url, autocommit=True) as connection:
         for number, (person, _, name) in enumerate(people[:WRITES]):

@@ -1,23 +1,22 @@
 """`python -m edge`: serve the edge until SIGTERM or Ctrl-C."""
 
 import os
-import sys
 
+from common.logs import configure_logs
+from common.settings import SettingsError, exit_for_settings
 from edge.app import create_app
-from edge.logs import configure_logs
-from edge.server import Server
-from edge.settings import Settings, SettingsError
+from edge.http.server import Server
+from edge.settings import EdgeSettings, read_settings
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until a signal stops it."""
     try:
-        settings = Settings.from_mapping(os.environ)
-        app = create_app(settings)
-    except SettingsError as error:
-        sys.exit(f"edge: {error}")
+        settings = read_settings(os.environ)
+    except SettingsError as fault:
+        exit_for_settings("edge", fault)
     configure_logs()
-    Server(app, settings).run()
+    Server(create_app(settings), settings[EdgeSettings]).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The edge as an ASGI application."""
+"""The edge as an ASGI application, assembled from its packages."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,89 +10,68 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 from postgrest import AsyncPostgrestClient
 
-from edge import accounts, documents, downloads, identities, openapi, payments, storage, views
+from common.settings import ProcessSettings
+from common.tls import public_tls_context
+from edge import packages
 from edge.auth import Caller, Keyring, Verifier, provide_caller, require_caller
-from edge.cors import Cors
-from edge.database import Rest, System
-from edge.errors import answer
+from edge.database import Database
 from edge.fetch import Fetcher
-from edge.health import Needs, health, ready
-from edge.limits import Limits, limit
-from edge.metrics import Metrics, show_metrics
-from edge.openapi import USERS_SECURITY
-from edge.requests import EdgeRequest, Envelope
-from edge.settings import Settings
-from edge.upstream import public_authorities
+from edge.http import openapi
+from edge.http.catalogue import get_errors
+from edge.http.cors import Cors
+from edge.http.errors import answer
+from edge.http.health import ReadinessChecks, health, ready
+from edge.http.limits import Limits, limit
+from edge.http.metrics import Metrics, show_metrics
+from edge.http.openapi import USERS_SECURITY
+from edge.http.requests import EdgeRequest, RequestMiddleware
+from edge.rest import Rest
+from edge.settings import EdgeSettings
+from edge.storage import Storage, provide_storage
 
 MAX_BODY = 1 << 20
-"""Bytes of a request's body; a route that takes more says so itself."""
+"""Bytes of a request's body; a route that takes more declares it."""
+MAX_CONNECTIONS = 10
+"""To Postgres."""
 KEYS_TIMEOUT = httpx.Timeout(2.0)
 """Seconds for a fetch of Auth's keys."""
 
 
-def create_app(settings: Settings) -> Litestar:
-    """Build the edge. Nothing is opened before the application starts."""
+def create_app(settings: ProcessSettings) -> Litestar:
+    """Build the edge. Nothing is opened before the application starts.
+
+    Args:
+        settings: as `edge.settings.read_settings` reads them.
+    """
+    own = settings[EdgeSettings]
     metrics = Metrics()
-
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            http = await stack.enter_async_context(
-                httpx.AsyncClient(timeout=KEYS_TIMEOUT, trust_env=False, verify=public_authorities())
-            )
-            keyring = Keyring(http, settings.jwks_url)
-            stack.push_async_callback(keyring.aclose)
-            rest = Rest(settings)
-            stack.push_async_callback(rest.aclose)
-            system = System(settings)
-            await system.open()
-            stack.push_async_callback(system.aclose)
-            fetcher = Fetcher(ports=settings.fetch_ports)
-            stack.push_async_callback(fetcher.aclose)
-            needs = Needs({"database": system.is_reachable, "rest": rest.is_reachable, "auth": keyring.is_loaded})
-            stack.push_async_callback(needs.aclose)
-            metrics.pool = system.figures
-            app.state.update(
-                verifier=Verifier(keyring, settings.jwt_issuer),
-                rest=rest,
-                system=system,
-                limits=Limits(system),
-                needs=needs,
-                fetcher=fetcher,
-            )
-            yield
-
+    found = packages.http_packages()
     app = Litestar(
-        # A route stands in one of two places: here whoever calls is served, and in `for_users` only who signed in. Both
-        # may ask for `fetcher`, for addresses that users give.
         route_handlers=[
             health,
             ready,
             show_metrics,
-            identities.router(settings),
-            payments.webhooks(settings),
-            views.router,
-            for_users(accounts.router, documents.router, downloads.router, payments.router(settings)),
+            get_errors,
+            *(handler for package in found for handler in package.public),
+            for_users(*(handler for package in found for handler in package.for_users)),
         ],
         guards=[limit],
-        lifespan=[
-            lifespan,
-            storage.lifespan(settings),
-            documents.lifespan(settings),
-            payments.lifespan(settings),
-            views.lifespan,
-        ],
+        lifespan=[_open_clients, *(package.lifespan for package in found if package.lifespan is not None)],
         exception_handlers={Exception: answer},
-        dependencies={"fetcher": Provide(_provide_fetcher)},
-        openapi_config=openapi.config(settings),
+        dependencies={
+            "database": Provide(_provide_database),
+            "fetcher": Provide(_provide_fetcher),
+            "storage": Provide(provide_storage),
+        },
+        openapi_config=openapi.config(own.api_url, [package.tag for package in found if package.tag is not None]),
         state=State({"settings": settings, "metrics": metrics, "draining": False}),
         request_class=EdgeRequest,
         request_max_body_size=MAX_BODY,
         logging_config=None,
         debug=False,
     )
-    app.asgi_handler = Envelope(
-        app.asgi_handler, cors=Cors(settings.cors_origins), metrics=metrics, max_requests=settings.max_requests
+    app.asgi_handler = RequestMiddleware(
+        app.asgi_handler, cors=Cors(own.cors_origins), metrics=metrics, max_requests=own.max_requests
     )
     return app
 
@@ -106,6 +85,48 @@ def for_users(*routes: ControllerRouterHandler) -> Router:
         dependencies={"caller": Provide(provide_caller), "rest": Provide(_provide_rest)},
         security=USERS_SECURITY,
     )
+
+
+@asynccontextmanager
+async def _open_clients(app: Litestar) -> AsyncIterator[None]:
+    """Open what every package may use: the database, PostgREST, Storage, Auth's keys and the fetcher."""
+    settings = app.state.settings[EdgeSettings]
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(timeout=KEYS_TIMEOUT, trust_env=False, verify=public_tls_context())
+        )
+        keyring = Keyring(http, settings.jwks_url)
+        stack.push_async_callback(keyring.aclose)
+        rest = Rest(settings.rest_url, settings.publishable_key)
+        stack.push_async_callback(rest.aclose)
+        storage = Storage(settings.api_url, settings.publishable_key)
+        stack.push_async_callback(storage.aclose)
+        database = Database(settings.db_url, name="edge", max_connections=MAX_CONNECTIONS)
+        await database.open()
+        stack.push_async_callback(database.aclose)
+        fetcher = Fetcher(ports=settings.fetch_ports)
+        stack.push_async_callback(fetcher.aclose)
+        readiness = ReadinessChecks()
+        readiness.add("database", database.is_reachable)
+        readiness.add("rest", rest.is_reachable)
+        readiness.add("auth", keyring.is_loaded)
+        stack.push_async_callback(readiness.aclose)
+        app.state.metrics.pool = database.pool.get_stats
+        app.state.update(
+            verifier=Verifier(keyring, settings.jwt_issuer),
+            rest=rest,
+            storage=storage,
+            database=database,
+            limits=Limits(database),
+            readiness=readiness,
+            fetcher=fetcher,
+        )
+        yield
+
+
+async def _provide_database(state: State) -> Database:
+    database: Database = state.database
+    return database
 
 
 async def _provide_fetcher(state: State) -> Fetcher:

@@ -1,8 +1,8 @@
-"""The one way in which the edge fetches an address that a user gave: never from inside our own network.
+"""The one way in which the edge fetches a URL that a user gave: never from inside our own network.
 
-What is checked is what is connected to. The host's name is looked up once, every address that it has is judged, and the
-connection goes to one of those addresses itself; the name remains in `Host` and in the TLS handshake, where the
-certificate must be the name's.
+The edge connects to exactly the address that it has checked. It looks the host's name up once, checks every address of
+it, and connects to one of those; the name remains in `Host` and in the TLS handshake, where the certificate must be the
+name's.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ import idna
 import msgspec
 import structlog
 
-from edge.errors import EdgeError
-from edge.upstream import public_authorities
+from common.tls import public_tls_context
+from edge.errors import error
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ REDIRECTING = frozenset({301, 302, 303, 307, 308})
 USER_AGENT = "guildhall"
 
 NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
-"""What one reader of addresses drops or turns round and another keeps."""
+"""Characters that one URL parser drops or turns round and another keeps."""
 ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\Z")
 """A host that resolvers read as an IPv4 address, however it is written: 127.1, 2130706433, 0x7f000001."""
 
@@ -71,37 +71,37 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
-    """What was at the address."""
+    """What was at the URL."""
 
     url: str
-    """The last address, after redirects."""
+    """The last one, after redirects."""
     media_type: str
     content: bytes
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """An address, taken apart once: what is judged, and what is asked for, cannot be two things."""
+    """A URL, parsed once, so that the edge requests exactly what it has checked."""
 
     scheme: str
     host: str
     port: int
     path: str
-    """And query, as they go out."""
+    """With the query, as sent."""
 
     @property
     def authority(self) -> str:
-        """For `Host`."""
+        """The header `Host`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The whole of it."""
+        """The whole URL."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
 class Fetcher:
-    """Fetches what users point to. Made once, and shared."""
+    """Fetches URLs of users. Made once, and shared."""
 
     def __init__(
         self,
@@ -114,16 +114,16 @@ class Fetcher:
         """Prepare; no connection is kept between fetches.
 
         Args:
-            ports: those that may be asked.
-            resolve: gives the addresses of a name; the system's resolver where it is left out.
+            ports: those that may be connected to.
+            resolve: gives the addresses of a name; by default the system's resolver.
             also_allowed: networks that may be reached although they are not public, for tests.
-            tls: whom to trust; the public authorities where it is left out.
+            tls: the authorities to trust; by default those of public hosts.
         """
         self._ports = frozenset(ports)
         self._resolve = resolve or _resolve
         self._also_allowed = tuple(also_allowed)
         self._transport = httpx.AsyncHTTPTransport(
-            verify=tls or public_authorities(),
+            verify=tls or public_tls_context(),
             limits=httpx.Limits(max_keepalive_connections=0),
             trust_env=False,
         )
@@ -133,28 +133,28 @@ class Fetcher:
         await self._transport.aclose()
 
     async def fetch(self, url: str, *, media_types: Collection[str], max_bytes: int, seconds: float = 10.0) -> Fetched:
-        """Get what is at an address, by GET, without cookies and without any word about who asks.
+        """Get what is at a URL, by GET, without cookies and without anything that identifies a user.
 
         Args:
-            url: what the user gave.
-            media_types: those that are taken, such as `image/png`.
-            max_bytes: the most that is taken, unpacked.
+            url: as the user gave it.
+            media_types: those that are accepted, such as `image/png`.
+            max_bytes: the most that is accepted, decompressed.
             seconds: for all of it, redirects included.
 
         Raises:
-            EdgeError: 422 `url_refused`, the address is not one to fetch; 422 `fetch_too_large`; 422
-                `fetch_type_refused`; 502 `fetch_failed`, whoever is there does not give it; 504 `fetch_timeout`.
+            EdgeError: 422 `url_refused`, `fetch_too_large` or `fetch_type_refused`; 502 `fetch_failed`; 504
+                `fetch_timeout`.
         """
         try:
             async with asyncio.timeout(seconds):
                 return await self._follow(url, frozenset(media_types), max_bytes)
         except TimeoutError:
-            raise EdgeError(504, "fetch_timeout", "The address took too long to answer.") from None
+            raise error("fetch_timeout") from None
 
     async def _follow(self, url: str, media_types: frozenset[str], max_bytes: int) -> Fetched:
         for _ in range(REDIRECTS + 1):
             target = parse(url, self._ports)
-            response = await self._ask(target, await self._judged(target.host), media_types)
+            response = await self._request(target, await self._public_addresses(target.host), media_types)
             try:
                 if response.status_code not in REDIRECTING:
                     return await _take(target, response, media_types, max_bytes)
@@ -162,25 +162,25 @@ class Fetcher:
             finally:
                 await response.aclose()
             url = urljoin(target.url, location)
-        raise EdgeError(502, "fetch_failed", f"The address leads elsewhere more than {REDIRECTS} times.")
+        raise error("fetch_failed", f"The address redirects more than {REDIRECTS} times.")
 
-    async def _judged(self, host: str) -> Sequence[str]:
-        """The addresses of a host, all of them such that they may be reached."""
+    async def _public_addresses(self, host: str) -> Sequence[str]:
+        """The addresses of a host, all of which may be reached."""
         try:
             found = [host] if _is_address(host) else await self._resolve(host)
             addresses = [ipaddress.ip_address(address) for address in found]
         except (OSError, UnicodeError, ValueError):
             addresses = []
-        # One word for a name that does not exist and for one inside our network: nobody shall learn which exist.
+        # The same answer for a name that does not exist and for one inside our network: it must not tell which exist.
         if not addresses or not all(self._may_reach(address) for address in addresses):
-            raise _refused("The address does not lead to a public host.")
+            raise error("url_refused", "The address does not lead to a public host.")
         return [str(address) for address in addresses]
 
     def _may_reach(self, address: Address) -> bool:
         return is_public(address) or any(address in network for network in self._also_allowed)
 
-    async def _ask(self, target: Target, addresses: Sequence[str], media_types: frozenset[str]) -> httpx.Response:
-        """The head of the answer of the first address that takes a connection."""
+    async def _request(self, target: Target, addresses: Sequence[str], media_types: frozenset[str]) -> httpx.Response:
+        """The head of the answer of the first address that accepts a connection."""
         for address in addresses:
             host = f"[{address}]" if ":" in address else address
             request = httpx.Request(
@@ -199,43 +199,43 @@ class Fetcher:
             )
             try:
                 return await self._transport.handle_async_request(request)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                log.info("fetch_not_connected", error=type(error).__name__)
-            except httpx.TransportError as error:
-                log.info("fetch_broken", error=type(error).__name__)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
+                log.info("fetch_not_connected", error=type(failure).__name__)
+            except httpx.TransportError as failure:
+                log.info("fetch_broken", error=type(failure).__name__)
                 break
-        raise EdgeError(502, "fetch_failed", "The address does not answer.")
+        raise error("fetch_failed", "The address does not answer.")
 
 
 def parse(url: str, ports: Collection[int] = (80, 443)) -> Target:
-    """Take an address apart.
+    """Parse a URL.
 
     Args:
-        url: what the user gave.
-        ports: those that may be asked.
+        url: as the user gave it.
+        ports: those that may be connected to.
 
     Raises:
-        EdgeError: 422 `url_refused`, it is not a plain http(s) address, or not of these ports.
+        EdgeError: 422 `url_refused`, it is not a plain http(s) URL, or not of these ports.
     """
     if len(url) > MAX_URL or NOT_IN_A_URL.search(url):
-        raise _refused("This is not an address.")
+        raise error("url_refused", "This is not an address.")
     try:
         parts = urlsplit(url)
         port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
         host = _host(parts.hostname or "")
     except (KeyError, ValueError, idna.IDNAError):
-        raise _refused("This is not a plain http or https address.") from None
+        raise error("url_refused", "This is not a plain http or https address.") from None
     if "@" in parts.netloc:
-        raise _refused("An address with a user in it is not fetched.")
+        raise error("url_refused", "An address that names a user is not fetched.")
     if port not in ports:
-        raise _refused("This port is not fetched from.")
+        raise error("url_refused", "Nothing is fetched from this port.")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?')}" if parts.query else ""
     return Target(scheme=parts.scheme, host=host, port=port, path=path + query)
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is somebody's on the public internet, and not ours, the network's, or a way round to them."""
+    """Whether an address is on the public internet, and neither private nor a way round to a private one."""
     if any(address in network for network in NEVER):
         return False
     if isinstance(address, IPv4Address):
@@ -249,7 +249,7 @@ def _host(written: str) -> str:
     """The host as it is looked up: in ASCII, in lower case, without the dot of the root.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a host.
     """
     if ":" in written:
         return str(IPv6Address(written))
@@ -273,41 +273,37 @@ async def _resolve(host: str) -> Sequence[str]:
 
 async def _take(target: Target, response: httpx.Response, media_types: frozenset[str], max_bytes: int) -> Fetched:
     if response.status_code != 200:
-        raise EdgeError(502, "fetch_failed", f"The address answers with the status {response.status_code}.")
+        raise error("fetch_failed", f"The address answers with the status {response.status_code}.")
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in media_types:
-        raise EdgeError(422, "fetch_type_refused", f"Only {', '.join(sorted(media_types))} is taken.")
+        raise error("fetch_type_refused", ", ".join(sorted(media_types)))
     content = bytearray()
     try:
-        async for piece in _unpacked(response, max_bytes):
+        async for piece in _decompressed(response, max_bytes):
             content += piece
             if len(content) > max_bytes:
-                raise EdgeError(422, "fetch_too_large", f"No more than {max_bytes} bytes are taken.")
-    except (httpx.TransportError, zlib.error) as error:
-        log.info("fetch_broken", error=type(error).__name__)
-        raise EdgeError(502, "fetch_failed", "The answer broke off, or is damaged.") from error
+                raise error("fetch_too_large", max_bytes)
+    except (httpx.TransportError, zlib.error) as failure:
+        log.info("fetch_broken", error=type(failure).__name__)
+        raise error("fetch_failed", "The answer broke off, or is damaged.") from failure
     return Fetched(url=target.url, media_type=media_type, content=bytes(content))
 
 
-async def _unpacked(response: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
-    """The body, unpacked by at most a little more than is taken at a time, so that no bomb goes off."""
+async def _decompressed(response: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
+    """The body, decompressed by at most one byte more than is accepted at a time: a zip bomb costs no more memory."""
     if not isinstance(response.stream, AsyncIterable):
-        raise TypeError("an answer whose body cannot be awaited")
+        raise TypeError("the body of the answer cannot be awaited")
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding == "identity":
         async for piece in response.stream:
             yield piece
         return
     if encoding not in {"gzip", "x-gzip"}:
-        raise EdgeError(502, "fetch_failed", "The answer is packed in a way that nobody asked for.")
-    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    async for packed in response.stream:
-        yield unpack.decompress(packed, max_bytes + 1)
-        if unpack.unconsumed_tail:
-            raise EdgeError(422, "fetch_too_large", f"No more than {max_bytes} bytes are taken.")
-    if not unpack.eof or unpack.unused_data:
+        raise error("fetch_failed", "The answer has an encoding that the request did not accept.")
+    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    async for compressed in response.stream:
+        yield decompressor.decompress(compressed, max_bytes + 1)
+        if decompressor.unconsumed_tail:
+            raise error("fetch_too_large", max_bytes)
+    if not decompressor.eof or decompressor.unused_data:
         raise zlib.error
-
-
-def _refused(sentence: str) -> EdgeError:
-    return EdgeError(422, "url_refused", sentence)

@@ -1,52 +1,54 @@
-"""The words of `./guildhall`, with their help. Standard library only, so that help needs no installation."""
+"""The command line: its parser, and the words that concern a stack. Standard library only: help works uninstalled."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
+from stack.paths import ROOT
+
 CALLED_FROM = "GUILDHALL_CALLED_FROM"
-"""The environment's name for the folder from which a person called: relative paths start there."""
+"""The variable that holds the folder from which a person called. Relative paths start there."""
+STARTED_AT = "GUILDHALL_STARTED_AT"
+"""The variable that holds the reading of the monotonic clock at which a person called, before the installation."""
 DATA = "GUILDHALL_DATA"
-"""The environment's name for the data folder, where a command names none."""
+"""The variable that holds the data folder, where a command names none."""
+DEFAULT_DATA = ROOT / ".guildhall"
 HIGHEST_FIRST_PORT = 65_515
 
-ABOUT = "Guildhall on this machine: Postgres, PostgREST, auth, storage, the edge, a mailbox and who plays Stripe."
-EXAMPLES = """\
-begin here:
-  ./guildhall up             start everything (the first time, this installs it)
-  ./guildhall status         addresses and keys
-  ./guildhall token student@example.com
-  ./guildhall down
 
-Each word explains itself: ./guildhall up --help
-"""
+class Words:
+    """A command line whose first argument is a word, with help for each."""
 
+    def __init__(self, program: str, *, about: str, examples: str) -> None:
+        """Begin with no word.
 
-def parse(words: list[str]) -> argparse.Namespace:
-    """Read the command line. Prints help and exits with 0 where that is asked, and with 2 where nothing fits."""
-    parser = _parser()
-    if not words:
-        parser.print_help(sys.stderr)
-        sys.exit(2)
-    if words[0] == "test" and not {"-h", "--help"} & set(words[1:2]):
-        # Everything after `test` is pytest's, its options too.
-        return argparse.Namespace(word="test", pytest=words[1:])
-    return parser.parse_args(words)
+        Args:
+            program: its name.
+            about: what it does, above the list of words.
+            examples: below the list.
+        """
+        self._parser = _Parser(
+            prog=program,
+            description=about,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self._words = self._parser.add_subparsers(
+            dest="word", metavar="WORD", required=True, title="words", parser_class=_Parser
+        )
 
+    def add(self, name: str, summary: str, more: str = "", *, data: bool = False) -> argparse.ArgumentParser:
+        """Add a word, and return the parser of its arguments.
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="guildhall",
-        description=ABOUT,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    words = parser.add_subparsers(dest="word", metavar="WORD", required=True, title="words", parser_class=_Parser)
-
-    def word(name: str, summary: str, more: str = "", *, data: bool = True) -> argparse.ArgumentParser:
-        added: argparse.ArgumentParser = words.add_parser(
+        Args:
+            name: the word.
+            summary: what it does, in the list of words.
+            more: the rest of its own help.
+            data: whether it takes a data folder.
+        """
+        added: argparse.ArgumentParser = self._words.add_parser(
             name,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}".strip(),
@@ -57,92 +59,84 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument(
                 "--data",
                 type=_folder,
-                default=os.environ.get(DATA) or Path(__file__).resolve().parent.parent / ".guildhall",
+                default=os.environ.get(DATA) or DEFAULT_DATA,
                 metavar="DIR",
                 help=f"the stack's data folder (${DATA}, or .guildhall in the checkout)",
             )
         return added
 
-    up = word(
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        """Read a command line. Prints help and exits with 0 at --help, and with 2 where it is wrong."""
+        if not words:
+            self._parser.print_help(sys.stderr)
+            sys.exit(2)
+        return self._parser.parse_args(words)
+
+
+def add_stack_words(words: Words) -> None:
+    """Add the words that concern a stack."""
+    up = words.add(
         "up",
         "start everything, and stop it at Ctrl-C",
-        "The first start makes the database with the demo academy. Data survives; `reset` begins anew.\n"
+        "The first start makes the database and applies the seed. Data survives; `reset` begins anew.\n"
         "A second stack runs beside the first with another --data and another --port.",
+        data=True,
     )
     up.add_argument("--detach", action="store_true", help="return when everything answers; `down` stops it")
     up.add_argument(
         "--port",
         type=_port,
         metavar="N",
-        help="the first of ten ports; the API's (54321, or what this data folder used last)",
+        help="the first of twenty ports; the API's (54321, or what this data folder used last)",
     )
-    status = word("status", "print addresses and keys", "Exits with 1 when nothing runs.")
+    # What `up --detach` runs in the background: the descriptor of the pipe to which it reports.
+    up.add_argument("--report", type=int, help=argparse.SUPPRESS)
+    status = words.add("status", "print addresses and keys", "Exits with 1 when nothing runs.", data=True)
     status.add_argument("--env", action="store_true", help='for shells: eval "$(./guildhall status --env)"')
     status.add_argument("--json", action="store_true", help='for programs; only {"running": false} when nothing runs')
-    word("down", "stop everything that `up` started")
-    token = word(
+    words.add("down", "stop everything that `up` started", data=True)
+    token = words.add(
         "token",
         "print an access token of a user",
-        'For trying the API as somebody: curl -H "Authorization: Bearer $(./guildhall token student@example.com)" ...',
+        'To try the API as a user: curl -H "Authorization: Bearer $(./guildhall token student@example.com)" ...',
+        data=True,
     )
-    token.add_argument("email", metavar="EMAIL", help="whose, such as student@example.com")
-    explained = word(
+    token.add_argument("email", metavar="EMAIL", help="the user's address, such as student@example.com")
+    explain = words.add(
         "explain",
-        "say which privilege and which policy lets somebody's request through, and which rows it hides",
-        "./guildhall explain --as student@example.com GET '/rest/v1/courses?status=eq.draft'\n"
+        "show which privileges and policies permit a user's request, and which rows they hide",
+        "./guildhall explain --as student@example.com GET '/rest/v1/TABLE?id=eq.1'\n"
         "The request is made and rolled back: nothing changes.",
+        data=True,
     )
-    explained.add_argument(
-        "--as", dest="who", required=True, metavar="WHO", help="a user's address or id, `anon` or `service_role`"
+    explain.add_argument(
+        "--as", dest="caller", required=True, metavar="PERSON", help="a user's address or id, `anon` or `service_role`"
     )
-    explained.add_argument("--body", metavar="JSON", help="what a POST or PATCH sends")
-    explained.add_argument("--json", action="store_true", help="for programs")
-    explained.add_argument("method", type=str.upper, choices=("GET", "POST", "PATCH", "DELETE"), metavar="METHOD")
-    explained.add_argument("path", metavar="PATH", help="from /rest/v1, with its query, in quotes")
-    word(
+    explain.add_argument("--body", metavar="JSON", help="what a POST or PATCH sends")
+    explain.add_argument("--json", action="store_true", help="for programs")
+    explain.add_argument("method", type=str.upper, choices=("GET", "POST", "PATCH", "DELETE"), metavar="METHOD")
+    explain.add_argument("path", metavar="PATH", help="from /rest/v1, with its query, in quotes")
+    words.add(
         "reset",
-        "make the database anew from the migrations and the seed",
-        "Files in storage and caught mail go too; keys and ports stay. The stack may be running or not. Where a\n"
-        "migration fails, the database stays as it was.",
+        "create the database again from the migrations and the seed",
+        "Files in storage and mails are deleted too; keys and ports are kept. The stack may be running or not. If a\n"
+        "migration fails, the old database is kept.",
+        data=True,
     )
-    word("doctor", "look for what is wrong, and say what to do", "Exits with 1 when something is.")
-    rotate = word(
+    words.add("doctor", "find problems, and how to solve them", "Exits with 1 when it finds one.", data=True)
+    rotate = words.add(
         "rotate-keys",
         "make a new signing key",
         "New tokens are signed with it; those that the earlier keys signed are accepted until they expire.",
+        data=True,
     )
     rotate.add_argument(
-        "--revoke", action="store_true", help="refuse the tokens of earlier keys at once: all sign in anew"
+        "--revoke", action="store_true", help="refuse the tokens of earlier keys at once: everyone signs in again"
     )
-    demo = word(
-        "demo",
-        "play the main story against the running stack, and print each call and its answer",
-        "The academy's people write a course, take it, pass, teach it on, and are refused what is not theirs.\n"
-        "What they make stays: `reset` begins anew. Exits with 1 where an answer is not the one that belongs there.",
-    )
-    demo.add_argument("--whole", action="store_true", help="print answers whole, however long they are")
-    word("policies", "compile policies/ into the last migration", data=False)
-    routes = word("routes", "list every endpoint: whether it is served, by which call, and its test", data=False)
-    routes.add_argument("--json", action="store_true", help="for programs")
-    word("test", "run the tests", "What follows goes to pytest: ./guildhall test tests/stack -k keys", data=False)
-    word("check", "look through the code without running it: style, types, SQL, drift", data=False)
-    bench = word("bench", "measure the ratios that the design promises", data=False)
-    parts = bench.add_mutually_exclusive_group()
-    parts.add_argument(
-        "--learning",
-        action="store_true",
-        help="instead: what students and teachers ask of ten million rows, which takes half an hour and 8 GB of disk",
-    )
-    parts.add_argument(
-        "--commerce",
-        action="store_true",
-        help="instead: what sellers and buyers ask of a million ledger lines, webhooks and checkouts: ten minutes",
-    )
-    return parser
 
 
 class _Parser(argparse.ArgumentParser):
-    """Shows the words, not only their names in one line, where a word is unknown."""
+    """Shows the whole help, not only one line, after a mistake."""
 
     def error(self, message: str) -> "None":  # type: ignore[override]
         self.print_help(sys.stderr)

@@ -1,4 +1,4 @@
-"""Turning an empty database into this project's: Supabase's own objects, then our migrations, then the seed."""
+"""The stack's database: Supabase's own objects, then the project's migrations, then its seed."""
 
 import re
 from collections.abc import Callable
@@ -8,12 +8,13 @@ import psycopg
 from psycopg import sql
 
 from stack.errors import StackError
+from stack.paths import BOOTSTRAP
 from stack.postgres import DATABASE, MAINTENANCE_DATABASE, SUPERUSER
-from stack.project import BOOTSTRAP, MIGRATIONS, SEED
+from stack.project import Project
 from stack.state import State
 
 DRAFT = "guildhall_new"
-"""The name under which a database is made; it gets its real one when it is whole."""
+"""The name of a database while it is made."""
 
 FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
 
@@ -27,8 +28,8 @@ create table if not exists supabase_migrations.schema_migrations (
 """
 
 
-def is_made(state: State) -> bool:
-    """Whether the stack's database is there, whole; initdb leaves an empty one of the same name."""
+def is_complete(state: State) -> bool:
+    """Whether the stack's database exists and is complete; initdb leaves an empty one of the same name."""
     try:
         with psycopg.connect(state.database_url(SUPERUSER)) as connection:
             history = connection.execute("select to_regnamespace('supabase_migrations') is not null").fetchone()
@@ -39,15 +40,16 @@ def is_made(state: State) -> bool:
     return history == (True,)
 
 
-def make(state: State, report: Callable[[str], None]) -> None:
-    """Make the stack's database anew, in place of the one it may have.
+def make(project: Project, state: State, report: Callable[[str], None]) -> None:
+    """Create the stack's database, in place of an existing one.
 
-    It is made under another name and renamed when the seed is in: an attempt that fails or is killed leaves the old
-    database as it was, and no half-made one that could be taken for a whole one.
+    It is made under another name and renamed after the seed. An attempt that fails or is killed leaves the old database
+    as it was, and no half-made one that could pass for a complete one.
 
     Args:
+        project: whose migrations and seed to apply.
         state: the stack, whose Postgres runs.
-        report: is told of each step.
+        report: is called with a line for each step.
 
     Raises:
         StackError: a file of SQL failed.
@@ -60,24 +62,24 @@ def make(state: State, report: Callable[[str], None]) -> None:
         report("making what every Supabase database has")
         bootstrap(state.database_url(SUPERUSER, DRAFT), state.passwords)
         report("applying the migrations")
-        migrate(state.database_url("postgres", DRAFT))
+        migrate(project.migrations, state.database_url("postgres", DRAFT))
         set_passwords(connection, state.passwords)  # of the roles that migrations made
-        report("filling in the demo academy")
-        seed(state.database_url("postgres", DRAFT))
+        report("applying the seed")
+        seed(project.seeds(), state.database_url("postgres", DRAFT))
         connection.execute(drop.format(sql.Identifier(DATABASE)))
         connection.execute(sql.SQL("alter database {} rename to {}").format(draft, sql.Identifier(DATABASE)))
 
 
-def bring_up_to_date(state: State) -> list[str]:
-    """Apply to the stack's database the migrations that it lacks.
+def bring_up_to_date(project: Project, state: State) -> list[str]:
+    """Apply the migrations that the stack's database lacks.
 
     Returns:
         The names of the files applied.
 
     Raises:
-        StackError: a file failed, or one that was applied has been edited since.
+        StackError: a file failed, or was edited after it was applied.
     """
-    fresh = migrate(state.database_url("postgres"))
+    fresh = migrate(project.migrations, state.database_url("postgres"))
     if fresh:
         with psycopg.connect(state.database_url(SUPERUSER), autocommit=True) as connection:
             set_passwords(connection, state.passwords)
@@ -89,7 +91,7 @@ def bootstrap(url: str, passwords: dict[str, str]) -> None:
 
     Args:
         url: the database, as the superuser.
-        passwords: of each login role.
+        passwords: of the login roles.
     """
     with psycopg.connect(url, autocommit=True) as connection:
         for file in sorted(BOOTSTRAP.glob("*.sql")):
@@ -98,7 +100,7 @@ def bootstrap(url: str, passwords: dict[str, str]) -> None:
 
 
 def set_passwords(connection: psycopg.Connection, passwords: dict[str, str]) -> None:
-    """Give each login role that exists its password."""
+    """Set the password of each login role that exists."""
     for role, password in passwords.items():
         known = connection.execute("select from pg_catalog.pg_roles where rolname = %s", [role]).fetchone()
         if known is not None:
@@ -107,31 +109,32 @@ def set_passwords(connection: psycopg.Connection, passwords: dict[str, str]) -> 
             )
 
 
-def migrate(url: str) -> list[str]:
-    """Apply the migrations that the database lacks, in order, each in a transaction of its own.
+def migrate(migrations: Path, url: str) -> list[str]:
+    """Apply the migrations that a database lacks, in order, each in a transaction of its own.
 
-    They are recorded where `supabase db push` records them, so that either tool can go on after the other.
+    The history is Supabase's own table, so that the stack and `supabase db push` accept each other's migrations.
 
     Args:
+        migrations: the folder.
         url: the database, as the role `postgres`.
 
     Returns:
         The names of the files applied.
 
     Raises:
-        StackError: a file failed, or one that was applied has been edited since.
+        StackError: a file failed, or was edited after it was applied.
     """
     fresh = []
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(HISTORY)
         done = applied(url)
-        changed = edited(done)
+        changed = edited(migrations, done)
         if changed:
             raise StackError(
                 f"supabase/migrations/{changed[0].name} was edited after this database was made: "
                 "run ./guildhall reset to make the database anew"
             )
-        for version, file in files().items():
+        for version, file in files(migrations).items():
             if version in done:
                 continue
             with connection.transaction():
@@ -144,45 +147,46 @@ def migrate(url: str) -> list[str]:
     return fresh
 
 
-def files() -> dict[str, Path]:
+def files(migrations: Path) -> dict[str, Path]:
     """The migrations by version, in order.
 
     Raises:
-        StackError: a file's name is not a migration's.
+        StackError: a file is not named like a migration.
     """
     found = {}
-    for file in sorted(MIGRATIONS.glob("*.sql")):
+    for file in sorted(migrations.glob("*.sql")):
         named = FILE_NAME.fullmatch(file.name)
         if named is None:
-            raise StackError(f"supabase/migrations/{file.name} is not named <14 digits>_<domain>_<what>.sql")
+            raise StackError(f"supabase/migrations/{file.name} is not named <14 digits>_<name>.sql")
         found[named["version"]] = file
     return found
 
 
 def applied(url: str) -> dict[str, list[str] | None]:
-    """The versions that a database has, each with the statements it was recorded with."""
+    """The versions that a database has, each with the recorded statements."""
     with psycopg.connect(url) as connection:
         return dict(
             connection.execute("select version, statements from supabase_migrations.schema_migrations").fetchall()
         )
 
 
-def edited(done: dict[str, list[str] | None]) -> list[Path]:
-    """The migrations whose text is not what was applied.
+def edited(migrations: Path, done: dict[str, list[str] | None]) -> list[Path]:
+    """The migrations whose text differs from what was applied.
 
     A history that `supabase db push` wrote holds single statements, which cannot be compared.
     """
     return [
         file
-        for version, file in files().items()
+        for version, file in files(migrations).items()
         if len(done.get(version) or []) == 1 and done[version] != [file.read_text()]
     ]
 
 
-def seed(url: str) -> None:
-    """Fill a new database with the demo academy."""
+def seed(files: list[Path], url: str) -> None:
+    """Run the seed's files in one transaction, as the role `postgres`. Raises StackError."""
     with psycopg.connect(url, autocommit=True) as connection, connection.transaction():
-        run_file(connection, SEED)
+        for file in files:
+            run_file(connection, file)
 
 
 def run_file(connection: psycopg.Connection, file: Path) -> None:

@@ -1,5 +1,5 @@
-"""What a person is told when the stack cannot do as asked."""
+"""The error of the stack and its commands."""
 
 
 class StackError(Exception):
-    """A failure whose message is one line that says what to do; the CLI prints it and exits 1."""
+    """A failure whose message is one line with what to do. The command line prints it and exits with 1."""

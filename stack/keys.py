@@ -1,7 +1,7 @@
 """The keys of one stack: ES256 signing keys with rotation, API keys, and the key of signed storage links.
 
-They live in one file of the data folder, mode 0600, generated once and never committed. Every process reads it through
-`KeyFile`, which notices a rotation by the file's modification time.
+They are generated once, live in one file of the data folder with mode 0600, and are never committed. Every process
+reads it through `KeyFile`, which notices a rotation by the file's modification time.
 """
 
 import base64
@@ -36,7 +36,7 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
         return key
 
     def jwk(self) -> dict[str, Any]:
-        """The public half, as RFC 7517 writes it."""
+        """The public half, as a JSON Web Key (RFC 7517)."""
         numbers = self.private().public_key().public_numbers()
         return {
             "kty": "EC",
@@ -51,7 +51,7 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
-    """All keys of one stack, as they lie in the key file."""
+    """All keys of one stack, as in the key file."""
 
     signing: tuple[SigningKey, ...]
     publishable: str
@@ -81,7 +81,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(path.read_bytes(), type=cls)
 
     def save(self, path: Path) -> None:
-        """Write the key file whole or not at all, readable by its owner only."""
+        """Write the key file as a whole or not at all, readable by its owner only."""
         draft = path.with_suffix(".new")
         draft.unlink(missing_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -100,8 +100,12 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         """Every public key whose tokens are still accepted, the current one first."""
         return {"keys": [key.jwk() for key in self.signing]}
 
+    def api_token(self, role: str) -> str:
+        """A long-lived token of a database role, for a process that acts as it."""
+        return _api_key(self.current, role)
+
     def sign(self, claims: dict[str, Any]) -> str:
-        """A token with these claims, signed by the current key and naming it in `kid`."""
+        """A token with these claims, which the current key signs and `kid` names."""
         return _sign(self.current, claims)
 
     def rotated(self) -> "Keys":
@@ -116,7 +120,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def revoked(self) -> "Keys":
-        """The same keys without the previous ones: tokens that those signed are refused from now on."""
+        """The same keys without the previous ones, whose tokens are refused from now on."""
         return msgspec.structs.replace(self, signing=(self.current,))
 
 
@@ -129,7 +133,7 @@ class KeyFile:
         self._keys: Keys | None = None
 
     def read(self) -> Keys:
-        """The keys as the file holds them now; costs one stat where nothing changed."""
+        """The current keys. Costs one stat where the file is unchanged."""
         modified = self._path.stat().st_mtime_ns
         if self._keys is None or modified != self._modified:
             self._keys = Keys.load(self._path)

@@ -1,10 +1,12 @@
-"""The stack's ports: one block of twenty, in the places where Supabase's own local stack has them."""
+"""The stack's ports: a block of twenty, with the offsets of Supabase's own local stack."""
 
+import atexit
 import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import msgspec
@@ -12,17 +14,29 @@ import msgspec
 from stack.errors import StackError
 
 BLOCK = 20
+CLAIM_OFFSET = BLOCK - 1
+"""The port of a block that no part uses: a process binds it to claim the block."""
 STEP = 100
 HIGHEST = 65_535
 TEST_RANGE = range(15_000, 32_000, BLOCK)
-"""Below the ports that the kernel lends to outgoing connections, which would now and then be in the way."""
-LENT_FOR = 65.0
-"""Seconds that the kernel keeps a port after a connection from it has ended, and a little more."""
+"""Below the ports that the kernel assigns to outgoing connections, which could collide."""
+ASSIGNED_SECONDS = 65.0
+"""The kernel keeps a port for 60 seconds after a connection from it has ended."""
 LOOPBACK = "127.0.0.1"
+CLAIMS = 50
+"""How many blocks one process claims: its last ones."""
+
+_claims: deque[socket.socket] = deque()
+
+
+@atexit.register
+def _release_claims() -> None:
+    while _claims:
+        _claims.popleft().close()
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """The ports of one stack, all on loopback."""
+    """The ports of Supabase's parts in one stack, all on loopback. A project's own parts take others of the block."""
 
     base: int
 
@@ -37,11 +51,6 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         return self.base + 1
 
     @property
-    def worker(self) -> int:
-        """The worker's health and metrics."""
-        return self.base + 2
-
-    @property
     def mail(self) -> int:
         """The mailbox's pages and JSON."""
         return self.base + 3
@@ -50,11 +59,6 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     def smtp(self) -> int:
         """The mailbox's SMTP listener."""
         return self.base + 4
-
-    @property
-    def edge(self) -> int:
-        """The edge."""
-        return self.base + 5
 
     @property
     def auth(self) -> int:
@@ -73,75 +77,57 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rest_admin(self) -> int:
-        """PostgREST's own health answers."""
+        """PostgREST's own health checks."""
         return self.base + 9
 
-    @property
-    def stripe(self) -> int:
-        """The double of Stripe: its API, its pages and its control."""
-        return self.base + 10
-
-    def busy(self) -> list[int]:
-        """Ports of the stack that something listens on."""
-        return [port for port in self._uses() if not is_free(port)]
-
-    @contextmanager
-    def reserved(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Hold the stack's ports, so that its servers find them free even when they are restarted under load.
-
-        Our default ports lie among those that the kernel lends to outgoing connections: such a connection, and for a
-        minute after its end what is left of it, keeps a server from listening. Linux lends no port that is bound; and a
-        server that sets SO_REUSEADDR, as ours all do, can listen on a port to which another socket with that option
-        is bound without listening. Elsewhere the ports are only looked at.
-
-        Args:
-            tell: is told when this has to wait.
-
-        Raises:
-            StackError: a port is in use; the message names it and a free block.
-        """
-        with ExitStack() as held:
-            until = time.monotonic() + LENT_FOR
-            for port in self._uses():
-                while (bound := _bind(port)) is None:
-                    if _is_listening(port) or time.monotonic() > until:
-                        raise StackError(
-                            f"port {port} ({self.use_of(port)}) is in use by another program: end it, or choose other "
-                            f"ports, such as ./guildhall up --port {self.next_free().base}"
-                        )
-                    tell(f"waiting for port {port}, which an ended connection still holds")
-                    time.sleep(2)
-                held.enter_context(bound)
-                if sys.platform != "linux":
-                    bound.close()
-            yield
-
-    def use_of(self, port: int) -> str:
-        """What a port of the stack is for."""
-        return self._uses()[port]
-
-    def next_free(self) -> "Ports":
-        """The next block, in steps that are easy to remember, whose ports are all free."""
-        for base in range(self.base + STEP, HIGHEST - BLOCK, STEP):
-            ports = Ports(base=base)
-            if not ports.busy():
-                return ports
-        return free_block()
-
-    def _uses(self) -> dict[int, str]:
+    def uses(self) -> dict[int, str]:
+        """What each port is for."""
         return {
             self.api: "API",
             self.database: "Postgres",
-            self.worker: "worker, health",
             self.mail: "mailbox",
             self.smtp: "mailbox, SMTP",
-            self.edge: "edge",
             self.auth: "auth",
             self.storage: "storage",
             self.rest: "PostgREST",
             self.rest_admin: "PostgREST, health",
-            self.stripe: "Stripe's double",
         }
+
+
+@contextmanager
+def reserve(uses: Mapping[int, str], report: Callable[[str], None]) -> Iterator[None]:
+    """Hold a stack's ports, so that its servers find them free even when they are restarted under load.
+
+    Our default ports lie among those that the kernel lends to outgoing connections. Such a connection keeps a server
+    from listening, and so does its remainder for a minute after its end. Linux lends no port that is bound; and a
+    server that sets SO_REUSEADDR, as ours all do, can listen on a port to which another socket with that option is
+    bound without listening. On other systems this only checks that the ports are free.
+
+    Args:
+        uses: the ports, and what each is for.
+        report: is called with a line when this has to wait.
+
+    Raises:
+        StackError: a port is in use; the message names it and a free block.
+    """
+    with ExitStack() as held:
+        deadline = time.monotonic() + ASSIGNED_SECONDS
+        for port, use in uses.items():
+            is_reported = False
+            while (bound := _bind(port)) is None:
+                if _is_listening(port) or time.monotonic() > deadline:
+                    raise StackError(
+                        f"port {port} ({use}) is in use by another program: end it, or choose other "
+                        f"ports, such as ./guildhall up --port {_next_free(min(uses)).base}"
+                    )
+                if not is_reported:
+                    report(f"waiting for port {port}, which an ended connection still holds, for a minute at most")
+                    is_reported = True
+                time.sleep(2)
+            held.enter_context(bound)
+            if sys.platform != "linux":
+                bound.close()
+        yield
 
 
 def is_free(port: int) -> bool:
@@ -153,12 +139,39 @@ def is_free(port: int) -> bool:
     return True
 
 
+def is_free_block(base: int) -> bool:
+    """Whether every port of the block that begins here is free."""
+    return all(is_free(port) for port in range(base, base + BLOCK))
+
+
 def free_block() -> Ports:
-    """A block of ports that are free now, chosen by chance so that parallel callers rarely meet."""
+    """A block of ports that are free now. Other calls, of any process, do not return it while this one claims it."""
     while True:
-        ports = Ports(base=secrets.choice(TEST_RANGE))
-        if not ports.busy():
-            return ports
+        base = secrets.choice(TEST_RANGE)
+        if is_free_block(base) and _claim(base):
+            return Ports(base=base)
+
+
+def _claim(base: int) -> bool:
+    """Bind a port of a block, so that the block counts as taken until the claim is old."""
+    claim = socket.socket()
+    try:
+        claim.bind((LOOPBACK, base + CLAIM_OFFSET))
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    if len(_claims) > CLAIMS:
+        _claims.popleft().close()
+    return True
+
+
+def _next_free(base: int) -> Ports:
+    """The next free block, in steps that are easy to remember."""
+    for candidate in range(base + STEP, HIGHEST - BLOCK, STEP):
+        if is_free_block(candidate):
+            return Ports(base=candidate)
+    return free_block()
 
 
 def _bind(port: int) -> socket.socket | None:

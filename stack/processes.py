@@ -1,4 +1,4 @@
-"""Processes: telling one from another that later got its number, and children that never outlive their parent."""
+"""Processes: telling one from a later one with the same number, and children that never outlive their parent."""
 
 import contextlib
 import ctypes
@@ -14,17 +14,18 @@ _PR_SET_PDEATHSIG = 1
 
 
 def identity(pid: int) -> str | None:
-    """What a living process is known by, which no later one with its number shares; None when it is gone.
+    """What identifies a running process among all that ever have its number; None when it has ended.
 
-    Linux is asked by its files, because a small container has no `ps`.
+    On Linux this reads /proc, because a small container has no `ps`.
     """
     if sys.platform == "linux":
         try:
-            # Fields after the command's name, which may itself hold spaces and parentheses: the state, ..., the start.
+            # The fields after the command's name, which may itself hold spaces and parentheses: the state, ..., the
+            # start.
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        if fields[0] in "ZX":  # dead already, waiting to be collected
+        if fields[0] in "ZX":  # dead already, and not yet reaped
             return None
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"
     else:  # noqa: RET505 - the type checker knows that one branch is of another system
@@ -33,7 +34,7 @@ def identity(pid: int) -> str | None:
 
 
 def command_of(pid: int) -> str:
-    """The command line of a process; empty when it is gone."""
+    """The command line of a process; empty when it has ended."""
     if sys.platform == "linux":
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -50,28 +51,28 @@ def _ps(pid: int, fields: str) -> str:
 
 
 def ends_with_parent(with_signal: signal.Signals) -> Callable[[], None]:
-    """A `preexec_fn` that has Linux send the child this signal when its parent dies, even of a kill -9.
+    """A `preexec_fn` that makes Linux send the child this signal when its parent dies, even by a kill -9.
 
-    Other systems have no such thing; there the next `up` ends what a killed supervisor left.
+    Other systems have no such feature. There the next `up` ends what a killed supervisor left.
     """
     parent = os.getpid()
 
     def before_exec() -> None:
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_PDEATHSIG, with_signal)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # it died before the call
             os._exit(1)
 
     return before_exec
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may be gone."""
+    """Signal a process that may have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def send_group(leader: int, number: signal.Signals) -> None:
-    """Signal what is left of a process group, if anything is."""
+    """Signal what is left of a process group, if anything."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)

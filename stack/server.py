@@ -11,14 +11,14 @@ from typing import Any, Protocol, TypeVar
 import uvicorn
 import uvloop
 
-from stack.errors import StackError
-from stack.logs import configure_logs
+from common.logs import configure_logs
+from common.settings import SettingsError, exit_for_settings
 from stack.ports import LOOPBACK
 
 KEEP_ALIVE_SECONDS = 75
-"""Longer than the gateway keeps an idle connection, so that it is the gateway that lets go."""
+"""Longer than the gateway keeps an idle connection, so that the gateway closes it first."""
 GRACE_SECONDS = 5
-"""What requests under way get to finish; the supervisor waits a little longer."""
+"""How long requests may take to end at shutdown. The supervisor waits a little longer."""
 
 
 class _Settings(Protocol):
@@ -31,19 +31,19 @@ T = TypeVar("T")
 
 
 def serve_app(name: str, read: Callable[[Mapping[str, str]], S], create_app: Callable[[S], Callable[..., Any]]) -> None:
-    """Serve an ASGI application on loopback until told to stop.
+    """Serve an ASGI application on loopback until a signal stops it.
 
     Args:
-        name: of the part, for the line that says why it cannot start.
-        read: makes its settings of the environment; raises StackError.
+        name: of the part, for the error message of a failed start.
+        read: reads its settings from the environment; raises SettingsError.
         create_app: makes the application.
     """
     configure_logs()
     try:
         settings = read(os.environ)
-    except StackError as error:
-        sys.exit(f"{name}: {error}")
-    # uvicorn stops gracefully and then raises the signal again, for whoever handled it before: that is not a failure.
+    except SettingsError as error:
+        exit_for_settings(name, error)
+    # uvicorn stops gracefully and then raises the signal again, for an earlier handler. That is not a failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     uvicorn.run(
@@ -53,7 +53,7 @@ def serve_app(name: str, read: Callable[[Mapping[str, str]], S], create_app: Cal
         loop="uvloop",
         http="httptools",
         lifespan="on",
-        access_log=False,  # a line would hold the token of the link that was followed
+        access_log=False,  # a line would hold the token of a link that was followed
         log_config=None,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -68,11 +68,11 @@ def serve_until_stopped(
     *,
     silent: tuple[str, ...],
 ) -> None:
-    """Run a coroutine that serves by itself; the event that it is given is set when it is told to stop.
+    """Run a coroutine that serves by itself, and set its event when a signal stops it.
 
     Args:
-        name: of the part, for the line that says why it cannot start.
-        read: makes its settings of the environment; raises StackError.
+        name: of the part, for the error message of a failed start.
+        read: reads its settings from the environment; raises SettingsError.
         work: serves until the event is set.
         silent: loggers of libraries that would quote what must not be logged.
     """
@@ -86,8 +86,8 @@ def serve_until_stopped(
 
     try:
         uvloop.run(until_stopped(read(os.environ)))
-    except StackError as error:
-        sys.exit(f"{name}: {error}")
+    except SettingsError as error:
+        exit_for_settings(name, error)
     except OSError as error:
         sys.exit(f"{name}: {error.strerror or error}")
 

@@ -1,4 +1,4 @@
-"""The data folder of one stack: what lies in it, whose it is, and whether its stack runs."""
+"""The data folder of one stack: its files, its lock, and whether its stack runs."""
 
 import fcntl
 import os
@@ -16,6 +16,7 @@ from stack.errors import StackError
 from stack.keys import Keys
 from stack.ports import LOOPBACK, Ports
 from stack.postgres import DATABASE, SUPERUSER
+from stack.project import Project
 
 LOGIN_ROLES = (
     SUPERUSER,
@@ -25,30 +26,27 @@ LOGIN_ROLES = (
     "supabase_storage_admin",
     "supabase_realtime_admin",
     "supabase_read_only_user",
-    "edge",
-    "worker",
 )
-DOUBLE_KEYS = {"stripe_api_key": "sk_test_", "stripe_webhook_secret": "whsec_"}
-"""What the doubles of providers are called with, and what they sign with; each begins as the provider's own do."""
-OURS = {"lock", "logs", "storage", "mailbox", "doubles", "routes.json"}
-"""What an interrupted first start, or a run of the tests, leaves where there is no stack."""
+"""The login roles of every stack. A project's parts may add some."""
+LEFTOVERS = {"lock", "logs", "storage", "mailbox", "doubles", "routes.json"}
+"""What an interrupted first start, or a run of the tests, leaves in a folder without a stack."""
 
 Document = TypeVar("Document", bound=msgspec.Struct)
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stack keeps from start to start: `stack.json`. Whoever can read it can read everything."""
+    """`stack.json`: what a stack keeps from start to start. Its passwords open the whole database."""
 
     port: int
     """The first of the stack's ports."""
     passwords: dict[str, str]
     """Of each database role that logs in."""
     double_keys: dict[str, str] = {}
-    """Of the providers' doubles, by the names in DOUBLE_KEYS."""
+    """Of the doubles, by `Double.key_name`."""
 
     @property
     def ports(self) -> Ports:
-        """The stack's ports."""
+        """The ports of Supabase's parts; `Project.port` knows the others."""
         return Ports(base=self.port)
 
     def database_url(self, role: str, database: str = DATABASE) -> str:
@@ -57,7 +55,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that can be recognised."""
+    """A process. `identity` distinguishes it from a later one with the same id."""
 
     pid: int
     identity: str
@@ -68,13 +66,13 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
         return cls(pid=pid, identity=processes.identity(pid) or "")
 
     @property
-    def lives(self) -> bool:
-        """Whether it, and not another with its number, runs."""
+    def is_alive(self) -> bool:
+        """Whether this very process still runs."""
         return bool(self.identity) and processes.identity(self.pid) == self.identity
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs now: `processes.json`, there while a supervisor lives, and after one was killed."""
+    """`processes.json`: what runs now. It exists while a supervisor runs, and after one was killed."""
 
     supervisor: Process
     parts: dict[str, Process]
@@ -88,14 +86,14 @@ class Folder:
     """The data folder of one stack."""
 
     def __init__(self, path: Path) -> None:
-        """Name the folder; nothing is read or made yet."""
+        """Name the folder. Nothing is read or made yet."""
         self.path = path
         self.keys_file = path / "keys.json"
         self.jwks_file = path / "jwks.json"
         self.logs = path / "logs"
         self.storage = path / "storage"
         self.mailbox = path / "mailbox"
-        self.stripe = path / "doubles" / "stripe"
+        self.doubles = path / "doubles"
         self._state_file = path / "stack.json"
         self._run_file = path / "processes.json"
 
@@ -103,11 +101,15 @@ class Folder:
         """The log of one part."""
         return self.logs / f"{part}.log"
 
+    def double(self, name: str) -> Path:
+        """Where one double keeps its state."""
+        return self.doubles / name
+
     def check(self) -> None:
-        """See that the folder is ours, or could become so.
+        """See that the folder holds a stack, or could.
 
         Raises:
-            StackError: it is something else, or damaged.
+            StackError: it is no folder, holds other files, or is damaged.
         """
         if self.path.exists() and not self.path.is_dir():
             raise StackError(f"{self.path} is a file: choose a folder with --data")
@@ -115,7 +117,7 @@ class Folder:
             entries = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         except OSError as error:
             raise self._unusable(error) from error
-        if self._state_file.name not in entries and entries - OURS:
+        if self._state_file.name not in entries and entries - LEFTOVERS:
             raise StackError(
                 f"{self.path} holds other files and no stack: choose an empty folder with --data, or remove it"
             )
@@ -124,8 +126,12 @@ class Folder:
         if self.keys_file.name in entries:
             self.keys()
 
-    def open(self, *, port: int) -> State:
-        """The stack's state, with this first port from now on; made where the folder is new.
+    def open(self, project: Project, *, port: int) -> State:
+        """The stack's state, made where the folder is new.
+
+        Args:
+            project: adds login roles and doubles, which get passwords and keys.
+            port: the stack's first port from now on.
 
         Raises:
             StackError: the folder cannot be used.
@@ -133,10 +139,13 @@ class Folder:
         self.check()
         self._make()
         try:
+            for double in project.doubles:
+                self.double(double.name).mkdir(mode=0o700, parents=True, exist_ok=True)
             before = self.state() if self._state_file.exists() else None
-            # A stack made before a role was thought of gets a password for it now.
-            passwords = {role: secrets.token_urlsafe(24) for role in LOGIN_ROLES} | (before.passwords if before else {})
-            double_keys = {name: prefix + secrets.token_hex(24) for name, prefix in DOUBLE_KEYS.items()}
+            # Roles and doubles that the project gained since the stack was made get theirs now.
+            roles = (*LOGIN_ROLES, *project.login_roles())
+            passwords = {role: secrets.token_urlsafe(24) for role in roles} | (before.passwords if before else {})
+            double_keys = {name: prefix + secrets.token_hex(24) for name, prefix in project.double_keys().items()}
             double_keys |= before.double_keys if before else {}
             state = State(port=port, passwords=passwords, double_keys=double_keys)
             if state != before:
@@ -154,18 +163,18 @@ class Folder:
         return self._state_file.exists()
 
     def state(self) -> State:
-        """What `stack.json` says.
+        """`stack.json`.
 
         Raises:
-            StackError: there is none, or it is damaged.
+            StackError: it is missing or damaged.
         """
         return self._read(self._state_file, State)
 
     def keys(self) -> Keys:
-        """What `keys.json` says.
+        """`keys.json`.
 
         Raises:
-            StackError: there is none, or it is damaged.
+            StackError: it is missing or damaged.
         """
         return self._read(self.keys_file, Keys)
 
@@ -174,7 +183,7 @@ class Folder:
         _write(self.jwks_file, keys.jwks())
 
     def run(self) -> Run | None:
-        """What `processes.json` says; None where there is none, or a crash of the machine cut it short."""
+        """`processes.json`; None where it is missing, or a crash of the machine cut it short."""
         try:
             return msgspec.json.decode(self._run_file.read_bytes(), type=Run)
         except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
@@ -183,9 +192,9 @@ class Folder:
             raise self._unusable(error) from error
 
     def running(self) -> Run | None:
-        """The run whose supervisor lives, if any."""
+        """The run whose supervisor runs, or None."""
         run = self.run()
-        return run if run is not None and run.supervisor.lives else None
+        return run if run is not None and run.supervisor.is_alive else None
 
     def write_run(self, run: Run) -> None:
         """Record what runs."""
@@ -197,11 +206,11 @@ class Folder:
 
     @contextmanager
     def locked(self, name: str = "lock", *, wait: float = 1) -> Iterator[bool]:
-        """Hold the folder for one supervisor, or for another work of that name; yields whether we got it.
+        """Hold a lock of the folder; yields whether this process got it.
 
         Args:
-            name: of the lock's file.
-            wait: seconds to wait for somebody else to let go.
+            name: the lock's file. The default one belongs to the supervisor.
+            wait: seconds to wait while another process holds it.
         """
         self._make()
         try:
@@ -209,23 +218,28 @@ class Folder:
         except OSError as error:
             raise self._unusable(error) from error
         try:
-            yield _flock(descriptor, until=time.monotonic() + wait)
+            yield _flock(descriptor, deadline=time.monotonic() + wait)
         finally:
             os.close(descriptor)
 
     def contents(self) -> list[Path]:
-        """The files in storage and the caught mail; not the folders, which a running stack needs."""
-        return [
-            file for place in ("storage/objects/**/*", "mailbox/*") for file in self.path.glob(place) if file.is_file()
-        ]
+        """The files in storage and the caught mail, without the folders, which a running stack needs."""
+        return self._files("storage/objects/**/*", "mailbox/*")
+
+    def double_contents(self) -> list[Path]:
+        """The files of the doubles, which may be deleted only while the doubles are stopped."""
+        return self._files("doubles/*/*")
+
+    def _files(self, *patterns: str) -> list[Path]:
+        return [file for pattern in patterns for file in self.path.glob(pattern) if file.is_file()]
 
     def _make(self) -> None:
         try:
             if not self.path.exists():
                 self.path.mkdir(parents=True)
-                # Where we are root, Postgres passes through as an unprivileged user; nobody else can list the folder.
+                # If root starts the stack, Postgres enters the folder as an unprivileged user, who cannot list it.
                 self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            for folder in (self.logs, self.storage, self.mailbox, self.stripe.parent, self.stripe):
+            for folder in (self.logs, self.storage, self.mailbox, self.doubles):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise self._unusable(error) from error
@@ -243,18 +257,18 @@ class Folder:
             ) from error
 
     def _unusable(self, error: OSError) -> StackError:
-        place = error.filename or self.path
+        path = error.filename or self.path
         if isinstance(error, PermissionError):
-            return StackError(f"{place} is closed to this user: run as its owner, or choose another folder with --data")
-        return StackError(f"{place} cannot be used ({error.strerror}): choose another folder with --data")
+            return StackError(f"{path} is closed to this user: run as its owner, or choose another folder with --data")
+        return StackError(f"{path} cannot be used ({error.strerror}): choose another folder with --data")
 
 
-def _flock(descriptor: int, *, until: float) -> bool:
+def _flock(descriptor: int, *, deadline: float) -> bool:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
         else:

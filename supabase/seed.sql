@@ -2,8 +2,8 @@
 -- Every account has the password `guildhall-demo`. Nothing depends on it. Never run it on a database that strangers
 -- can reach.
 --
--- What the academy's people do, they do here through the functions that they call in life, so that scores, completions
--- and certificates are concluded and not claimed; at the end time is moved, so that not all of it happened just now.
+-- People act through the functions of the API, so that the database derives scores, completions and certificates. At
+-- the end the seed moves instants into the past, so that not everything happened now.
 
 -- People
 
@@ -47,7 +47,7 @@ from (
     ('5eed0000-0000-4000-8000-00000000000b', 'olena@example.com', 'Олена Шевчук'),
     ('5eed0000-0000-4000-8000-00000000000c', 'sam@example.com', 'Sam Whitlock')
 ) as u (id, email, display_name)
--- Slow to make, on purpose; one does for all.
+-- A password hash is slow to make; all accounts share one.
 cross join extensions.crypt('guildhall-demo', extensions.gen_salt('bf', 10)) as p (hash);
 
 insert into auth.identities (
@@ -160,7 +160,7 @@ from (
 inner join public.profiles as f on s.follower = f.handle
 inner join public.profiles as t on s.followee = t.handle;
 
--- How the rest is written down
+-- Helpers
 
 create function pg_temp.act_as(p_handle text) returns uuid
 language sql
@@ -681,11 +681,11 @@ begin
     perform pg_temp.act_as(p_handle);
     v_order_id := (public.place_order(course_id => pg_temp.course(p_slug))).id;
     perform pg_temp.act_as('ruth');
-    perform public.settle_order(v_order_id, 'Bank transfer');
+    perform public.mark_order_paid(v_order_id, 'Bank transfer');
 end
 $$;
 
--- Through with it, and back to help others.
+-- Completed, and helping others.
 select pg_temp.learn('tomas', 'first-pots-on-the-wheel', 4, 'right');
 do $$
 declare
@@ -698,7 +698,7 @@ begin
     )).id;
     perform pg_temp.act_as('ines');
     perform public.decide_student_teacher(v_student_teacher_id, true);
-    -- Under way with him, and recommended.
+    -- Yuki studies with Tomas and is recommended for the certificate.
     perform pg_temp.learn('yuki', 'first-pots-on-the-wheel', 3, 'wrong');
     perform public.choose_student_teacher(v_student_teacher_id);
     perform pg_temp.act_as('tomas');
@@ -712,13 +712,13 @@ begin
 end
 $$;
 
--- Under way, in a free course and in a paid one.
+-- In progress, in a free course and in a paid one.
 select pg_temp.learn('amara', 'first-pots-on-the-wheel', 2);
 select pg_temp.buy('amara', 'highlife-guitar-in-ten-evenings');
 select pg_temp.learn('amara', 'highlife-guitar-in-ten-evenings', 1);
--- Begun, and fallen silent.
+-- Started, but inactive.
 select pg_temp.learn('lior', 'mixing-in-a-small-room', 1, 'wrong');
--- A taster, taken and left.
+-- An intro course, taken and left.
 select pg_temp.learn('lior', 'tune-your-ears', 3);
 select pg_temp.learn('sam', 'tune-your-ears', 1);
 select public.leave_course(pg_temp.course('tune-your-ears'));
@@ -726,10 +726,10 @@ select public.leave_course(pg_temp.course('tune-your-ears'));
 select pg_temp.learn('olena', 'khatt-first-strokes', 3, 'right');
 select pg_temp.buy('olena', 'statistics-for-the-curious');
 select pg_temp.learn('olena', 'statistics-for-the-curious', 2);
--- Just enrolled, and about to buy.
+-- Enrolled just now, and about to buy.
 select pg_temp.learn('meera', 'khatt-first-strokes', 0);
 select public.place_order(course_id => pg_temp.course('statistics-for-the-curious'));
--- Earned, and revoked.
+-- A certificate, earned and revoked.
 select pg_temp.learn('sam', 'mixing-in-a-small-room', 5, 'right');
 do $$
 begin
@@ -740,7 +740,7 @@ begin
 end
 $$;
 
--- What else is for sale. The files of products are told of, and nobody has uploaded them.
+-- Other offers. A seed cannot upload: the files of products have rows in storage, and no bytes.
 
 select pg_temp.act_as('kofi');
 insert into public.products (id, kind, title, description, bpm, musical_key)
@@ -766,24 +766,37 @@ from (
     ('5eed0000-0000-4000-8000-000000000d01', 'stems', 'midnight-in-osu-stems.zip', 'application/zip'),
     ('5eed0000-0000-4000-8000-000000000d02', 'other', 'forty-palm-wine-licks.zip', 'application/zip')
 ) as f (product_id, file_type, name, mime_type);
+insert into storage.objects (bucket_id, name, owner, owner_id, metadata)
+select
+    'products',
+    f.path,
+    auth.uid(),
+    auth.uid()::text,
+    jsonb_build_object('mimetype', f.mime_type, 'size', 0)
+from public.product_files as f;
 select public.publish_product(p.id) from public.products as p where p.creator_id = auth.uid();
-insert into public.offers (
-    kind, title, price_amount, price_currency, product_id, licence_tier, file_types, maximum_copies, maximum_streams,
-    maximum_videos, maximum_performances, is_credit_required, term_years
-)
+insert into public.offers (id, kind, title, price_amount, price_currency, product_id)
 values
 (
-    'beat_licence', 'Midnight in Osu: basic licence', 2500, 'USD', '5eed0000-0000-4000-8000-000000000d01', 'basic',
-    '{mp3}', 2000, 50000, 1, 0, true, 2
+    '5eed0000-0000-4000-8000-000000000e03', 'beat_licence', 'Midnight in Osu: basic licence', 2500, 'USD',
+    '5eed0000-0000-4000-8000-000000000d01'
 ),
 (
-    'beat_licence', 'Midnight in Osu: premium licence', 6000, 'USD', '5eed0000-0000-4000-8000-000000000d01', 'premium',
-    '{mp3,wav}', 10000, 500000, 1, 20, true, 10
+    '5eed0000-0000-4000-8000-000000000e04', 'beat_licence', 'Midnight in Osu: premium licence', 6000, 'USD',
+    '5eed0000-0000-4000-8000-000000000d01'
 ),
 (
-    'beat_licence', 'Midnight in Osu: exclusive licence', 90000, 'USD', '5eed0000-0000-4000-8000-000000000d01',
-    'exclusive', '{mp3,wav,stems}', null, null, null, null, false, null
+    '5eed0000-0000-4000-8000-000000000e05', 'beat_licence', 'Midnight in Osu: exclusive licence', 90000, 'USD',
+    '5eed0000-0000-4000-8000-000000000d01'
 );
+insert into public.licence_terms (
+    offer_id, tier, file_types, maximum_copies, maximum_streams, maximum_videos, maximum_performances,
+    is_credit_required, term_years
+)
+values
+('5eed0000-0000-4000-8000-000000000e03', 'basic', '{mp3}', 2000, 50000, 1, 0, true, 2),
+('5eed0000-0000-4000-8000-000000000e04', 'premium', '{mp3,wav}', 10000, 500000, 1, 20, true, 10),
+('5eed0000-0000-4000-8000-000000000e05', 'exclusive', '{mp3,wav,stems}', null, null, null, null, false, null);
 insert into public.offers (kind, title, description, price_amount, price_currency, product_id)
 values (
     'digital_product', 'Forty palm-wine licks', 'To keep, and to wear out.', 1500, 'USD',
@@ -820,34 +833,30 @@ from public.courses as c
 where c.creator_id = auth.uid() and c.status = 'published';
 select public.publish_offer('5eed0000-0000-4000-8000-000000000e02');
 
--- Two licences: one paid, with a contract to print, and one that waits.
+-- Two orders of licences: a paid one, with a contract to print, and a pending one.
 do $$
 declare
     v_order_id uuid;
 begin
     perform pg_temp.act_as('lior');
-    v_order_id := (
-        select (public.place_order(offer_id => o.id)).id from public.offers as o
-        where o.product_id = '5eed0000-0000-4000-8000-000000000d01' and o.licence_tier = 'premium'
-    );
+    v_order_id := (public.place_order(offer_id => '5eed0000-0000-4000-8000-000000000e04')).id;
     perform pg_temp.act_as('ruth');
-    perform public.settle_order(v_order_id, 'Bank transfer');
+    perform public.mark_order_paid(v_order_id, 'Bank transfer');
     perform pg_temp.act_as('sam');
-    perform public.place_order(offer_id => o.id) from public.offers as o
-    where o.product_id = '5eed0000-0000-4000-8000-000000000d01' and o.licence_tier = 'basic';
+    perform public.place_order(offer_id => '5eed0000-0000-4000-8000-000000000e03');
 end
 $$;
 
--- What Kofi wrote down about one of his, for himself.
+-- A note of Kofi about a student.
 select pg_temp.act_as('kofi');
 insert into public.enrolment_notes (enrolment_id, body, is_at_risk, at_risk_reason)
 values (
-    pg_temp.enrolment('lior', 'mixing-in-a-small-room'), 'Good ears, no time. Write to him after the holidays.', true,
+    pg_temp.enrolment('lior', 'mixing-in-a-small-room'), 'Good ears, no time. Write again after the holidays.', true,
     'One lesson in five weeks'
 );
 select set_config('request.jwt.claims', '', false);
 
--- Not all of it was today, and the mail about it has long been read.
+-- Marks the mails as sent, and moves instants into the past.
 
 update private.mail_outbox as m
 set status = 'sent', sent_at = now()

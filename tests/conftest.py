@@ -1,13 +1,7 @@
-"""One stack for the whole run, started by the command that users type, shared by all workers, stopped at the end."""
+"""The stack that the tests of a run share, and what tests reach it with."""
 
-import base64
 import json
 import os
-import secrets
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,34 +9,17 @@ import httpx
 import msgspec
 import psycopg
 import pytest
-from filelock import FileLock
 
 from stack.keys import Keys
-from stack.parts import REAL_STRIPE
-from stack.ports import free_block
-from stack.project import ROOT
 from stack.state import Folder
+from stack.tools.project import GUILDHALL
 from tests.databases import Databases
 from tests.people import Academy, Person
+from tests.run_stack import RUN_FOLDER, RunFolder, ensure_started, guildhall
 from tests.stripe_double import StripeDouble
 
-RUN_FOLDER = "GUILDHALL_TEST_RUN"
-CLERK_SECRET = "EDGE_CLERK_WEBHOOK_SECRET"
-"""The edge takes providers' keys from the environment in which the stack is started."""
-UNLIMITED = {
-    "AUTH_SIGN_IN_SIGN_UPS": "1000000",
-    "AUTH_TOKEN_VERIFICATIONS": "1000000",
-    "AUTH_TOKEN_REFRESH": "1000000",
-    "AUTH_ANONYMOUS_USERS": "1000000",
-    "AUTH_MAILS_AN_HOUR": "1000000",
-    "AUTH_WRONG_PASSWORDS": "1000000",
-    "AUTH_WRONG_PASSWORDS_OF_STRANGERS": "1000000",
-    "AUTH_WRONG_CODES": "1000000",
-    "AUTH_WRONG_CODES_OF_STRANGERS": "1000000",
-}
-"""What an auth server is told where limits would only be in the way: all tests come from one address."""
-
-pytest_plugins = ["pytester", "tests.route_marker"]
+RUN = pytest.StashKey[RunFolder]()
+pytest_plugins = ["pytester", "tests.route_marker", "tests.scheduling", "tests.time_report"]
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
@@ -60,40 +37,26 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
     stripe_url: str
 
 
-def guildhall(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run one command of the CLI; a stack that it starts has no limits on addresses in auth."""
-    return subprocess.run(
-        [sys.executable, "-m", "stack", *words],
-        cwd=ROOT,
-        env=os.environ | UNLIMITED,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of this suite."""
+    parser.addoption(
+        "--update", action="store_true", help="write reviewed lists as they should be, for review with git diff"
     )
 
 
-def lift_limits(connection: psycopg.Connection) -> None:
-    """Let everybody write as often as tests do, in a database in which limits are not what is tested."""
-    connection.execute("update private.rate_limits set burst = 1000000, per_minute = 1000000")
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the run's folder before any worker starts; workers inherit its name."""
+    """Choose the run's folder before any worker starts; workers inherit its name."""
     if not hasattr(config, "workerinput"):
-        os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="guildhall-test-")
-        Path(os.environ[RUN_FOLDER]).chmod(0o711)  # Postgres enters it as an unprivileged user
-        for name in REAL_STRIPE:  # a developer's own keys are no business of the tests
-            os.environ.pop(name, None)
-        os.environ[CLERK_SECRET] = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
+        for double in GUILDHALL.doubles:  # the tests never use a developer's own keys
+            for name in double.real_variables():
+                os.environ.pop(name, None)
+        config.stash[RUN] = RunFolder()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the stack, whatever the outcome, and remove its data."""
-    if not hasattr(config, "workerinput") and RUN_FOLDER in os.environ:
-        folder = Path(os.environ.pop(RUN_FOLDER))
-        guildhall("down", "--data", str(folder / "stack"))
-        shutil.rmtree(folder, ignore_errors=True)
+    """Stop the stack, whatever the outcome."""
+    if RUN in config.stash:
+        config.stash[RUN].close()
 
 
 @pytest.fixture(scope="session")
@@ -104,13 +67,8 @@ def stack_data() -> Path:
 
 @pytest.fixture(scope="session")
 def stack(stack_data: Path, pytestconfig: pytest.Config) -> Stack:
-    """The run's stack, started by whichever worker asks first."""
-    with FileLock(stack_data.with_suffix(".lock")):
-        if guildhall("status", "--data", str(stack_data)).returncode != 0:
-            started = guildhall("up", "--detach", "--data", str(stack_data), "--port", str(free_block().base))
-            assert started.returncode == 0, started.stdout + started.stderr
-            with psycopg.connect(Folder(stack_data).state().database_url("postgres")) as connection:
-                lift_limits(connection)
+    """The run's stack."""
+    ensure_started(stack_data)
     running = msgspec.json.decode(guildhall("status", "--json", "--data", str(stack_data)).stdout, type=Stack)
     route_marker = pytestconfig.pluginmanager.get_plugin("route-marker")
     assert route_marker is not None
@@ -160,19 +118,20 @@ def live(admin_db_url: str) -> Iterator[psycopg.Connection]:
 @pytest.fixture(scope="session")
 def academy(stack: Stack, stack_data: Path, admin_db_url: str) -> Iterator[Academy]:
     """Makes people and courses of the test's own, and calls the API as them."""
-    with httpx.Client(base_url=stack.api_url, timeout=20) as http:
-        yield Academy(Keys.load(stack_data / "keys.json"), admin_db_url, http)
+    keys = Keys.load(stack_data / "keys.json")
+    with httpx.Client(base_url=stack.api_url, timeout=20) as http, Academy(keys, admin_db_url, http) as academy:
+        yield academy
 
 
 @pytest.fixture(scope="module")
 def teacher(academy: Academy) -> Person:
-    """Somebody who teaches."""
+    """A teacher."""
     return academy.member("teacher", name="Ines")
 
 
 @pytest.fixture(scope="module")
 def stranger(academy: Academy) -> Person:
-    """Another teacher, to whom none of the courses belongs."""
+    """Another teacher, who owns none of the courses."""
     return academy.member("teacher")
 
 

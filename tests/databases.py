@@ -1,4 +1,4 @@
-"""Databases of a test's own, in the cluster of the run's stack: to plant violations in, to replay migrations into."""
+"""Databases of a test's own, in the cluster of the run's stack."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,15 +9,11 @@ import msgspec
 import psycopg
 from filelock import FileLock
 from psycopg import sql
-from pytest_postgresql.janitor import DatabaseJanitor
 
-from stack.database import bootstrap, migrate
-from stack.ports import LOOPBACK
+from stack.database import bootstrap
 from stack.postgres import MAINTENANCE_DATABASE, SUPERUSER
 from stack.state import State
-
-TEMPLATE = "security_template"
-"""What `supabase/migrations` make of a bootstrapped database; made once a run, by whichever worker asks first."""
+from tests.golden import BARE, clone
 
 
 class Databases(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +21,7 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
 
     state: State
     lock: Path
-    """A file that the workers of this run share: bootstrapping alters roles, and roles belong to the cluster."""
+    """A file that the workers of this run lock, because bootstrapping alters roles, which belong to the cluster."""
 
     def url(self, database: str, role: str = SUPERUSER) -> str:
         """The address of a database for a role."""
@@ -34,53 +30,30 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
     @contextmanager
     def bootstrapped(self) -> Iterator[str]:
         """A database with what Supabase brings and none of our migrations. Yields its name; dropped afterwards."""
-        with self._made("template0") as name:
+        with self._named() as name:
+            with self._maintenance() as connection:
+                connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
             with FileLock(self.lock):
                 bootstrap(self.url(name), {})
             yield name
 
     @contextmanager
     def cloned(self) -> Iterator[str]:
-        """A database as the migrations make it, without any row. Yields its name; dropped afterwards."""
-        with FileLock(self.lock):
-            if not self._exists(TEMPLATE):
-                self._make_template()
-        with self._made(TEMPLATE) as name:
-            with psycopg.connect(self.url(name), autocommit=True) as connection:
-                # What belongs to a database and not to what is in it, a clone does not get.
-                database = sql.Identifier(name)
-                connection.execute(sql.SQL("alter database {} set pgrst.db_schemas = 'public'").format(database))
-                connection.execute(sql.SQL("revoke temporary on database {} from public").format(database))
+        """A database as the migrations make it, without the seed. Yields its name; dropped afterwards."""
+        with self._named() as name:
+            with self._maintenance() as connection:
+                clone(connection, BARE, name)
             yield name
-
-    def _make_template(self) -> None:
-        draft = f"{TEMPLATE}_draft"
-        with self._maintenance() as connection:
-            connection.execute(f"create database {draft} template template0".encode())
-        bootstrap(self.url(draft), {})
-        migrate(self.url(draft, "postgres"))
-        with self._maintenance() as connection:
-            connection.execute(f"alter database {draft} rename to {TEMPLATE}".encode())
 
     @contextmanager
-    def _made(self, template: str) -> Iterator[str]:
-        name = f"security_{uuid.uuid4().hex}"
-        with DatabaseJanitor(
-            user=SUPERUSER,
-            password=self.state.passwords[SUPERUSER],
-            host=LOOPBACK,
-            port=self.state.ports.database,
-            dbname=name,
-            template_dbname=template,
-            maintenance_dbname=MAINTENANCE_DATABASE,
-        ):
-            with self._maintenance() as connection:
-                connection.execute(f"alter database {name} owner to postgres".encode())
+    def _named(self) -> Iterator[str]:
+        """A name for a database, which is dropped afterwards."""
+        name = f"test_{uuid.uuid4().hex}"
+        try:
             yield name
-
-    def _exists(self, name: str) -> bool:
-        with self._maintenance() as connection:
-            return connection.execute("select from pg_database where datname = %s", [name]).fetchone() is not None
+        finally:
+            with self._maintenance() as connection:
+                connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
     def _maintenance(self) -> psycopg.Connection:
         return psycopg.connect(self.url(MAINTENANCE_DATABASE), autocommit=True)

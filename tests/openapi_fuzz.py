@@ -1,4 +1,4 @@
-"""Requests that Schemathesis makes of an OpenAPI document, right and wrong ones, and what is held of the answers."""
+"""Valid and invalid requests that Schemathesis generates from an OpenAPI document, and the checks of the answers."""
 
 import re
 from collections import Counter
@@ -20,11 +20,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 EXAMPLES = 8
-"""Requests of each kind to each operation."""
-INSIDES = re.compile(
+"""Valid requests, and as many invalid ones, to each operation."""
+INTERNALS = re.compile(
     r"Traceback|\.py\b|/site-packages/|psycopg|postgresql:|\b(?i:select .+ from|insert into|delete from) "
 )
-"""What no answer tells of."""
+"""Internals that no answer may mention."""
 
 Document = Mapping[str, Any]
 Headers = Callable[[APIOperation[Any, Any, Any, Any]], dict[str, str]]
@@ -38,10 +38,10 @@ def operations(document: Document) -> dict[str, APIOperation[Any, Any, Any, Any]
     return {found.label: found for found in (result.ok() for result in results if isinstance(result, Ok))}
 
 
-def tells_nothing_of_our_insides(_context: CheckContext, response: Response, _case: Case[Any]) -> None:
-    """Neither a trace nor a statement."""
-    found = INSIDES.search(response.text) if response.status_code >= 400 else None
-    assert not found, f"the answer tells {found and found[0]!r}: {response.text[:500]}"
+def shows_no_internals(_context: CheckContext, response: Response, _case: Case[Any]) -> None:
+    """No error shows a traceback or a statement."""
+    found = INTERNALS.search(response.text) if response.status_code >= 400 else None
+    assert not found, f"the answer shows {found and found[0]!r}: {response.text[:500]}"
 
 
 CHECKS = [
@@ -49,7 +49,7 @@ CHECKS = [
     status_code_conformance,
     content_type_conformance,
     response_schema_conformance,
-    tells_nothing_of_our_insides,
+    shows_no_internals,
 ]
 
 
@@ -61,17 +61,17 @@ def attack(
     path_parameters: Mapping[str, str] | None = None,
     examples: int = EXAMPLES,
 ) -> Counter[int]:
-    """Send right and wrong requests to one operation. Raises what a check finds, with a command line that repeats it.
+    """Send valid and invalid requests to one operation. A failure prints a command line that repeats the request.
 
     Args:
         operation: of a document.
-        url: where its server is.
-        headers: makes what every request to an operation carries.
-        path_parameters: what stands in the path; otherwise it is made up.
-        examples: how many requests of each kind.
+        url: the address of its server.
+        headers: makes the headers of every request to an operation.
+        path_parameters: values of the path; the others are generated.
+        examples: the number of requests of each kind.
 
     Returns:
-        How often there was which status.
+        The number of answers of each status.
     """
     statuses: Counter[int] = Counter()
     known = [parameter.name for parameter in operation.path_parameters]
@@ -98,6 +98,6 @@ def attack(
             try:
                 bounded(given(case=made)(send))()
             except Unsatisfiable:
-                # Where only headers are described, which are any text, nothing is wrong.
+                # An operation that only describes headers, which take any text, has no invalid request.
                 assert mode is GenerationMode.NEGATIVE
     return statuses

@@ -1,26 +1,36 @@
-"""People, courses and calls for tests: courses are made through the API, as its users would."""
+"""Makes people and courses for tests, and calls the API as them."""
 
+import json
+import select
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
 import psycopg
 from psycopg.pq import ExecStatus
+from psycopg.types.json import Jsonb
 
 from stack.keys import Keys
 
 PASSWORD = "correct horse battery"
+OPTIONS = [{"id": "a", "text": "First"}, {"id": "b", "text": "Second"}, {"id": "c", "text": "Third"}]
+QUESTIONS: tuple[dict[str, Any], ...] = (
+    {"kind": "single", "prompt": "single?", "answer": "b", "points": 1},
+    {"kind": "multiple", "prompt": "multiple?", "answer": ["a", "c"], "points": 2},
+)
+"""The questions of every course's quiz."""
 
 Result = TypeVar("Result")
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """A user with a live access token."""
+    """A user with a valid access token."""
 
     id: str
     email: str
@@ -28,7 +38,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
-    """A course: one module, two lessons of which the first is an intro, a certifying quiz of two questions."""
+    """A course with one module, two lessons of which the first is an intro, and a certifying quiz of two questions."""
 
     id: str
     slug: str
@@ -36,8 +46,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     module_id: str
     lesson_ids: tuple[str, ...]
     quiz_id: str
-    right_answers: dict[str, Any]
-    """What submit_quiz takes to pass; every value changed is wrong."""
+    correct_answers: dict[str, Any]
+    """The answers with which submit_quiz passes, by question; every other value is wrong."""
 
 
 class Academy:
@@ -50,6 +60,32 @@ class Academy:
         self.secret_key = keys.secret
         self.admin_db_url = admin_db_url
         self.http = http
+        self._lock = threading.Lock()
+        self._shared: psycopg.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shared is not None:
+            self._shared.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """A superuser's connection in autocommit, kept open between uses. Nothing may be set for its session."""
+        if not self._lock.acquire(blocking=False):  # another thread uses the shared one, and may wait for a lock
+            with psycopg.connect(self.admin_db_url, autocommit=True) as connection:
+                yield connection
+            return
+        try:
+            if self._shared is not None and not _is_alive(self._shared):
+                self._shared.close()
+                self._shared = None
+            if self._shared is None:
+                self._shared = psycopg.connect(self.admin_db_url, autocommit=True)
+            yield self._shared
+        finally:
+            self._lock.release()
 
     def call(self, who: Person | None, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         """One HTTP call as a person, or as nobody. Header names are written with _ for -.
@@ -86,10 +122,10 @@ class Academy:
         return row
 
     def member(self, *roles: str, name: str = "Test Person") -> Person:
-        """A new user with these roles and a token, made in SQL: quick, but auth knows no password and no session."""
+        """A new user with these roles and a token, made in SQL: auth knows no password and no session of them."""
         user_id = str(uuid.uuid4())
         email = f"{user_id}@example.com"
-        with psycopg.connect(self.admin_db_url, autocommit=True) as connection:
+        with self.connection() as connection, connection.pipeline(), connection.transaction():
             connection.execute(
                 "insert into auth.users (id, aud, role, email, email_confirmed_at, raw_user_meta_data)"
                 " values (%s, 'authenticated', 'authenticated', %s, now(), jsonb_build_object('name', %s::text))",
@@ -163,7 +199,67 @@ class Academy:
         self.sql("update public.accounts set status = 'suspended' where user_id = %s", person.id)
 
     def course(self, teacher: Person, *, published: bool = True, price_amount: int = 0) -> Course:
-        """A complete course of a teacher."""
+        """A complete course, made in SQL in one round trip; its rows are those that `course_by_api` leaves."""
+        course_id, module_id, quiz_id, *lesson_ids = (str(uuid.uuid4()) for _ in range(5))
+        claims = json.dumps({"sub": teacher.id, "role": "authenticated"})
+        with self.connection() as connection:
+            with connection.pipeline(), connection.transaction():
+                run = connection.execute
+                # As the teacher, for triggers, defaults and functions; as the superuser, who may choose ids.
+                run("select set_config('request.jwt.claims', %s, true)", [claims])
+                inserted = run(
+                    "insert into public.courses (id, title, description, price_amount) values (%s, %s, %s, %s)"
+                    " returning slug",
+                    [course_id, f"Course {uuid.uuid4().hex[:8]}", "What it is about.", price_amount],
+                )
+                run(
+                    "insert into public.modules (id, course_id, title) values (%s, %s, 'First module')",
+                    [module_id, course_id],
+                )
+                for number, lesson_id in enumerate(lesson_ids, 1):
+                    run(
+                        "insert into public.lessons (id, module_id, title, is_intro) values (%s, %s, %s, %s)",
+                        [lesson_id, module_id, f"Lesson {number}", number == 1],
+                    )
+                    run(
+                        "insert into public.lesson_contents (lesson_id, body) values (%s, %s)",
+                        [lesson_id, f"The secret of {lesson_id}"],
+                    )
+                run(
+                    "insert into public.quizzes (id, course_id, title, pass_percent) values (%s, %s, 'Quiz', 60)",
+                    [quiz_id, course_id],
+                )
+                saved = [
+                    run(
+                        "select (public.save_quiz_question(quiz_id => %s, kind => %s, prompt => %s, options => %s,"
+                        " answer => %s, points => %s)).id::text",
+                        [
+                            quiz_id,
+                            question["kind"],
+                            question["prompt"],
+                            Jsonb(OPTIONS),
+                            Jsonb(question["answer"]),
+                            question["points"],
+                        ],
+                    )
+                    for question in QUESTIONS
+                ]
+                if published:
+                    run("select public.publish_course(%s)", [course_id])
+            [(slug,)] = inserted.fetchall()
+            question_ids = [cursor.fetchall()[0][0] for cursor in saved]
+        return Course(
+            id=course_id,
+            slug=slug,
+            teacher=teacher,
+            module_id=module_id,
+            lesson_ids=tuple(lesson_ids),
+            quiz_id=quiz_id,
+            correct_answers=dict(zip(question_ids, (question["answer"] for question in QUESTIONS), strict=True)),
+        )
+
+    def course_by_api(self, teacher: Person, *, published: bool = True, price_amount: int = 0) -> Course:
+        """A complete course, made through the API as its teacher makes it."""
         course = self.insert(
             teacher,
             "courses",
@@ -182,14 +278,10 @@ class Academy:
             self.insert(teacher, "lesson_contents", lesson_id=lesson, body=f"The secret of {lesson}")
         quiz = self.insert(teacher, "quizzes", course_id=course["id"], title="Quiz", pass_percent=60)
         right: dict[str, Any] = {}
-        options = [{"id": "a", "text": "First"}, {"id": "b", "text": "Second"}, {"id": "c", "text": "Third"}]
-        for kind, answer, points in (("single", "b", 1), ("multiple", ["a", "c"], 2)):
-            saved = self.rpc(
-                teacher, "save_quiz_question",
-                quiz_id=quiz["id"], kind=kind, prompt=f"{kind}?", options=options, answer=answer, points=points,
-            )  # fmt: skip
+        for question in QUESTIONS:
+            saved = self.rpc(teacher, "save_quiz_question", quiz_id=quiz["id"], options=OPTIONS, **question)
             assert saved.status_code == 200, saved.text
-            right[saved.json()["id"]] = answer
+            right[saved.json()["id"]] = question["answer"]
         if published:
             done = self.rpc(teacher, "publish_course", course_id=course["id"])
             assert done.status_code == 200, done.text
@@ -200,7 +292,7 @@ class Academy:
             module_id=module["id"],
             lesson_ids=tuple(lessons),
             quiz_id=quiz["id"],
-            right_answers=right,
+            correct_answers=right,
         )
 
     def enrol(self, student: Person, course: Course) -> str:
@@ -211,16 +303,24 @@ class Academy:
         return enrolment_id
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run one statement as the superuser and commit it: to do what an operator does, and to see what is there."""
-        with psycopg.connect(self.admin_db_url, autocommit=True) as connection:
+        """Run one statement as the superuser and commit it; returns its rows."""
+        with self.connection() as connection:
             cursor = connection.execute(statement.encode(), parameters)
             # Not by the description, which `select from ...` lacks, whatever it finds.
             has_rows = cursor.pgresult is not None and cursor.pgresult.status == ExecStatus.TUPLES_OK
             return cursor.fetchall() if has_rows else []
 
 
+def _is_alive(connection: psycopg.Connection) -> bool:
+    """Whether the server has not ended the session: it would have sent a message, and closed the socket."""
+    if connection.closed:
+        return False
+    readable, _, _ = select.select([connection.fileno()], [], [], 0)
+    return not readable
+
+
 def refused(answer: httpx.Response, status: int, token: str) -> None:
-    """Assert that an answer is this refusal."""
+    """Assert that an answer is this error."""
     assert (answer.status_code, answer.json().get("message")) == (status, token), answer.text
 
 
@@ -231,7 +331,7 @@ def rows(answer: httpx.Response) -> list[dict[str, Any]]:
     return found
 
 
-def together(times: int, work: Callable[[int], Result]) -> list[Result]:
+def concurrently(times: int, work: Callable[[int], Result]) -> list[Result]:
     """Run `work(0)`, `work(1)`, ... at the same moment, each in a thread of its own, and return their results."""
     barrier = threading.Barrier(times)
 

@@ -1,19 +1,19 @@
-"""The marker that ties a test to endpoints of the reference, and holds it to the claim.
+"""The marker that claims endpoints of the reference for a test, and checks the claim.
 
     @pytest.mark.route("WC-099", call="POST /rest/v1/rpc/submit_quiz")
 
-says that the test shows how to do the job of WC-099: it makes this call with success and, unless `public=True` is
-added, has the same method and path refused to other credentials. A marked test that does not is failed. Several ids and
-several markers may stand on one test. Ids are those of docs/endpoints.csv; another one is an error at collection.
+claims that the test does the job of WC-099: it makes this call successfully, and the same method and path are refused
+to other credentials, unless the marker has `public=True`. A marked test that does not fails. A test may have several
+ids and several markers. An id that docs/endpoints.csv lacks is an error at collection.
 
-A call is a method, a path and the parts of the query that matter, in which `{word}` stands for what varies:
-`GET /rest/v1/courses?slug=eq.{slug}`. A query name without `=` must merely be there.
+A call is a method, a path and the parts of the query that matter, in which `{word}` matches any value:
+`GET /rest/v1/courses?slug=eq.{slug}`. A query name without `=` may have any value.
 
-Success is a 2xx that is not an empty list; `answers=410` says that the job is to be told just that. Refused is 401,
-403, 404, a signature that is not valid or, since RLS hides rows rather than refusing them, an empty answer to the same
-read, update or delete that gave something to the one who succeeded.
+Success is a 2xx that is not an empty list, or the status of `answers=410`. Refused is 401, 403, 404, an invalid
+signature or, since RLS hides rows rather than refusing, an empty answer to the same read, update or delete that
+succeeded for another caller.
 
-Only calls to the stack's own origin count, of which the fixture `stack` tells this plugin.
+Only calls to the stack's origin count, which the fixture `stack` gives to this plugin.
 """
 
 import json
@@ -27,13 +27,13 @@ import httpx
 import msgspec
 import pytest
 
-from stack import routes
+from stack.tools import routes
 
 PROPERTY = "route"
 CREDENTIALS = ("authorization", "apikey", "svix-signature", "stripe-signature")
-"""The headers by which a caller proves who he is."""
+"""The headers that identify a caller."""
 OPTIONS: dict[str, Any] = {"call": None, "public": False, "answers": None}
-"""What a marker may say beside the ids."""
+"""The options of a marker, with their defaults."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,14 +43,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     query: tuple[tuple[str, str], ...]
     caller: tuple[str | None, ...]
-    """The credentials it carried."""
+    """The values of the credential headers."""
     status: int
     body: Any
     """The decoded JSON answer; None where there is none."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether RLS left nothing to read, update or delete."""
+        """Whether RLS hid every row from a read, update or delete."""
         return self.method in {"GET", "PATCH", "DELETE"} and (
             (self.status in {200, 206} and self.body == [])
             or (self.status == 406 and isinstance(self.body, dict) and self.body.get("code") == "PGRST116")
@@ -58,12 +58,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_success(self) -> bool:
-        """Whether it did something."""
+        """Whether it succeeded and returned or changed rows."""
         return 200 <= self.status < 300 and self.body != []
 
     @property
     def is_refusal(self) -> bool:
-        """Whether it was refused in so many words."""
+        """Whether it was refused explicitly."""
         status, code = self.status, None
         if isinstance(self.body, dict):
             if self.body.get("message") == "signature_invalid":
@@ -76,13 +76,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """What one marker says."""
+    """The claim of one marker."""
 
     ids: tuple[str, ...]
     call: str
     is_public: bool
     answers: int | None
-    """The status that counts as success, where that is no 2xx."""
+    """The status that counts as success, where it is not a 2xx."""
     method: str
     path: re.Pattern[str]
     query: tuple[tuple[str, re.Pattern[str]], ...]
@@ -101,7 +101,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
             for accepted in done
         ):
             return None
-        return f"the test did not show that {self.call} is refused to anybody"
+        return f"the test did not show that {self.call} is refused to another caller"
 
     def _succeeds(self, call: Call) -> bool:
         return call.is_success if self.answers is None else call.status == self.answers
@@ -114,34 +114,34 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start watching."""
+    """Register the plugin."""
     config.pluginmanager.register(RouteMarker(config), "route-marker")
 
 
 class RouteMarker:
-    """Watches the calls of each test and keeps what was proved."""
+    """Records the calls of each marked test and the claims that passed tests proved."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.origin: str | None = None
-        """The stack's, without a trailing slash; no call counts before it is known."""
+        """The stack's origin without a trailing slash; no call counts while it is None."""
         self._config = config
         self._known = routes.endpoints()
         self._calls: list[Call] | None = None
         self._served: dict[str, set[routes.Proof]] = defaultdict(set)
         self._patch = pytest.MonkeyPatch()
-        self._watch()
+        self._hook_httpx()
 
     def pytest_unconfigure(self) -> None:
-        """Let httpx be as it was."""
+        """Remove the hook from httpx."""
         self._patch.undo()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Refuse a marker that cannot be kept while its file is collected."""
+        """Check the markers at collection."""
         self._claims(metafunc.definition)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Watch a marked test, and fail it where it passed without proving its claims."""
+        """Record the calls of a marked test, and fail it where it passed without proving its claims."""
         claims = self._claims(item)
         calls: list[Call] = []
         self._calls = calls
@@ -158,7 +158,7 @@ class RouteMarker:
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what a passed test proved. With workers, the controller gets their reports here."""
+        """Keep the claims of a passed test. With workers, the controller gets their reports here."""
         if report.when != "call" or not report.passed:
             return
         for name, value in report.user_properties:
@@ -210,23 +210,23 @@ class RouteMarker:
             else (),
         )
 
-    def _watch(self) -> None:
-        """Hook the one method through which every httpx call goes, those of the official client included."""
+    def _hook_httpx(self) -> None:
+        """Hook the method that every httpx call goes through, including those of supabase-py."""
         send: Callable[..., httpx.Response] = httpx.Client.send
         send_async: Callable[..., Awaitable[httpx.Response]] = httpx.AsyncClient.send
 
-        def watched(client: httpx.Client, *args: Any, **options: Any) -> httpx.Response:
+        def recorded(client: httpx.Client, *args: Any, **options: Any) -> httpx.Response:
             response = send(client, *args, **options)
             self._record(response)
             return response
 
-        async def watched_async(client: httpx.AsyncClient, *args: Any, **options: Any) -> httpx.Response:
+        async def recorded_async(client: httpx.AsyncClient, *args: Any, **options: Any) -> httpx.Response:
             response = await send_async(client, *args, **options)
             self._record(response)
             return response
 
-        self._patch.setattr(httpx.Client, "send", watched)
-        self._patch.setattr(httpx.AsyncClient, "send", watched_async)
+        self._patch.setattr(httpx.Client, "send", recorded)
+        self._patch.setattr(httpx.AsyncClient, "send", recorded_async)
 
     def _record(self, response: httpx.Response) -> None:
         if self._calls is None or self.origin is None:
@@ -249,13 +249,13 @@ class RouteMarker:
 
 
 def _pattern(template: str, anything: str) -> re.Pattern[str]:
-    """A template with `{word}` for what varies, as a pattern."""
+    """The pattern of a template, in which `{word}` matches `anything`."""
     parts = re.split(r"(\{\w+\})", template)
     return re.compile("".join(anything if part.startswith("{") else re.escape(part) for part in parts))
 
 
 def _json(response: httpx.Response) -> Any:
-    """The JSON of an answer that was read whole; None where it is something else or still streams."""
+    """The JSON of an answer; None where it is not JSON, or is still streamed."""
     if not response.is_closed or "json" not in response.headers.get("content-type", ""):
         return None
     try:

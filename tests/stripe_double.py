@@ -1,14 +1,15 @@
-"""Stripe's double in tests: steering a running one, and running one of a test's own, with somebody who takes webhooks.
+"""Stripe's double in tests: a client of a running one, and one of a test's own with a receiver of webhooks.
 
-What no caller of Stripe's API can make happen, the control can: the docstring of `stack/doubles/stripe` lists it.
+The docstring of `stack/doubles/stripe` lists what the control can make happen.
 """
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,31 +18,38 @@ from typing import Any
 import httpx
 import stripe
 
+from stack.paths import ROOT
 from stack.ports import LOOPBACK, free_block
-from stack.project import ROOT
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 KEY, SECRET = "sk_test_of_a_test", "whsec_of_a_test"
 
 
 class StripeDouble:
-    """One running double: `client` calls it as the edge does, the rest steers it."""
+    """A running double: `client` calls it as the edge does, the other methods are its control."""
 
     def __init__(self, url: str, key: str) -> None:
-        """Name it by its address, as `status` prints it, and its key, as the state of the stack keeps it."""
+        """Connect.
+
+        Args:
+            url: as `status` prints it.
+            key: as the state of the stack holds it.
+        """
         self.url = url
         self.key = key
+        self.answers: list[dict[str, Any]] = []
+        """What the API answered to the clients of `new_client`, without errors."""
         self.http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=20)
         self.client = self.new_client()
-        # Any: what the client answers is, by its types, nearly everywhere an id, an object or none.
+        # Any: the client's types make nearly every field an id, an object or None.
         self.v1: Any = self.client.v1
 
-    def new_client(self, *, retries: int = 0, timeout: float = PATIENCE) -> stripe.StripeClient:
-        """Another client: how often it tries again, and how many seconds it waits."""
+    def new_client(self, *, retries: int = 0, timeout: float = TIMEOUT) -> stripe.StripeClient:
+        """Another client, with its retries and its timeout in seconds."""
         return stripe.StripeClient(
             self.key,
             base_addresses={"api": self.url},
-            http_client=stripe.RequestsClient(timeout=timeout),
+            http_client=_RecordingClient(self.answers, timeout=timeout),
             max_network_retries=retries,
         )
 
@@ -50,31 +58,57 @@ class StripeDouble:
         self.http.close()
 
     def post(self, path: str, /, **body: Any) -> dict[str, Any]:
-        """A call of the control that must succeed: `post("sessions/cs_1/pay", outcome="declined")`."""
-        answer = self.http.post(f"/_double/{path}", json=body)
-        assert answer.status_code == 200, answer.text
-        said: dict[str, Any] = answer.json()
-        return said
-
-    def get(self, path: str, /, **query: str) -> dict[str, Any]:
-        """A question to the control."""
-        answer = self.http.get(f"/_double/{path}", params=query)
-        assert answer.status_code == 200, answer.text
-        said: dict[str, Any] = answer.json()
-        return said
+        """Call the control; the call must succeed: `post("sessions/cs_1/pay", outcome="declined")`."""
+        response = self.http.post(f"/_double/{path}", json=body)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
 
     def pay(self, session: str, outcome: str = "paid") -> dict[str, Any]:
-        """Pay a session as a person on its page would."""
+        """Pay a session as its buyer does on the page."""
         return self.post(f"sessions/{session}/pay", outcome=outcome)
 
-    def quiet(self, contains: str = "", seconds: float = PATIENCE) -> None:
+    def foreign(self, kind: str, **metadata: str) -> dict[str, Any]:
+        """Make an object of another shop on the same account, with its events."""
+        return self.post("foreign", kind=kind, metadata=metadata)
+
+    def hold(self, contains: str) -> None:
+        """Keep the events back in which a text occurs, until `release`."""
+        self.post("webhooks/hold", contains=contains)
+
+    def held(self, contains: str, *types: str) -> list[dict[str, Any]]:
+        """What is held of some types, oldest first: each with `event`, its id, and `type`."""
+        found: list[dict[str, Any]] = self.post("webhooks/held", contains=contains, types=types)["held"]
+        return found
+
+    def release(self, contains: str, *, events: Sequence[str] = (), **how: Any) -> int:
+        """Deliver what is held, in an order; of `events` only these, and the others stay held. Returns how many."""
+        released: int = self.post("webhooks/release", contains=contains, events=events, **how)["released"]
+        return released
+
+    def wait_for_deliveries(self, contains: str = "", seconds: float = TIMEOUT) -> None:
         """Wait until every event in which a text occurs has been delivered."""
-        left = self.post("webhooks/wait", contains=contains, seconds=seconds)["undelivered"]
-        assert left == [], left
+        undelivered = self.post("webhooks/wait", contains=contains, seconds=seconds)["undelivered"]
+        assert undelivered == [], undelivered
+
+
+class _RecordingClient(stripe.RequestsClient):
+    """The library's client, which also keeps the answers."""
+
+    def __init__(self, answers: list[dict[str, Any]], **options: Any) -> None:
+        super().__init__(**options)
+        self._answers = answers
+
+    def request(self, *arguments: Any, **named: Any) -> Any:
+        """Make a request."""
+        answer = super().request(*arguments, **named)
+        if answer[1] == 200:
+            self._answers.append(json.loads(answer[0]))
+        return answer
 
 
 class Receiver(ThreadingHTTPServer):
-    """Takes webhooks, sees that each is signed, and remembers them in the order of their arrival."""
+    """Takes webhooks, verifies their signatures, and keeps them in the order of arrival."""
 
     daemon_threads = True
 
@@ -83,12 +117,11 @@ class Receiver(ThreadingHTTPServer):
         super().__init__((LOOPBACK, 0), _Handler)
         self.url = f"http://{LOOPBACK}:{self.server_port}/webhooks/stripe"
         self.taken: list[stripe.Event] = []
-        self.refused: list[stripe.Event] = []
         self.refusals: dict[str, list[int]] = {}
-        """What the next deliveries of events in which a text occurs are answered, one each; else it is 200."""
+        """The statuses with which the next deliveries of events in which a text occurs are refused."""
 
     def types(self, contains: str = "") -> list[str]:
-        """The types of what was taken, of all or of events in which a text occurs."""
+        """The types of the taken events in which a text occurs."""
         return [event.type for event in list(self.taken) if contains in str(event)]
 
 
@@ -101,21 +134,22 @@ class _Handler(BaseHTTPRequestHandler):
         event = stripe.Webhook.construct_event(body, self.headers["stripe-signature"], SECRET)
         refusals = next((left for text, left in self.server.refusals.items() if text.encode() in body), [])
         status = refusals.pop(0) if refusals else 200
-        (self.server.taken if status == 200 else self.server.refused).append(event)
+        if status == 200:
+            self.server.taken.append(event)
         self.send_response(status)
         self.send_header("content-length", "0")
         self.end_headers()
 
     def log_message(self, *_args: object) -> None:
-        """Tests say what they need to know themselves."""
+        """Stay silent."""
 
 
 class OwnDouble(StripeDouble):
-    """A double of a test's own, which may be killed."""
+    """A double of a test's own, which the test may kill."""
 
     def __init__(self, folder: Path, webhook_url: str, **settings: str) -> None:
-        """Start it, with further settings by the last part of their names."""
-        self.port = free_block().stripe
+        """Start it, with further settings by their names without the prefix."""
+        self.port = free_block().base
         self.folder = folder
         self.log = folder.with_suffix(".log")
         own = {
@@ -132,15 +166,15 @@ class OwnDouble(StripeDouble):
         super().__init__(f"http://{LOOPBACK}:{self.port}", KEY)
 
     def start(self) -> None:
-        """Run the process, and wait until it answers."""
+        """Start the process, and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stack.doubles.stripe"], cwd=ROOT, env=self._environment, stderr=log
             )
-        until = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while True:
             assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             try:
                 if httpx.get(f"http://{LOOPBACK}:{self.port}/health").status_code == 200:
                     return
@@ -148,20 +182,20 @@ class OwnDouble(StripeDouble):
                 time.sleep(0.02)
 
     def kill(self) -> None:
-        """Kill -9."""
+        """Send SIGKILL."""
         self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
     def stop(self) -> int:
-        """End it by SIGTERM; its exit status."""
+        """Send SIGTERM; returns the exit status."""
         self.close()
         self.process.terminate()
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """Somebody who takes webhooks."""
+    """A receiver that runs for the duration of the block."""
     with Receiver() as receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,4 +1,4 @@
-"""Supabase's own command line tool, as anyone runs it against a database, without network, account or Docker."""
+"""Runs the Supabase CLI against a database, without network, account or Docker."""
 
 import os
 import subprocess
@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
+from stack.paths import ROOT
 from stack.postgres import platform_name
-from stack.project import ROOT
 
 BINARY = ROOT / "node_modules" / "@supabase" / f"cli-{platform_name()}" / "bin" / "supabase"
 NOWHERE = "http://127.0.0.1:9"
-"""A proxy that is not there: whoever looks for the internet finds out at once."""
+"""A proxy that does not exist: a call to the internet fails at once."""
 
 
 def supabase(*words: str, url: str, home: Path) -> str:
@@ -21,7 +21,7 @@ def supabase(*words: str, url: str, home: Path) -> str:
     Args:
         words: the command and its flags.
         url: the database.
-        home: an empty folder, where the tool keeps what it likes to remember.
+        home: an empty folder for the tool's own files.
     """
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -47,5 +47,5 @@ def supabase(*words: str, url: str, home: Path) -> str:
 
 
 def supabase_json(*words: str, url: str, home: Path) -> Any:
-    """The same, of a command that answers JSON."""
+    """Run one command and decode the JSON that it prints."""
     return msgspec.json.decode(supabase(*words, "--output-format", "json", url=url, home=home))

@@ -1,5 +1,1 @@
-"""Accounts that end: their files, which no SQL can remove, and then what the database keeps of them."""
-
-from edge.accounts.routes import router
-
-__all__ = ["router"]
+"""Accounts: erasing one with all its files, which SQL cannot remove, and links for a new password."""

@@ -1,52 +1,59 @@
 """Routes of accounts."""
 
 from collections import defaultdict
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Router, delete
-from litestar.di import NamedDependency, Provide
-from litestar.params import PathParameter
+from litestar import delete
+from litestar.di import NamedDependency
+from litestar.openapi.spec import Tag
+from litestar.params import PathParameter, QueryParameter
 from postgrest import AsyncPostgrestClient
 
 from edge.accounts.types import File
 from edge.auth import Caller
 from edge.errors import EdgeError
-from edge.openapi import refusals
-from edge.storage import UNAVAILABLE, Storage, provide_storage
+from edge.http.openapi import error_responses
+from edge.http.package import HttpPackage
+from edge.storage import Storage
 
 FILES_REMAIN = "files_remain"
 
 
 @delete(
     "/users/{user_id:uuid}",
-    summary="Erase oneself, or, for admins, somebody, with all files",
+    summary="Erase an account with all its files: one's own, or any for admins",
     tags=["accounts"],
-    responses=refusals(
-        (403, "account_inactive", "The caller's account is suspended or banned."),
-        (403, "role_required", "Only admins delete somebody else."),
-        (403, "target_protected", "Moderators and admins are deleted by superadmins only."),
-        (404, "user_not_found", "There is no such user."),
-        (409, "files_remain", "A file was added in the meantime: try again."),
-        (409, "last_superadmin", "Nobody would be left who can grant roles."),
-        UNAVAILABLE,
+    responses=error_responses(
+        calls=("delete_account", "delete_user", "personal_files"), tokens=("last_superadmin", "storage_unavailable")
     ),
 )
 async def delete_user(
-    user_id: Annotated[UUID, PathParameter(description="The user: oneself, or for admins somebody else")],
+    *,
+    user_id: Annotated[UUID, PathParameter(description="The user: the caller, or anybody for admins")],
     caller: NamedDependency[Caller],
     rest: NamedDependency[AsyncPostgrestClient],
     storage: NamedDependency[Storage],
+    obligations: Annotated[
+        list[str] | None,
+        QueryParameter(
+            description="For admins: how to close each kind of `account_obligations`, such as `balance:keep`"
+        ),
+    ] = None,
+    keeps_name: Annotated[
+        bool, QueryParameter(description="Of one's own account: whether the name stays on certificates")
+    ] = False,
 ) -> None:
-    """Have the database erase a user; where it says that files remain, remove them first.
+    """Let the database erase the user; where it refuses because files remain, remove them and try once more.
 
-    The database is asked first, so that nobody loses a file to somebody who may not delete him.
+    The database decides first, so that no files are lost to a caller who may not delete their owner.
     """
+    ways = dict(each.partition(":")[::2] for each in obligations or ())
     try:
-        await _erase(user_id, caller, rest)
-    except EdgeError as error:
-        if error.body.message != FILES_REMAIN:
+        await _erase(user_id, ways, caller, rest, keeps_name=keeps_name)
+    except EdgeError as refusal:
+        if refusal.body.message != FILES_REMAIN:
             raise
         found = await rest.rpc("personal_files", {"user_id": str(user_id)}).execute()
         folders = defaultdict(list)
@@ -54,14 +61,18 @@ async def delete_user(
             folders[file.bucket_id].append(file.name)
         for bucket, names in folders.items():
             await storage.remove(caller, bucket, names)
-        await _erase(user_id, caller, rest)
+        await _erase(user_id, ways, caller, rest, keeps_name=keeps_name)
 
 
-async def _erase(user_id: UUID, caller: Caller, rest: AsyncPostgrestClient) -> None:
-    if user_id == caller.user_id:
-        await rest.rpc("delete_account", {}).execute()
+async def _erase(
+    user_id: UUID, ways: dict[str, str], caller: Caller, rest: AsyncPostgrestClient, *, keeps_name: bool
+) -> None:
+    if user_id == caller.user_id and not ways:
+        chosen: dict[str, Any] = {"keeps_name": keeps_name}
+        await rest.rpc("delete_account", chosen).execute()
     else:
-        await rest.rpc("delete_user", {"user_id": str(user_id)}).execute()
+        arguments: dict[str, Any] = {"user_id": str(user_id), "obligations": ways}
+        await rest.rpc("delete_user", arguments).execute()
 
 
-router = Router(path="/", route_handlers=[delete_user], dependencies={"storage": Provide(provide_storage)})
+PACKAGE = HttpPackage(for_users=[delete_user], tag=Tag(name="accounts", description="Erasing an account."))

@@ -4,7 +4,7 @@ import msgspec
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that goes with its owner: a row of `personal_files`."""
+    """A row of `personal_files`: a file that is removed with its owner."""
 
     bucket_id: str
     name: str

@@ -1,5 +1,1 @@
-"""Documents that the edge renders: certificates, invoices and contracts as PDF."""
-
-from edge.documents.routes import lifespan, router
-
-__all__ = ["lifespan", "router"]
+"""Documents as PDF: certificates, invoices and contracts."""

@@ -1,19 +1,19 @@
-"""What a certificate says."""
+"""Certificates."""
 
 from datetime import datetime
 from urllib.parse import quote
 
+from common.text import printable
 from edge.documents.client import Document, Printer
+from edge.documents.formatting import day_of
 from edge.documents.types import Certificate
-from edge.documents.words import day_of
-from edge.text import printable
 
 
 def compose_certificate(printer: Printer, certificate: Certificate, issued_at: datetime) -> Document:
-    """Put together what the certificate says. The same certificate gives the same document."""
+    """Compose a certificate that was issued then. The same certificate gives the same document."""
     link = f"{printer.public_url}/verify/{quote(certificate.code, safe='')}"
     score = certificate.score_percent
-    words = {
+    content = {
         "holder": printable(certificate.holder_name),
         "course": printable(certificate.course_title),
         "creator": printable(certificate.creator_name or ""),
@@ -23,4 +23,4 @@ def compose_certificate(printer: Printer, certificate: Certificate, issued_at: d
         "link": link,
         "address": link.partition("://")[2],
     }
-    return printer.compose("certificate", words, issued_at, link)
+    return printer.compose("certificate", content, issued_at, link)

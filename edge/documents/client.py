@@ -1,4 +1,4 @@
-"""Printing with typst. Text is handed over as data and never becomes typst source."""
+"""Printing with typst. Text is passed as data and never becomes typst source."""
 
 import asyncio
 import hashlib
@@ -6,35 +6,32 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import segno
 import structlog
 import typst
 
-from edge.documents.types import Words
-from edge.errors import EdgeError
+from edge.documents import fonts
+from edge.documents.types import Content
+from edge.errors import error
 
 log = structlog.get_logger()
 
 TEMPLATES = Path(__file__).parent / "templates"
-"""All that a template can read: typst refuses every path outside."""
-FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
-"""Packages that hold nothing but fonts: Noto Sans for every script that a name may be in. Typst brings the serif.
-
-What the machine has installed is not looked at: a document looks alike wherever it is printed."""
+"""The only files that a template can read: typst refuses every path outside."""
 TIME_CAP = 10.0
-"""Seconds for one document, waiting included. It takes milliseconds where nothing is wrong."""
+"""Seconds for one document, waiting included. Normally it takes milliseconds."""
 INK = "#1d2b3a"
-"""The QR code's colour: the templates' ink."""
-KEPT = 256
-"""Documents that are kept when they are printed: some ten megabytes."""
+"""The colour of the QR code: the templates' ink."""
+CACHED = 256
+"""Printed documents that are kept: some ten megabytes."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A document ready to print: its template and words, its link, its date, and the tag by which browsers know it."""
+    """A document ready to print: its template and content, its link, its date, and its ETag."""
 
     template: str
     data: str
@@ -46,65 +43,71 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 class Printer:
     """Prints documents, one after another in a thread of its own, where the fonts stay loaded.
 
-    One thread, because a typst compiler serves one caller at a time; it gives the interpreter free while it works.
+    One thread, because a typst compiler serves one caller at a time; it releases the interpreter's lock while it works.
     """
 
     def __init__(self, public_url: str, *, time_cap: float = TIME_CAP) -> None:
+        """Begin to load the fonts.
+
+        Raises:
+            FileNotFoundError: fonts are not installed.
+        """
         self.public_url = public_url
         self._time_cap = time_cap
+        # typst opens a font when a document first needs it.
+        self._unwrapped = TemporaryDirectory(prefix="guildhall-fonts-")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="printer")
         self._compiler = self._thread.submit(self._prepare)
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        # Whatever makes another file of the same words.
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        # What changes the file although its content is the same.
         sources = (template.read_bytes() for template in sorted(TEMPLATES.iterdir()))
-        versions = " ".join(version(name) for name in ("typst", "segno", *FONTS))
+        versions = f"{version('typst')} {version('segno')} {fonts.versions()}"
         self._version = b"".join(sources) + versions.encode()
 
     def close(self) -> None:
-        """Let the document under way finish and forget those that wait."""
+        """Finish the document in progress and cancel those that wait."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+        self._unwrapped.cleanup()
 
-    def compose(self, template: str, words: Words, issued_at: datetime, link: str = "") -> Document:
-        """Put a document together. The same words give the same document, byte for byte.
+    def compose(self, template: str, content: Content, issued_at: datetime, link: str = "") -> Document:
+        """Compose a document. The same content gives the same document, byte for byte.
 
         Args:
-            template: its name without the ending.
-            words: what it sets, as the template calls it.
+            template: its name without the suffix.
+            content: the values that it prints.
             issued_at: its date.
-            link: where its QR code leads, if it has one.
+            link: the target of its QR code, if it has one.
         """
-        data = msgspec.json.encode(words)
+        data = msgspec.json.encode(content)
         moment = issued_at.astimezone(UTC).isoformat()
         tag = hashlib.sha256(self._version + f"{template}{link}{moment}".encode() + data).hexdigest()[:32]
         return Document(template=template, data=data.decode(), link=link, issued_at=issued_at, etag=f'"{tag}"')
 
     async def render(self, document: Document) -> bytes:
-        """The document as PDF; what was printed lately is at hand. Whoever asks has shown before that he may read it.
+        """The document as PDF, from the cache where it was printed lately. The caller's right to read it was checked.
 
         Raises:
             EdgeError: 503 `document_timeout`, it took longer than the time cap.
         """
-        if document.etag in self._kept:
-            self._kept.move_to_end(document.etag)
-            return self._kept[document.etag]
+        if document.etag in self._cache:
+            self._cache.move_to_end(document.etag)
+            return self._cache[document.etag]
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._time_cap):
                 printed = await loop.run_in_executor(self._thread, self._print, document)
         except TimeoutError:
-            log.error("document_timeout", seconds=self._time_cap)  # noqa: TRY400  the stack says nothing here
-            raise EdgeError(
-                503, "document_timeout", "The document could not be printed in time.", "Try again."
-            ) from None
-        self._kept[document.etag] = printed
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+            log.error("document_timeout", seconds=self._time_cap)  # noqa: TRY400  the traceback says nothing here
+            raise error("document_timeout") from None
+        self._cache[document.etag] = printed
+        if len(self._cache) > CACHED:
+            self._cache.popitem(last=False)
         return printed
 
-    @staticmethod
-    def _prepare() -> typst.Compiler:
-        fonts = [Path(str(files(name))) for name in FONTS]
-        return typst.Compiler(root=TEMPLATES, font_paths=fonts, ignore_system_fonts=True)
+    def _prepare(self) -> typst.Compiler:
+        fonts.unwrap(Path(self._unwrapped.name))
+        paths = [*fonts.folders(), Path(self._unwrapped.name)]
+        return typst.Compiler(root=TEMPLATES, font_paths=paths, ignore_system_fonts=True)
 
     def _print(self, document: Document) -> bytes:
         code = segno.make(document.link, error="m", micro=False).svg_inline(border=0, dark=INK) if document.link else ""

@@ -1,4 +1,4 @@
-"""What the edge reads to print a document."""
+"""What the edge reads from the database to print a document."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `certificates` and the score of its attempt, as PostgREST shows them to the caller."""
+    """A row of `certificates` and the score of its attempt, as the caller may read them."""
 
     id: UUID
     code: str
@@ -21,7 +21,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Licence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a licence of a beat allows, as it was when it was ordered. None stands for any number, of years for ever."""
+    """The terms of a beat licence when it was ordered. None is any number, and for `term_years` for ever."""
 
     product_title: str
     tier: str
@@ -35,10 +35,10 @@ class Licence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
-    """What was given back of an order."""
+    """A refund of an order."""
 
     amount: int
-    settled_at: datetime
+    completed_at: datetime
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,9 +46,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     number: int
-    kind: str
+    kind_label: str
     title: str
-    is_held: bool
+    is_order_in_force: bool
     buyer_name: str
     seller_name: str | None
     quantity: int
@@ -56,7 +56,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     discount_amount: int
     coupon: str | None
     amount: int
+    trial_days: int
     paid_amount: int
+    tax_amount: int
     currency: str
     decimals: int
     paid_at: datetime
@@ -68,5 +70,5 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     refunds: list[Refund]
 
 
-Words = dict[str, Any]
-"""What a template sets."""
+Content = dict[str, Any]
+"""The values that a template prints, by the template's names."""

@@ -1,5 +1,1 @@
-"""What somebody bought, to fetch: links for a while to the files of an order."""
-
-from edge.downloads.routes import router
-
-__all__ = ["router"]
+"""Downloads: short-lived links to the files of an order."""

@@ -1,5 +1,1 @@
-"""Who somebody is elsewhere: the webhooks of identity providers, and a way of signing in that is no more."""
-
-from edge.identities.routes import router
-
-__all__ = ["router"]
+"""External identities: the webhooks of an identity provider, and a sign-in route that older clients still call."""

@@ -1,1 +1,1 @@
-"""Mail: its words in `templates/`, a folder for each row of private.mail_templates, and its way over SMTP."""
+"""Mail: the templates, a file for each row of private.mail_templates, and the delivery over SMTP."""

@@ -1,4 +1,4 @@
-"""Handing mails to an SMTP server, and what its refusals mean."""
+"""Sending mails over SMTP, and what the refusals of a server mean."""
 
 import asyncio
 import contextlib
@@ -8,14 +8,16 @@ from enum import StrEnum
 import aiosmtplib
 import msgspec
 
+from common.errors import PermanentError, TransientError
+
 TIMEOUT = 20.0
-"""Seconds for each step of the talk with the server."""
+"""Seconds for each step of the conversation with the server."""
 TIME_CAP = 60.0
 """Seconds for all of it."""
 
 
 class Security(StrEnum):
-    """How the talk is kept from others."""
+    """How the connection is encrypted."""
 
     STARTTLS = "starttls"
     TLS = "tls"
@@ -24,7 +26,7 @@ class Security(StrEnum):
 
 
 class Smtp(msgspec.Struct, frozen=True, kw_only=True):
-    """The server that takes our mail."""
+    """The mail server."""
 
     host: str
     port: int
@@ -33,23 +35,17 @@ class Smtp(msgspec.Struct, frozen=True, kw_only=True):
     security: Security
 
     def __repr__(self) -> str:
+        # The password must not reach a log.
         return f"Smtp(host={self.host!r}, port={self.port}, ...)"
 
 
-class NotTakenError(Exception):
-    """The server did not take a mail; it may, later. The message names error and code, and never quotes the answer."""
-
-
-class RefusedError(NotTakenError):
-    """The server will never take this mail for this recipient."""
-
-
 async def send(smtp: Smtp, message: EmailMessage) -> None:
-    """Send a mail, and return when the server has it.
+    """Send a mail, and return when the server has accepted it.
 
     Raises:
-        RefusedError: the server refused the recipient or the content for good (5xx).
-        NotTakenError: it could not be reached, or refused for a time or for a reason that lies with us.
+        PermanentError: the server refused the recipient or the content for good (5xx).
+        TransientError: it could not be reached, or refused for a time or for a reason that lies with us. Both messages
+            name the error and its code, and never quote the server's answer.
     """
     server = aiosmtplib.SMTP(
         hostname=smtp.host,
@@ -65,20 +61,20 @@ async def send(smtp: Smtp, message: EmailMessage) -> None:
         async with asyncio.timeout(TIME_CAP):
             await server.connect()
             await server.send_message(message)
-            with contextlib.suppress(aiosmtplib.SMTPException):  # it has the mail, however it says goodbye
+            with contextlib.suppress(aiosmtplib.SMTPException):  # it has accepted the mail, however it says goodbye
                 await server.quit()
-    except aiosmtplib.SMTPRecipientsRefused as error:
-        raise _judged(error.recipients[0]) from None
-    except aiosmtplib.SMTPResponseException as error:
-        raise _judged(error) from None
-    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-        raise NotTakenError(type(error).__name__) from None
+    except aiosmtplib.SMTPRecipientsRefused as refusal:
+        raise _translate_error(refusal.recipients[0]) from None
+    except aiosmtplib.SMTPResponseException as refusal:
+        raise _translate_error(refusal) from None
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as failure:
+        raise TransientError(type(failure).__name__) from None
     finally:
         server.close()
 
 
-def _judged(error: aiosmtplib.SMTPResponseException) -> NotTakenError:
-    what = f"{type(error).__name__} {error.code}"
-    # A 5xx to our greeting, our password or our own address says that we are set up wrongly, not that the mail is.
-    is_about_the_mail = isinstance(error, (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError))
-    return RefusedError(what) if is_about_the_mail and error.code >= 500 else NotTakenError(what)
+def _translate_error(refusal: aiosmtplib.SMTPResponseException) -> PermanentError | TransientError:
+    message = f"{type(refusal).__name__} {refusal.code}"
+    # A 5xx to our greeting, our password or our own address is a fault of our setup, not of the mail.
+    is_about_the_mail = isinstance(refusal, (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError))
+    return PermanentError(message) if is_about_the_mail and refusal.code >= 500 else TransientError(message)

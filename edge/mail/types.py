@@ -1,11 +1,11 @@
-"""What the database says of a mail to send, and what it looks like when it is composed."""
+"""A mail as the database has it, and as it is rendered."""
 
 from typing import Any
 
 import msgspec
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class OutgoingMail(msgspec.Struct, frozen=True, kw_only=True):
     """What `private.claim_mail` answers."""
 
     address: str
@@ -17,11 +17,11 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     """How often it was tried before."""
     message_id: str
-    """The same for the same mail, each time that it is sent."""
+    """The same at each attempt."""
 
 
-class Words(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mail says, in both forms."""
+class RenderedMail(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of a mail, in both forms."""
 
     subject: str
     text: str
@@ -29,15 +29,16 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
-    """Who writes."""
+    """The installation, as mails name it."""
 
     name: str
-    """What the site is called."""
+    """The name of the site."""
     address: str
+    """The address that mails come from."""
     site: str
-    """Where people find it: http(s), without a slash at its end."""
+    """The site that people see: http(s), without a slash at its end."""
 
     @property
     def domain(self) -> str:
-        """The part of the address behind the @."""
+        """The part of the address after the @."""
         return self.address.rpartition("@")[2]

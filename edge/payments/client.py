@@ -1,9 +1,9 @@
-"""Stripe, by its own library: each method is one call, made again with the same idempotency key where it got lost."""
+"""Stripe, by its own library: each method is one call, repeated with the same idempotency key where it got lost."""
 
 import hashlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,60 +14,63 @@ import stamina
 import stripe
 import structlog
 
-from edge.payments.types import OfferBrief, OrderBrief, PayoutBrief, PersonBrief
-from edge.upstream import public_authorities
+from common.errors import PermanentError, TransientError
+from common.tls import public_tls_context
+from edge.payments.settings import StripeSettings
+from edge.payments.types import DiscountPayload, OfferPayload, OrderPayload, PayoutAccountPayload, PayoutPayload
 
 log = structlog.get_logger()
 
-STRIPE = "https://api.stripe.com"
+API_URL = "https://api.stripe.com"
 TIMEOUT = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
-"""Seconds that one try may take."""
-TRIES = 3
-TRYING = 15.0
-"""Seconds after which nothing is tried again."""
+"""Seconds for one attempt."""
+ATTEMPTS = 3
+RETRY_SECONDS = 15.0
+"""After which no attempt is repeated."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 CONNECTIONS = 50
 TOLERANCE = 300
-"""Seconds for which the signature of a webhook is good."""
+"""Seconds for which the signature of a webhook is valid."""
 SHORTEST_SESSION = 31 * 60
-"""Seconds: Stripe wants 30 minutes, on its own clock."""
+"""Seconds: Stripe requires 30 minutes, on its own clock."""
+PORTAL_FEATURES = {
+    "customer_update": {"enabled": False},
+    "invoice_history": {"enabled": True},
+    "payment_method_update": {"enabled": True},
+    "subscription_cancel": {"enabled": True, "mode": "at_period_end"},
+    "subscription_update": {"enabled": False},
+}
+"""What the billing portal offers: a plan is switched by ending it and buying the other one."""
+PORTAL_MARK = "guildhall_features"
+"""The entry of a portal configuration's metadata that names the features for which it was made."""
+MISSING = frozenset({"resource_missing", "account_invalid"})
+"""Stripe's codes for an object that does not exist, or not for this key: in the other mode, or in another account."""
+IN_USE = "idempotency_key_in_use"
+"""Stripe's code for a key that a call in progress has."""
 STEP = 600
-"""Seconds to which the end of a session is rounded where it is not the order's: a repeated call then says the same."""
+"""Seconds to which the end of a session is rounded where it is not the order's: a repeated call is then identical."""
+
+PAUSED_BY, US = "paused_by", "guildhall"
+"""Metadata of a subscription whose collection we paused, and not somebody in Stripe's dashboard."""
 
 Body = dict[str, Any]
 
 
-class ProviderError(Exception):
-    """Stripe did not do what it was asked. The message is for the logs, and for admins."""
+class SavedFailureError(TransientError):
+    """For a day, Stripe answers nothing else to this idempotency key: another try needs another key."""
 
 
-class RefusedError(ProviderError):
-    """Stripe will not, however often it is asked."""
-
-    def __init__(self, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class UnavailableError(ProviderError):
-    """Nobody knows whether Stripe did it: it was not reached, is busy, or does not take our key."""
-
-    def __init__(self, message: str, *, passes: bool) -> None:
-        super().__init__(message)
-        self.passes = passes
-        """Whether it is worth while to ask again at once."""
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What Stripe answered, and when that was so."""
+class StripeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """An object as Stripe answered it, and the time of which that is true."""
 
     body: Body
-    as_of: datetime
-    """A second of Stripe's own clock that had begun when it looked: what happened before is in the body."""
+    observed_at: datetime
+    """A second of Stripe's clock that had begun when Stripe looked: everything that happened before is in the body."""
 
-    def since(self, known: datetime | None) -> "Told":
-        """The same, where we knew the object as of that time before we asked: what it says is no older."""
-        return self if known is None or known <= self.as_of else Told(body=self.body, as_of=known)
+    def not_before(self, known: datetime | None) -> "StripeSnapshot":
+        """The same, at least as new as an observation of the object that we had before the request."""
+        is_newer = known is None or known <= self.observed_at
+        return self if is_newer else msgspec.structs.replace(self, observed_at=known)
 
     def id(self) -> str:
         """The id of the object."""
@@ -80,269 +83,379 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stripe:
-    """Stripe's API. Made inside a running event loop."""
+    """Stripe's API. Made inside a running event loop.
+
+    Each method raises PermanentError where Stripe refuses, and TransientError where nobody knows whether Stripe did it.
+    """
 
     def __init__(self, api_key: str, api_url: str | None = None) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=public_authorities()),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=public_tls_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         client = stripe.StripeClient(
             api_key,
-            base_addresses={"api": api_url or STRIPE},
-            # The version is the library's own. What is tried again is decided below.
+            base_addresses={"api": api_url or API_URL},
+            # The library pins the version of the API. `_call` decides what is repeated.
             http_client=stripe.AIOHTTPClient(timeout=TIMEOUT, session=self._session),
             max_network_retries=0,
         )
         self._v1 = client.v1
+        self._portal: str | None = None
+        """The configuration of the billing portal, once it is known."""
+
+    @classmethod
+    def of(cls, settings: StripeSettings) -> "Stripe | None":
+        """Stripe as it is set; None where no key is."""
+        return None if settings.stripe_api_key is None else cls(settings.stripe_api_key, settings.stripe_api_url)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._session.close()
 
-    # Buying
+    # Checkout
 
-    async def create_customer(self, brief: OrderBrief) -> Told:
-        """A customer for the buyer of an order."""
-        params = _given(email=brief.email, name=brief.name, metadata={"user_id": brief.buyer_id})
-        return await self._ask(self._v1.customers.create_async, params=params, key=f"customer:{brief.buyer_id}")
+    # Methods that create an object take the number of the attempt: calls with the same number create one object.
 
-    async def create_session(self, brief: OrderBrief, customer: str, success_url: str, cancel_url: str) -> Told:
-        """A page on which an order is paid."""
-        params = session_params(brief, customer, success_url, cancel_url, now=int(time.time()))
-        # A session that has ended is no answer to being asked for another.
-        key = f"session:{brief.order_id}:{brief.session or ''}"
-        return await self._ask(self._v1.checkout.sessions.create_async, params=params, key=key)
+    async def create_customer(self, order: OrderPayload, attempt: int) -> StripeSnapshot:
+        """Create a customer for the buyer of an order."""
+        params = _without_empty(email=order.email, name=order.name, metadata={"user_id": order.buyer_id})
+        key = _numbered(f"customer:{order.buyer_id}", attempt)
+        return await self._call(self._v1.customers.create_async, params=params, key=key)
 
-    async def session(self, name: str, *, whole: bool = False) -> Told:
-        """A session; `whole` with its subscription, its invoice and its charge."""
-        expand = ["subscription", "invoice.payments", "payment_intent.latest_charge"] if whole else []
-        return await self._ask(self._v1.checkout.sessions.retrieve_async, name, params=_given(expand=expand))
-
-    async def close_session(self, name: str) -> None:
-        """Close a session, so that nobody pays on it; one that is paid or closed stays so."""
+    async def delete_customer(self, customer: str) -> None:
+        """Delete a customer with the cards; Stripe ends its subscriptions at once. A deleted one stays so."""
         try:
-            await self._ask(self._v1.checkout.sessions.expire_async, name)
-        except RefusedError as error:
-            log.info("session_not_open", stripe_id=name, code=error.code)
+            await self._call(self._v1.customers.delete_async, customer)
+        except PermanentError as refusal:
+            log.info("customer_not_deleted", stripe_id=customer, code=refusal.code)
 
-    async def create_portal(self, customer: str, return_url: str) -> Told:
-        """A page on which a customer sees to subscriptions and cards."""
-        params = {"customer": customer, "return_url": return_url}
-        return await self._ask(self._v1.billing_portal.sessions.create_async, params=params)
+    async def create_session(
+        self, order: OrderPayload, customer: str, success_url: str, cancel_url: str, attempt: int
+    ) -> StripeSnapshot:
+        """Create a page on which an order is paid."""
+        if order.discount is not None:
+            await self._create_coupon(order, order.discount)
+        params = session_params(order, customer, success_url, cancel_url, now=int(time.time()))
+        # The key names the former session: once that has ended, the call must create another.
+        key = _numbered(f"session:{order.order_id}:{order.session or ''}", attempt)
+        return await self._call(self._v1.checkout.sessions.create_async, params=params, key=key)
 
-    # What recurs
+    async def _create_coupon(self, order: OrderPayload, discount: DiscountPayload) -> None:
+        """Create the coupon of a subscription's discount, unless it exists."""
+        params = _without_empty(
+            id=coupon_id(order, discount),
+            name=discount.code,
+            amount_off=discount.amount,
+            currency=order.currency,
+            duration=discount.duration,
+            duration_in_months=discount.months,
+        )
+        try:
+            # Without a key, which would answer a coupon that was deleted since.
+            await self._call(self._v1.coupons.create_async, params=params)
+        except PermanentError as refusal:
+            if refusal.code != "resource_already_exists":
+                raise
 
-    async def subscription(self, name: str) -> Told:
-        """A subscription as it is."""
-        return await self._ask(self._v1.subscriptions.retrieve_async, name)
+    async def session(self, session_id: str, *, is_expanded: bool = False) -> StripeSnapshot:
+        """Read a session; expanded, with its subscription, its invoice and its charge."""
+        expand = ["subscription", "invoice.payments", "payment_intent.latest_charge"] if is_expanded else []
+        params = _without_empty(expand=expand)
+        return await self._call(self._v1.checkout.sessions.retrieve_async, session_id, params=params)
 
-    async def end_with_period(self, name: str) -> Told:
-        """Have a subscription end when what is paid has run out."""
-        return await self._ask(self._v1.subscriptions.update_async, name, params={"cancel_at_period_end": True})
+    async def close_session(self, session_id: str) -> None:
+        """Close a session, so that it can no longer be paid; one that is paid or closed stays so."""
+        try:
+            await self._call(self._v1.checkout.sessions.expire_async, session_id)
+        except PermanentError as refusal:
+            log.info("session_not_open", stripe_id=session_id, code=refusal.code)
 
-    async def resume(self, name: str) -> Told:
-        """Have a subscription go on that was to end; it may have been told so in one of two ways."""
-        found = (await self.subscription(name)).body
+    async def create_portal(self, customer: str, return_url: str) -> StripeSnapshot:
+        """Create a page on which a customer manages subscriptions and cards."""
+        known = self._portal
+        if self._portal is None:
+            self._portal = await self._find_portal()
+        params = {"customer": customer, "return_url": return_url, "configuration": self._portal}
+        try:
+            return await self._call(self._v1.billing_portal.sessions.create_async, params=params)
+        except PermanentError as refusal:
+            if refusal.field != "configuration":
+                raise
+            self._portal = None
+            if known is None:
+                raise
+        # Somebody deactivated the one that was known: once more, with another.
+        return await self.create_portal(customer, return_url)
+
+    async def _find_portal(self) -> str:
+        """The portal's configuration: the one that an earlier process made, else a new one."""
+        listed = await self._call(
+            self._v1.billing_portal.configurations.list_async, params={"active": True, "limit": 100}
+        )
+        mark = _digest(PORTAL_FEATURES)
+        for known in listed.items():
+            if (known.get("metadata") or {}).get(PORTAL_MARK) == mark:
+                return str(known["id"])
+        params = {"features": PORTAL_FEATURES, "metadata": {PORTAL_MARK: mark}}
+        return (await self._call(self._v1.billing_portal.configurations.create_async, params=params)).id()
+
+    # Subscriptions
+
+    async def subscription(self, subscription_id: str) -> StripeSnapshot:
+        """Read a subscription."""
+        return await self._call(self._v1.subscriptions.retrieve_async, subscription_id)
+
+    async def cancel_at_period_end(self, subscription_id: str) -> StripeSnapshot:
+        """Let a subscription end with the period that is paid."""
+        params = {"cancel_at_period_end": True}
+        return await self._call(self._v1.subscriptions.update_async, subscription_id, params=params)
+
+    async def resume(self, subscription_id: str) -> StripeSnapshot:
+        """Let a subscription continue that was to end, whether with its period or at a date."""
+        found = (await self.subscription(subscription_id)).body
         has_date = found.get("cancel_at") and not found.get("cancel_at_period_end")
         params = {"cancel_at": ""} if has_date else {"cancel_at_period_end": False}
-        return await self._ask(self._v1.subscriptions.update_async, name, params=params)
+        return await self._call(self._v1.subscriptions.update_async, subscription_id, params=params)
 
-    async def end_now(self, name: str) -> Told:
+    async def pause_collection(self, subscription_id: str) -> StripeSnapshot:
+        """Let Stripe void the invoices of a subscription instead of collecting them, and mark that we did it."""
+        params = {"pause_collection": {"behavior": "void"}, "metadata": {PAUSED_BY: US}}
+        return await self._call(self._v1.subscriptions.update_async, subscription_id, params=params)
+
+    async def resume_collection(self, subscription_id: str) -> StripeSnapshot:
+        """Let Stripe collect the next invoices of a subscription again."""
+        params = {"pause_collection": "", "metadata": {PAUSED_BY: ""}}
+        return await self._call(self._v1.subscriptions.update_async, subscription_id, params=params)
+
+    async def cancel_now(self, subscription_id: str) -> StripeSnapshot:
         """End a subscription at once. Refused where it has ended."""
-        return await self._ask(self._v1.subscriptions.cancel_async, name)
+        return await self._call(self._v1.subscriptions.cancel_async, subscription_id)
 
-    async def invoice_payments(self, invoice: str) -> Told:
-        """The payments of an invoice."""
-        return await self._ask(self._v1.invoice_payments.list_async, params={"invoice": invoice, "limit": 10})
+    async def invoice_payments(self, invoice: str) -> StripeSnapshot:
+        """List the payments of an invoice."""
+        return await self._call(self._v1.invoice_payments.list_async, params={"invoice": invoice, "limit": 10})
 
-    # Giving back
+    # Refunds
 
-    async def refunds(self, intent: str) -> Told:
-        """The refunds of a payment."""
-        return await self._ask(self._v1.refunds.list_async, params={"payment_intent": intent, "limit": 100})
+    async def refunds(self, intent: str) -> StripeSnapshot:
+        """List the refunds of a payment."""
+        return await self._call(self._v1.refunds.list_async, params={"payment_intent": intent, "limit": 100})
 
-    async def create_refund(self, intent: str, amount: int | None, metadata: dict[str, str], key: str) -> Told:
-        """Give a payment back: this much, or all that is left."""
-        params = _given(payment_intent=intent, amount=amount, metadata=metadata)
-        return await self._ask(self._v1.refunds.create_async, params=params, key=key, is_digested=False)
+    async def create_refund(
+        self, intent: str, amount: int | None, metadata: dict[str, str], key: str, attempt: int
+    ) -> StripeSnapshot:
+        """Refund a payment: this amount, or all that is left."""
+        params = _without_empty(payment_intent=intent, amount=amount, metadata=metadata)
+        key = _numbered(key, attempt)
+        return await self._call(self._v1.refunds.create_async, params=params, key=key, is_key_final=True)
 
-    # Paying out
+    async def dispute(self, dispute_id: str) -> StripeSnapshot:
+        """Read a dispute."""
+        return await self._call(self._v1.disputes.retrieve_async, dispute_id)
 
-    async def create_account(self, brief: PersonBrief, country: str | None) -> Told:
-        """An account to which somebody is paid out, of a country or ours."""
-        params = _given(
-            type="express",
-            country=country,
-            email=brief.email,
-            capabilities={"transfers": {"requested": True}},
-            metadata={"user_id": brief.user_id},
-        )
-        return await self._ask(self._v1.accounts.create_async, params=params, key=f"account:{brief.user_id}")
+    # Payouts
 
-    async def account(self, name: str) -> Told:
-        """An account as it is."""
-        return await self._ask(self._v1.accounts.retrieve_async, name)
+    async def create_account(self, person: PayoutAccountPayload, terms: Body, attempt: int) -> StripeSnapshot:
+        """Create an account for payouts to a person, on the terms of `account_terms`."""
+        params = _without_empty(type="express", email=person.email, metadata={"user_id": person.user_id}, **terms)
+        key = _numbered(f"account:{person.user_id}", attempt)
+        return await self._call(self._v1.accounts.create_async, params=params, key=key)
 
-    async def create_account_link(self, account: str, return_url: str, refresh_url: str) -> Told:
-        """A page on which somebody tells Stripe what it must know before it pays out."""
+    async def account(self, account_id: str) -> StripeSnapshot:
+        """Read an account."""
+        return await self._call(self._v1.accounts.retrieve_async, account_id)
+
+    async def create_account_link(self, account: str, return_url: str, refresh_url: str) -> StripeSnapshot:
+        """Create a page on which the holder of an account gives Stripe the data that payouts require."""
         params = {
             "account": account,
             "return_url": return_url,
             "refresh_url": refresh_url,
             "type": "account_onboarding",
         }
-        return await self._ask(self._v1.account_links.create_async, params=params)
+        return await self._call(self._v1.account_links.create_async, params=params)
 
-    async def transfers(self, brief: PayoutBrief) -> Told:
-        """What was transferred for a payout."""
-        return await self._ask(self._v1.transfers.list_async, params={"transfer_group": _group(brief), "limit": 10})
+    async def transfers(self, payout: PayoutPayload) -> StripeSnapshot:
+        """List the transfers of a payout."""
+        params = {"transfer_group": _transfer_group(payout), "limit": 10}
+        return await self._call(self._v1.transfers.list_async, params=params)
 
-    async def create_transfer(self, brief: PayoutBrief) -> Told:
-        """Transfer a payout. An attempt is made once, however often it is asked for."""
+    async def create_transfer(self, payout: PayoutPayload, attempt: int) -> StripeSnapshot:
+        """Transfer a payout. Each attempt of the payout transfers once, however often it is requested.
+
+        Args:
+            payout: the payout, whose own attempts are those of admins.
+            attempt: of the call, as of the other methods.
+        """
         params = {
-            "amount": brief.amount,
-            "currency": brief.currency,
-            "destination": brief.account,
-            "metadata": {"payout_id": brief.payout_id},
-            "transfer_group": _group(brief),
+            "amount": payout.amount,
+            "currency": payout.currency,
+            "destination": payout.account,
+            "metadata": {"payout_id": payout.payout_id},
+            "transfer_group": _transfer_group(payout),
         }
-        key = f"payout:{brief.payout_id}:{brief.attempts}"
-        return await self._ask(self._v1.transfers.create_async, params=params, key=key, is_digested=False)
+        key = _numbered(f"payout:{payout.payout_id}:{payout.attempts}", attempt)
+        return await self._call(self._v1.transfers.create_async, params=params, key=key, is_key_final=True)
 
-    async def balance_transactions(self, since: int | None, after: str | None) -> Told:
-        """A page of what moved our balance, the newest first: from a second on, after one of the page before."""
+    async def balance(self) -> StripeSnapshot:
+        """Read our balance, by currency."""
+        return await self._call(self._v1.balance.retrieve_async)
+
+    async def balance_transactions(self, since: int | None, after: str | None) -> StripeSnapshot:
+        """List a page of what moved our balance, the newest first.
+
+        Args:
+            since: a second from which on.
+            after: the last id of the page before.
+        """
         created = None if since is None else {"gte": since}
-        params = _given(created=created, starting_after=after, limit=100, expand=["data.source"])
-        return await self._ask(self._v1.balance_transactions.list_async, params=params)
+        params = _without_empty(created=created, starting_after=after, limit=100, expand=["data.source"])
+        return await self._call(self._v1.balance_transactions.list_async, params=params)
 
-    # The catalogue
+    # Products and prices
 
-    async def create_product(self, brief: OfferBrief) -> Told:
-        """A product of an offer. Its key is the offer's alone, so that two at once make one."""
-        params = _given(
-            name=brief.title,
-            description=brief.description,
-            active=brief.is_active,
-            metadata={"offer_id": brief.offer_id},
+    async def create_product(self, offer: OfferPayload, attempt: int) -> StripeSnapshot:
+        """Create the product of an offer. Its key is the offer's alone, so that two calls at once make one product."""
+        params = _without_empty(
+            name=offer.title,
+            description=offer.description,
+            active=offer.is_active,
+            metadata={"offer_id": offer.offer_id},
         )
-        key = f"product:{brief.offer_id}"
-        return await self._ask(self._v1.products.create_async, params=params, key=key, is_digested=False)
+        key = _numbered(f"product:{offer.offer_id}", attempt)
+        return await self._call(self._v1.products.create_async, params=params, key=key, is_key_final=True)
 
-    async def update_product(self, name: str, brief: OfferBrief) -> Told:
-        """Have a product be like its offer."""
-        params = {"name": brief.title, "description": brief.description or "", "active": brief.is_active}
-        return await self._ask(self._v1.products.update_async, name, params=params)
+    async def update_product(self, product_id: str, offer: OfferPayload) -> StripeSnapshot:
+        """Make a product equal to its offer."""
+        params = {"name": offer.title, "description": offer.description or "", "active": offer.is_active}
+        return await self._call(self._v1.products.update_async, product_id, params=params)
 
-    async def price(self, name: str) -> Told:
-        """A price as it is."""
-        return await self._ask(self._v1.prices.retrieve_async, name)
+    async def price(self, price_id: str) -> StripeSnapshot:
+        """Read a price, with its product in it."""
+        return await self._call(self._v1.prices.retrieve_async, price_id, params={"expand": ["product"]})
 
-    async def create_price(self, brief: OfferBrief, product: str) -> Told:
-        """The present price of an offer."""
-        recurring = {"interval": brief.billing_interval} if brief.billing_interval else None
-        params = _given(
+    async def create_price(self, offer: OfferPayload, product: str, attempt: int) -> StripeSnapshot:
+        """Create the present price of an offer."""
+        recurring = {"interval": offer.billing_interval} if offer.billing_interval else None
+        params = _without_empty(
             product=product,
-            currency=brief.currency,
-            unit_amount=brief.amount,
+            currency=offer.currency,
+            unit_amount=offer.amount,
             recurring=recurring,
-            metadata={"offer_id": brief.offer_id},
+            metadata={"offer_id": offer.offer_id},
         )
-        # An earlier price of the same amount may be inactive by now.
-        key = f"price:{brief.offer_id}:{brief.price or ''}"
-        return await self._ask(self._v1.prices.create_async, params=params, key=key)
+        # The key names the former price: an earlier one of the same amount may be inactive by now.
+        key = _numbered(f"price:{offer.offer_id}:{offer.price or ''}", attempt)
+        return await self._call(self._v1.prices.create_async, params=params, key=key)
 
-    async def retire_price(self, name: str) -> Told:
-        """Have nothing more sold at a price."""
-        return await self._ask(self._v1.prices.update_async, name, params={"active": False})
+    async def archive_price(self, price_id: str) -> StripeSnapshot:
+        """Make a price inactive."""
+        return await self._call(self._v1.prices.update_async, price_id, params={"active": False})
 
-    async def _ask(
+    async def _call(
         self,
-        call: Callable[..., Awaitable[stripe.StripeObject]],
-        *names: str,
+        method: Callable[..., Awaitable[stripe.StripeObject]],
+        *ids: str,
         params: Body | None = None,
         key: str | None = None,
-        is_digested: bool = True,
-    ) -> Told:
+        is_key_final: bool = False,
+    ) -> StripeSnapshot:
         """Make a call, a few times where it gets lost.
 
         Args:
-            call: the library's method.
-            names: the ids in its path.
+            method: of the library.
+            ids: the ids in its path.
             params: its parameters.
-            key: for what it is done once.
-            is_digested: whether the key also names the parameters: the same with others is then another call, and not
-                one that Stripe refuses.
+            key: the idempotency key: calls with the same key are done once.
+            is_key_final: whether Stripe refuses the same key with other parameters. By default the key names the
+                parameters too, so that other parameters make another call.
 
         Raises:
-            RefusedError: Stripe will not.
-            UnavailableError: it is not known what Stripe did.
+            PermanentError: Stripe refuses.
+            SavedFailureError: Stripe answers nothing else to this key for a day.
+            TransientError: it is unknown whether Stripe did it.
         """
         options: dict[str, str] = {}
         if key is not None:
-            options["idempotency_key"] = f"{key}:{_digest(params)}" if is_digested else key
-        # What comes without a key reads, or is the same when it is done twice.
+            options["idempotency_key"] = key if is_key_final else f"{key}:{_digest(params)}"
+        # A call without a key reads, or has the same effect when it is repeated.
         async for attempt in stamina.retry_context(
-            on=_passes, attempts=TRIES, timeout=TRYING, wait_initial=FIRST_PAUSE, wait_max=LONGEST_PAUSE
+            on=_is_short_lived,
+            attempts=ATTEMPTS,
+            timeout=RETRY_SECONDS,
+            wait_initial=FIRST_PAUSE,
+            wait_max=LONGEST_PAUSE,
         ):
             with attempt:
-                return await _asked(call, *names, params or {}, options)
-        raise AssertionError("the last try either answers or raises")
+                return await _attempt(method, *ids, params or {}, options)
+        raise AssertionError("the last attempt returns or raises")
 
 
-class Signatures:
-    """Tells deliveries that Stripe signed from all others."""
+class WebhookVerifier:
+    """Verifies the signatures of deliveries."""
 
-    def __init__(self, secrets: str) -> None:
-        """Take the secrets of our endpoints at Stripe, comma separated. Raises ValueError where there is none."""
-        self._secrets = tuple(secret.strip() for secret in secrets.split(",") if secret.strip())
-        if not self._secrets or any(not secret.removeprefix("whsec_") for secret in self._secrets):
-            raise ValueError("a secret is empty")
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """Args: the secrets of our endpoints at Stripe."""
+        self._secrets = tuple(secrets)
 
-    def verify(self, body: bytes, header: str) -> bool:
-        """Whether these very bytes were signed within the last five minutes."""
-        return any(self._is_signed(body, header, secret) for secret in self._secrets)
+    def is_signed(self, body: bytes, header: str) -> bool:
+        """Whether Stripe signed these very bytes within the last five minutes.
+
+        Args:
+            body: of the request.
+            header: `stripe-signature`.
+        """
+        return any(self._is_signed_with(secret, body, header) for secret in self._secrets)
 
     @staticmethod
-    def _is_signed(body: bytes, header: str, secret: str) -> bool:
-        # UnicodeError: the body is no text. OverflowError: the time is beyond all. TypeError: the signature is not
-        # ASCII, which the library compares only with its own kind.
+    def _is_signed_with(secret: str, body: bytes, header: str) -> bool:
+        # UnicodeError: the body is not text. OverflowError: the time is out of range. TypeError: the signature is not
+        # ASCII, which the library compares only with ASCII.
         try:
             return bool(stripe.WebhookSignature.verify_header(body, header, secret, TOLERANCE))
         except (stripe.SignatureVerificationError, UnicodeError, OverflowError, TypeError, ValueError):
             return False
 
 
-def session_params(brief: OrderBrief, customer: str, success_url: str, cancel_url: str, *, now: int) -> Body:
-    """What a Checkout Session is made of."""
-    metadata = {"order_id": brief.order_id}
+def session_params(order: OrderPayload, customer: str, success_url: str, cancel_url: str, *, now: int) -> Body:
+    """The parameters of a Checkout Session."""
+    metadata = {"order_id": order.order_id}
     soonest = now + SHORTEST_SESSION
-    price: Body = {"currency": brief.currency, "unit_amount": brief.unit_amount}
-    if brief.product:
-        price["product"] = brief.product
+    price: Body = {"currency": order.currency, "unit_amount": order.unit_amount}
+    if order.product:
+        price["product"] = order.product
     else:
-        price["product_data"] = {"name": brief.title}
+        price["product_data"] = {"name": order.title}
     params: Body = {
         "mode": "payment",
         "customer": customer,
-        "client_reference_id": brief.order_id,
+        "client_reference_id": order.order_id,
         "metadata": metadata,
-        "line_items": [{"price_data": price, "quantity": brief.quantity}],
+        "line_items": [{"price_data": price, "quantity": order.quantity}],
         "success_url": success_url,
         "cancel_url": cancel_url,
-        "expires_at": brief.expires_at if brief.expires_at >= soonest else math.ceil(soonest / STEP) * STEP,
+        "expires_at": order.expires_at if order.expires_at >= soonest else math.ceil(soonest / STEP) * STEP,
     }
-    if brief.billing_interval:
-        price["recurring"] = {"interval": brief.billing_interval}
+    if order.billing_interval:
+        price["recurring"] = {"interval": order.billing_interval}
         params["mode"] = "subscription"
-        params["subscription_data"] = _given(metadata=metadata, trial_period_days=brief.trial_days or None)
+        if order.discount is not None:
+            params["discounts"] = [{"coupon": coupon_id(order, order.discount)}]
+        params["subscription_data"] = _without_empty(metadata=metadata, trial_period_days=order.trial_days or None)
     else:
-        params["payment_intent_data"] = {"metadata": metadata, "transfer_group": f"order:{brief.order_id}"}
+        params["payment_intent_data"] = {"metadata": metadata, "transfer_group": f"order:{order.order_id}"}
     return params
 
 
-def unfolded(session: Body) -> Iterator[Body]:
-    """A whole session and what was expanded in it, each by itself as webhooks tell it, in the order to apply them."""
+def coupon_id(order: OrderPayload, discount: DiscountPayload) -> str:
+    """The id of a discount's coupon at Stripe, the same for all orders with this discount."""
+    months = "" if discount.months is None else f"-{discount.months}"
+    return f"{discount.code}-{order.currency}-{discount.amount}-{discount.duration}{months}"
+
+
+def expanded_objects(session: Body) -> Iterator[Body]:
+    """An expanded session and the objects in it, each as webhooks deliver it, in the order in which to apply them."""
     flat = dict(session)
     for field in ("subscription", "invoice"):
         if isinstance(session.get(field), dict):
@@ -357,8 +470,8 @@ def unfolded(session: Body) -> Iterator[Body]:
         yield charge
 
 
-def intent_of(payments: Told) -> str | None:
-    """The payment intent by which an invoice was paid, among its payments."""
+def intent_of(payments: StripeSnapshot) -> str | None:
+    """The payment intent that paid an invoice, among the invoice's payments."""
     for payment in payments.items():
         intent = payment["payment"].get("payment_intent")
         if payment["status"] == "paid" and intent:
@@ -366,42 +479,55 @@ def intent_of(payments: Told) -> str | None:
     return None
 
 
-async def _asked(call: Callable[..., Awaitable[stripe.StripeObject]], *arguments: Any) -> Told:
+async def _attempt(method: Callable[..., Awaitable[stripe.StripeObject]], *arguments: Any) -> StripeSnapshot:
     began = time.monotonic()
     try:
-        answer = (await call(*arguments)).last_response
-    except stripe.StripeError as error:
-        raise _judged(error) from None
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:  # while the answer was read
-        raise UnavailableError(type(error).__name__, passes=True) from None
+        answer = (await method(*arguments)).last_response
+    except stripe.StripeError as failure:
+        raise _translate_error(failure) from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as failure:  # while the answer was read
+        raise TransientError(type(failure).__name__, is_short_lived=True) from None
     if answer is None:
-        raise UnavailableError("no answer", passes=False)
+        raise TransientError("no answer")
     date = answer.headers.get("date")
     at = parsedate_to_datetime(date).timestamp() if date else time.time()
     seconds = math.floor(at - (time.monotonic() - began))
-    return Told(body=msgspec.json.decode(answer.body), as_of=datetime.fromtimestamp(seconds, UTC))
+    return StripeSnapshot(body=msgspec.json.decode(answer.body), observed_at=datetime.fromtimestamp(seconds, UTC))
 
 
-def _judged(error: stripe.StripeError) -> ProviderError:
-    code = error.code
-    # Not the message alone: the request's id finds it at Stripe.
-    said = " ".join(str(error).split())[:400]
-    log.warning("stripe_error", kind=type(error).__name__, status=error.http_status, code=code, error=said)
-    match error:
-        case stripe.InvalidRequestError() | stripe.CardError():
-            return RefusedError(error.user_message or type(error).__name__, code)
-        case stripe.AuthenticationError() | stripe.PermissionError() | stripe.IdempotencyError():
-            # Ours to mend: until then nothing is known of what was to be done.
-            return UnavailableError(said, passes=False)
+def _translate_error(failure: stripe.StripeError) -> PermanentError | TransientError:
+    # The library sets the code of some kinds of errors only.
+    code = failure.code or getattr(failure.error, "code", None)
+    # With the id of the request, which finds it at Stripe.
+    message = " ".join(str(failure).split())[:400]
+    log.warning("stripe_error", kind=type(failure).__name__, status=failure.http_status, code=code, error=message)
+    is_lost = isinstance(failure, stripe.PermissionError) and code in MISSING
+    is_repeated = (failure.headers or {}).get("idempotent-replayed") == "true"
+    match failure:
+        case _ if is_lost or isinstance(failure, stripe.InvalidRequestError | stripe.CardError):
+            reason = failure.user_message or type(failure).__name__
+            return PermanentError(reason, code, getattr(failure, "param", None))
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            # A fault of our setup: until it is corrected nothing is known about the request.
+            return TransientError(message)
+        case stripe.IdempotencyError() if code != IN_USE:
+            # An earlier call with this key had other parameters, such as the title before it was changed.
+            return SavedFailureError(message)
+        case stripe.APIError() if is_repeated:
+            return SavedFailureError(message)
         case _:
-            return UnavailableError(said, passes=True)
+            return TransientError(message, is_short_lived=True)
 
 
-def _passes(error: Exception) -> bool:
-    return isinstance(error, UnavailableError) and error.passes
+def _is_short_lived(failure: Exception) -> bool:
+    return isinstance(failure, TransientError) and failure.is_short_lived
 
 
-def _given(**params: Any) -> Body:
+def _numbered(key: str, attempt: int) -> str:
+    return f"{key}:attempt-{attempt}" if attempt else key
+
+
+def _without_empty(**params: Any) -> Body:
     return {name: value for name, value in params.items() if value not in (None, [])}
 
 
@@ -409,5 +535,5 @@ def _digest(params: Body | None) -> str:
     return hashlib.sha256(msgspec.json.encode(params, order="deterministic")).hexdigest()[:24]
 
 
-def _group(brief: PayoutBrief) -> str:
-    return f"payout:{brief.payout_id}"
+def _transfer_group(payout: PayoutPayload) -> str:
+    return f"payout:{payout.payout_id}"

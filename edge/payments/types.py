@@ -1,26 +1,24 @@
-"""What clients ask and are answered, and what the database and Stripe tell."""
+"""What clients send and get, and what the database and Stripe answer."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 
-Address = Annotated[
-    str, msgspec.Meta(max_length=2000, description="A page of this installation's own site, as an absolute address")
-]
+ReturnUrl = Annotated[str, msgspec.Meta(max_length=2000, description="The absolute URL of a page of this installation")]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of what clients send."""
 
 
-class CheckoutRequest(Asked, frozen=True, kw_only=True):
-    """What is to be bought: the arguments of `place_order`, and where the browser goes afterwards."""
+class CheckoutRequest(RequestBody, frozen=True, kw_only=True):
+    """The arguments of `place_order`, and the pages to which the browser returns."""
 
     offer_id: UUID | None = None
     course_id: UUID | None = None
-    """Instead of the offer that sells it."""
+    """Instead of the offer that sells the course."""
     quantity: int | None = None
     amount: int | None = None
     """Of a tip, in minor units."""
@@ -28,40 +26,52 @@ class CheckoutRequest(Asked, frozen=True, kw_only=True):
     student_teacher_id: UUID | None = None
     details: dict[str, Any] | None = None
     """What the seller must know."""
-    success_url: Address | None = None
-    """`{CHECKOUT_SESSION_ID}` in it becomes the session's id; where it is missing, `session_id=` is added."""
-    cancel_url: Address | None = None
+    success_url: ReturnUrl | None = None
+    """`{CHECKOUT_SESSION_ID}` in it becomes the id of the session; without it, `session_id=` is added."""
+    cancel_url: ReturnUrl | None = None
 
 
-class VerifyRequest(Asked, frozen=True, kw_only=True):
-    """What the browser came back with."""
+StripeId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+
+
+class PriceRequest(RequestBody, frozen=True, kw_only=True):
+    """A price that was made by hand at the payment provider."""
+
+    price_id: StripeId | None
+    """None binds none."""
+    product_id: StripeId | None = None
+    """The product that the price must be of."""
+
+
+class VerifyRequest(RequestBody, frozen=True, kw_only=True):
+    """The session with which the browser returned."""
 
     session_id: Annotated[str, msgspec.Meta(pattern=r"^cs_[A-Za-z0-9_]{1,250}$")]
 
 
-class PortalRequest(Asked, frozen=True, kw_only=True):
-    """Where the browser goes from the portal."""
+class PortalRequest(RequestBody, frozen=True, kw_only=True):
+    """The page to which the browser returns from the portal."""
 
-    return_url: Address | None = None
+    return_url: ReturnUrl | None = None
 
 
-class PayoutAccountRequest(Asked, frozen=True, kw_only=True):
-    """Where one lives: that cannot be changed later."""
+class PayoutAccountRequest(RequestBody, frozen=True, kw_only=True):
+    """The country of the account, which can be changed until its holder has completed it."""
 
     country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1, such as SE")] | None = None
-    """Left out, it is the installation's own."""
+    """By default that of the account that exists, else that of the installation's own account."""
 
 
-class OnboardingRequest(Asked, frozen=True, kw_only=True):
-    """Where the browser goes from the onboarding."""
+class OnboardingRequest(RequestBody, frozen=True, kw_only=True):
+    """The pages to which the browser returns from the onboarding."""
 
-    return_url: Address | None = None
-    refresh_url: Address | None = None
-    """Where the link had run out: a page that asks for a new one."""
+    return_url: ReturnUrl | None = None
+    refresh_url: ReturnUrl | None = None
+    """After the link has expired: a page that requests a new one."""
 
 
 class Checkout(msgspec.Struct, frozen=True, kw_only=True):
-    """An order, and the page on which it is paid; null where nothing is to pay any more."""
+    """An order, and the page on which it is paid; null where nothing is left to pay."""
 
     order_id: UUID
     status: str
@@ -70,7 +80,7 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an order."""
+    """The state of an order."""
 
     order_id: UUID
     status: str
@@ -80,7 +90,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A page at the payment provider; it works for a short time."""
+    """A page of the payment provider; it works for a short time."""
 
     url: str
 
@@ -99,19 +109,13 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayoutAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `payout_accounts`: whether one can be paid out."""
+    """A row of `payout_accounts`: whether payouts to the caller are possible."""
 
     is_submitted: bool
     can_receive: bool
     missing: list[str]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """What every event of Stripe has. What the rest means is known in SQL: private.apply_stripe_event."""
-
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    type: Annotated[str, msgspec.Meta(max_length=255)]
-    data: dict[str, Any]
+    country: str | None
+    bank_failure: str | None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,14 +128,25 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: datetime | None
 
     def state(self) -> OrderState:
-        """As the answer tells it."""
+        """The order as the answer has it."""
         return OrderState(
             order_id=self.id, status=self.status, kind=self.kind, course_id=self.course_id, paid_at=self.paid_at
         )
 
 
-class OrderBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """What private.checkout_brief tells."""
+class DiscountPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """The discount of a subscription."""
+
+    code: str
+    """Of the coupon."""
+    amount: int
+    """In minor units, off each payment that it discounts."""
+    duration: Literal["once", "repeating", "forever"]
+    months: int | None
+
+
+class OrderPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What private.checkout_payload answers."""
 
     order_id: str
     buyer_id: str
@@ -143,22 +158,33 @@ class OrderBrief(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     unit_amount: int
     quantity: int
+    discount: DiscountPayload | None
     currency: str
     billing_interval: str | None
     trial_days: int
     expires_at: int
 
 
-class PersonBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """What private.payout_account_brief tells."""
+class RenewalPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What private.renewal_payload answers."""
+
+    subscription: str
+    is_paused: bool
+    must_end: bool
+
+
+class PayoutAccountPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What private.payout_account_payload answers."""
 
     user_id: str
     email: str | None
+    country: str | None
+    is_submitted: bool
     account: str | None
 
 
-class OfferBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """What private.offer_brief tells."""
+class OfferPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What private.offer_payload answers."""
 
     offer_id: str
     title: str
@@ -171,8 +197,8 @@ class OfferBrief(msgspec.Struct, frozen=True, kw_only=True):
     price: str | None
 
 
-class RefundBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """What private.refund_brief tells."""
+class RefundPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What private.refund_payload answers."""
 
     refund_id: str
     order_id: str
@@ -181,8 +207,8 @@ class RefundBrief(msgspec.Struct, frozen=True, kw_only=True):
     invoice: str | None
 
 
-class PayoutBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """What private.payout_brief tells."""
+class PayoutPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What private.payout_payload answers."""
 
     payout_id: str
     amount: int

@@ -1,5 +1,1 @@
-"""How often courses are looked at: counted here, and written to the database in sums."""
-
-from edge.views.routes import lifespan, router
-
-__all__ = ["lifespan", "router"]
+"""Views of courses: counted in memory, and written to the database in sums."""

@@ -1,4 +1,4 @@
-"""Counting in memory, so that no reading of a page is a write to the database."""
+"""Counting in memory, so that reading a page does not write to the database."""
 
 import asyncio
 import time
@@ -6,28 +6,28 @@ from uuid import UUID
 
 import structlog
 
-from edge.database import System
+from edge.database import Database
 from edge.errors import EdgeError
 
 log = structlog.get_logger()
 
 FLUSH_SECONDS = 5.0
-"""What a process that is killed loses at most."""
-AGAIN_SECONDS = 1800.0
-"""Who looks again within this time is not counted again; at the end of it all are forgotten at once."""
+"""A process that is killed loses the views of at most this time."""
+REPEAT_SECONDS = 1800.0
+"""A second view by the same viewer within this time is not counted; at its end all viewers are forgotten at once."""
 MAX_COURSES = 10_000
-"""Courses between two flushes. Further ones are not counted: there are fewer, or somebody makes ids up."""
-MAX_LOOKS = 100_000
-"""Looks that are remembered; then all are forgotten."""
+"""Courses between two flushes. Further ones are not counted: there are fewer, or a client invents ids."""
+MAX_VIEWERS = 100_000
+"""Pairs of course and viewer that are remembered; then all are forgotten."""
 
 
 class ViewCounter:
-    """Views of courses since the last flush. What it holds is bounded, whoever looks at what."""
+    """Views of courses since the last flush. Its memory is bounded."""
 
-    def __init__(self, system: System) -> None:
-        self._system = system
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._counts: dict[UUID, int] = {}
-        self._looks: set[tuple[UUID, str]] = set()
+        self._viewers: set[tuple[UUID, str]] = set()
         self._forget_at = 0.0
         self._flushing: asyncio.Task[None] | None = None
 
@@ -36,33 +36,33 @@ class ViewCounter:
         self._flushing = asyncio.create_task(self._flush_for_ever())
 
     async def aclose(self) -> None:
-        """Stop, and write down what is left."""
+        """Stop, and write what is left."""
         if self._flushing is not None:
             self._flushing.cancel()
             await asyncio.wait([self._flushing])
         await self.flush()
 
     def count(self, course_id: UUID, viewer: str) -> None:
-        """Count that a viewer, known by the address, looks at a course."""
+        """Count a view of a course by a viewer, who is known by the network."""
         now = time.monotonic()
-        if now >= self._forget_at or len(self._looks) >= MAX_LOOKS:
-            self._looks.clear()
-            self._forget_at = now + AGAIN_SECONDS
-        look = course_id, viewer
-        if look in self._looks:
+        if now >= self._forget_at or len(self._viewers) >= MAX_VIEWERS:
+            self._viewers.clear()
+            self._forget_at = now + REPEAT_SECONDS
+        view = course_id, viewer
+        if view in self._viewers:
             return
-        self._looks.add(look)
+        self._viewers.add(view)
         self._add(course_id, 1)
 
     async def flush(self) -> None:
-        """Add to the database what was counted; where it is away, keep that for the next time."""
+        """Add the counts to the database; where it is away, keep them for the next time."""
         counts, self._counts = self._counts, {}
         if not counts:
             return
         try:
-            await self._system.call("add_course_views", p_views={str(course): n for course, n in counts.items()})
-        except EdgeError as error:
-            log.warning("views_not_written", error=error.body.message, courses=len(counts))
+            await self._database.call("add_course_views", p_views={str(course): n for course, n in counts.items()})
+        except EdgeError as failure:
+            log.warning("views_not_written", error=failure.body.message, courses=len(counts))
             for course, views in counts.items():
                 self._add(course, views)
 
@@ -73,5 +73,5 @@ class ViewCounter:
     async def _flush_for_ever(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            # A flush under way when this is stopped is finished, for it has taken the counts.
+            # A flush that is in progress at the stop is finished, because it has taken the counts.
             await asyncio.shield(self.flush())

@@ -5,25 +5,27 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Litestar, Request, Router, post
+from litestar import Litestar, Request, post
 from litestar.datastructures import State
+from litestar.openapi.spec import Tag
 from litestar.params import PathParameter
 
-from edge.errors import EdgeError
-from edge.limits import network
-from edge.openapi import refusals
-from edge.tiers import UNLIMITED
+from edge.errors import error
+from edge.http.limits import network
+from edge.http.openapi import error_responses
+from edge.http.package import HttpPackage
+from edge.http.tiers import UNLIMITED
 from edge.views.counter import ViewCounter
 
 MAX_BODY = 1024
 EMPTY = (b"", b"{}")
-"""Some clients cannot send nothing."""
+"""Some clients cannot send an empty body."""
 
 
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
-    """What views need while the application runs: the counter, whose last sums are written when it stops."""
-    counter = ViewCounter(app.state.system)
+    """Run the counter, and write its last sums at the end."""
+    counter = ViewCounter(app.state.database)
     app.state.views = counter
     counter.start()
     yield
@@ -32,18 +34,15 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
 
 @post(
     "/courses/{course_id:uuid}/views",
-    summary="Somebody looks at a course",
-    description="Counts it for `course_views`, where it stands a few seconds later. Who looks again within half an hour"
-    " is not counted again. Answers the same whether there is such a course or not.",
+    summary="Count a view of a course",
+    description="`course_views` shows it a few seconds later. A second view from the same network within half an hour"
+    " does not count. The answer does not tell whether the course exists.",
     tags=["views"],
-    # A token in the database for each would be the write that this is to save.
+    # Counting the request would cost the write to the database that this route saves.
     opt=UNLIMITED,
     status_code=202,
     request_max_body_size=MAX_BODY,
-    responses=refusals(
-        (400, "invalid_request", "This takes no body."),
-        (413, "payload_too_large", "The request's body is too large."),
-    ),
+    responses=error_responses(tokens=("invalid_request", "payload_too_large")),
 )
 async def count_view(
     course_id: Annotated[UUID, PathParameter(description="The course")], request: Request[Any, Any, State]
@@ -51,12 +50,14 @@ async def count_view(
     """Count, and answer at once.
 
     Raises:
-        EdgeError: 400 `invalid_request`, where there is a body, which would say nothing.
+        EdgeError: 400 `invalid_request`, there is a body, which would have no meaning.
     """
     if (await request.body()).strip() not in EMPTY:
-        raise EdgeError(400, "invalid_request", "This takes no body.", "Send none, or an empty object.")
+        raise error("invalid_request", "This takes no body: send none, or an empty object.")
     views: ViewCounter = request.app.state.views
     views.count(course_id, network(request))
 
 
-router = Router(path="/", route_handlers=[count_view])
+PACKAGE = HttpPackage(
+    public=[count_view], lifespan=lifespan, tag=Tag(name="views", description="Counting views of courses.")
+)

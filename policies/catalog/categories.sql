@@ -14,7 +14,7 @@ create policy categories_delete_admin on public.categories for delete to authent
 using ((select private.has_role('admin')));
 
 grant select on public.categories to anon, authenticated;
--- position is the database's
+-- the database sets position
 grant insert (slug, name, description), update (slug, name, description), delete
 on public.categories to authenticated;
 grant select, insert, update, delete on public.categories to service_role;

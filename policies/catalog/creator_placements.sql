@@ -17,7 +17,7 @@ create policy creator_placements_delete_admin on public.creator_placements for d
 using ((select private.has_role('admin')));
 
 grant select on public.creator_placements to anon, authenticated;
--- is_public is the database's; creator_id is updatable because an upsert sets it
+-- the database sets is_public; creator_id is updatable because an upsert sets it
 grant
 insert (creator_id, is_featured, display_priority),
 update (creator_id, is_featured, display_priority),

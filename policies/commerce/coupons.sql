@@ -18,11 +18,11 @@ with check (
 );
 
 grant select on public.coupons to authenticated;
--- what it takes off stays; how often it is used is the database's
+-- the discount cannot change, and the database counts the uses
 grant
 insert (
-    seller_id, code, percent_off, amount_off, currency, offer_id, maximum_uses, maximum_uses_per_buyer, starts_at,
-    ends_at, is_active
+    seller_id, code, percent_off, amount_off, currency, duration, duration_months, offer_id, maximum_uses,
+    maximum_uses_per_buyer, starts_at, ends_at, is_active
 ),
 update (maximum_uses, maximum_uses_per_buyer, starts_at, ends_at, is_active)
 on public.coupons to authenticated;

@@ -4,4 +4,4 @@ create policy disputes_select_admin on public.disputes for select to authenticat
 using ((select private.has_role('admin')));
 
 grant select on public.disputes to authenticated, service_role;
--- no insert, update or delete: settle_dispute writes it
+-- no insert, update or delete: record_dispute_result writes it

@@ -4,4 +4,4 @@ create policy entitlements_select_party on public.entitlements for select to aut
 using (user_id = (select auth.uid()) or seller_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.entitlements to authenticated, service_role;
--- no insert, update or delete: settle_entitlements writes it
+-- no insert, update or delete: sync_entitlements writes it

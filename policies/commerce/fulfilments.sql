@@ -4,4 +4,4 @@ create policy fulfilments_select_party on public.fulfilments for select to authe
 using (seller_id = (select auth.uid()) or buyer_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.fulfilments to authenticated, service_role;
--- no insert, update or delete: settle_entitlements and deliver_order write it
+-- no insert, update or delete: fulfil_work and deliver_order write it

@@ -6,7 +6,7 @@ using (status = 'active');
 create policy offers_select_authenticated on public.offers for select to authenticated
 using (status = 'active' or seller_id = (select auth.uid()) or (select private.has_role('admin')));
 
--- a course's offer is its course's: nobody can name the course in an insert, and without it no offer is one of a course
+-- nobody inserts the offer of a course: the course makes it, and course_id is not granted
 create policy offers_insert_seller_or_admin on public.offers for insert to authenticated
 with check (
     (seller_id = (select auth.uid()) and (select private.has_role('teacher')))
@@ -30,17 +30,15 @@ using (
 );
 
 grant select on public.offers to anon, authenticated;
--- what it is and whose stays; the status is publish_offer's and archive_offer's
+-- kind, seller and product cannot change; publish_offer and archive_offer write the status
 grant
 insert (
     seller_id, kind, title, description, price_amount, price_currency, maximum_amount, maximum_quantity,
-    billing_interval, trial_days, credits, duration_minutes, product_id, licence_tier, file_types, maximum_copies,
-    maximum_streams, maximum_videos, maximum_performances, is_credit_required, term_years
+    billing_interval, trial_days, credits, duration_minutes, product_id
 ),
 update (
     title, description, price_amount, price_currency, maximum_amount, maximum_quantity, trial_days, credits,
-    duration_minutes, file_types, maximum_copies, maximum_streams, maximum_videos, maximum_performances,
-    is_credit_required, term_years
+    duration_minutes
 ),
 delete
 on public.offers to authenticated;

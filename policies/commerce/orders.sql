@@ -9,4 +9,4 @@ using (
 );
 
 grant select on public.orders to authenticated, service_role;
--- no insert, update or delete: place_order, cancel_order, settle_order and the payment provider's word write it
+-- no insert, update or delete: place_order, cancel_order, mark_order_paid and reports of the payment provider write it

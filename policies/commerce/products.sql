@@ -17,7 +17,7 @@ create policy products_delete_creator on public.products for delete to authentic
 using (status = 'draft' and creator_id = (select auth.uid()) and (select private.has_role('teacher')));
 
 grant select on public.products to anon, authenticated;
--- what it is stays; the status is publish_product's and archive_product's, and whether it is sold the database's
+-- kind and creator cannot change; publish_product and archive_product write the status, the database is_sold
 grant
 insert (creator_id, kind, title, description, bpm, musical_key),
 update (title, description, bpm, musical_key),

@@ -1,5 +1,5 @@
--- The job queue is the worker's alone. It has no row level security: the schema is closed to everybody else, and
--- whoever may work on the queue may work on all of it.
+-- Only the worker may use the job queue, and all of it: it has no row level security, and the schema is closed to every
+-- other role.
 grant usage on schema procrastinate to worker;
 grant select, insert, update, delete on all tables in schema procrastinate to worker;
 grant usage on all sequences in schema procrastinate to worker;

@@ -1,104 +1,52 @@
--- storage.objects is Supabase's table: its grants are not ours, and only our own policies are remade here.
-drop policy if exists objects_select_owner_or_moderator on storage.objects;
-drop policy if exists objects_insert_owner on storage.objects;
-drop policy if exists objects_update_owner on storage.objects;
-drop policy if exists objects_delete_owner_or_moderator on storage.objects;
+-- storage.objects is Supabase's table: Supabase grants on it, and each domain has policies for its own buckets.
+drop policy if exists objects_select_user_or_moderator on storage.objects;
+drop policy if exists objects_insert_user on storage.objects;
+drop policy if exists objects_update_user on storage.objects;
+drop policy if exists objects_delete_user_or_moderator on storage.objects;
+drop policy if exists objects_select_remover_of_user_files on storage.objects;
+drop policy if exists objects_delete_remover_of_user_files on storage.objects;
 
--- An avatar, and the document that shows a qualification, lie in the folder named by their owner's id; the picture of a
--- course in the one named by the course's, the files of a product in the one named by the product's. The buckets of
--- avatars and thumbnails are public: fetching needs no policy, and this one lets nobody list but the owner, and
--- moderators, who take down what nobody should see. That of documents is private; one that moderators looked at is not
--- written over. That of products is private, too: who bought one fetches what his order gives.
-create policy objects_select_owner_or_moderator on storage.objects for select to authenticated
+-- Avatars and documents of qualifications are in the folder with the user's id. Anybody fetches an avatar by its path,
+-- because that bucket is public; these policies decide who lists and who reads documents.
+create policy objects_select_user_or_moderator on storage.objects for select to authenticated
 using (
-    (
-        bucket_id in ('avatars', 'qualifications')
-        and (starts_with(name, (select auth.uid())::text || '/') or (select private.has_role('moderator')))
-    )
-    or (
-        bucket_id = 'course-thumbnails'
-        and (
-            split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-            or (select private.has_role('moderator'))
-        )
-    )
-    or (
-        bucket_id = 'products'
-        and (
-            split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-            or name = any((select private.my_bought_paths())::text[])
-        )
-    )
+    bucket_id in ('avatars', 'qualifications')
+    and (starts_with(name, (select auth.uid())::text || '/') or (select private.has_role('moderator')))
 );
 
-create policy objects_insert_owner on storage.objects for insert to authenticated
+create policy objects_insert_user on storage.objects for insert to authenticated
 with check (
-    (
-        bucket_id in ('avatars', 'qualifications')
-        and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
-    )
-    or (
-        bucket_id = 'course-thumbnails'
-        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
-    or (
-        bucket_id = 'products'
-        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
+    bucket_id in ('avatars', 'qualifications')
+    and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
 );
 
-create policy objects_update_owner on storage.objects for update to authenticated
+-- no update of qualifications: a document that a moderator verified is not replaced
+create policy objects_update_user on storage.objects for update to authenticated
 using (
-    (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
-    or (
-        bucket_id = 'course-thumbnails'
-        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
-    or (
-        bucket_id = 'products'
-        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
+    bucket_id in ('avatars') and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
 )
 with check (
-    (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
-    or (
-        bucket_id = 'course-thumbnails'
-        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
-    or (
-        bucket_id = 'products'
-        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-        and (select private.has_role('teacher'))
+    bucket_id in ('avatars') and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
+);
+
+create policy objects_delete_user_or_moderator on storage.objects for delete to authenticated
+using (
+    bucket_id in ('avatars', 'qualifications')
+    and (
+        (starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
+        or (select private.has_role('moderator'))
     )
 );
 
-create policy objects_delete_owner_or_moderator on storage.objects for delete to authenticated
+-- The worker removes what no row names any more. Storage removes what its caller reads and may delete.
+create policy objects_select_remover_of_user_files on storage.objects for select to file_remover
 using (
-    (
-        bucket_id in ('avatars', 'qualifications')
-        and (
-            (starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
-            or (select private.has_role('moderator'))
-        )
-    )
-    or (
-        bucket_id = 'course-thumbnails'
-        and (
-            (
-                split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-                and (select private.has_role('teacher'))
-            )
-            or (select private.has_role('moderator'))
-        )
-    )
-    or (
-        bucket_id = 'products'
-        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
+    bucket_id in ('avatars', 'qualifications')
+    and bucket_id || '/' || name = any((select private.removable_files())::text[])
+);
+
+create policy objects_delete_remover_of_user_files on storage.objects for delete to file_remover
+using (
+    bucket_id in ('avatars', 'qualifications')
+    and bucket_id || '/' || name = any((select private.removable_files())::text[])
 );

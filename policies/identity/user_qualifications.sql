@@ -25,6 +25,3 @@ update (title, issuer, awarded_on, url, document_path, position),
 delete
 on public.user_qualifications to authenticated;
 grant select, insert, update, delete on public.user_qualifications to service_role;
-
-grant execute on function private.verify_qualification(uuid, boolean) to authenticated;
-grant execute on function public.verify_qualification(uuid, boolean) to authenticated;

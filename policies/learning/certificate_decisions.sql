@@ -9,4 +9,4 @@ using (
 );
 
 grant select on public.certificate_decisions to authenticated, service_role;
--- no insert, update or delete: the functions that decide write it, and nobody changes it
+-- no insert, update or delete: the functions that decide write it

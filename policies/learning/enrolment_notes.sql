@@ -29,8 +29,8 @@ using (
     or (select private.has_role('admin'))
 );
 
--- enrolment_id is updatable because an upsert sets it; course, student, and when and by whom it was flagged are the
--- database's
+-- enrolment_id is updatable because an upsert sets it; the database sets course_id, student_id, flagged_at and
+-- flagged_by
 grant
 select,
 insert (enrolment_id, body, is_at_risk, at_risk_reason),

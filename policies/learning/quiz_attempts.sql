@@ -8,4 +8,4 @@ using (
 );
 
 grant select on public.quiz_attempts to authenticated, service_role;
--- no insert, update or delete: submit_quiz writes it, and nobody changes it
+-- no insert, update or delete: start_quiz and submit_quiz write it

@@ -1,7 +1,23 @@
 select private.close_table('public.quizzes');
 
-create policy quizzes_select_all on public.quizzes for select to anon, authenticated
+create policy quizzes_select_anon on public.quizzes for select to anon
 using (exists (select from public.courses as c where c.id = quizzes.course_id));
+
+-- Less than the course itself, of which students read the row after it has closed to them.
+create policy quizzes_select_authenticated on public.quizzes for select to authenticated
+using (
+    exists (
+        select from public.courses as c
+        where
+            c.id = quizzes.course_id
+            and (
+                c.status = 'published'
+                or c.creator_id = (select auth.uid())
+                or c.id = any((select private.my_course_ids())::uuid[])
+                or (select private.has_role('moderator'))
+            )
+    )
+);
 
 create policy quizzes_insert_creator on public.quizzes for insert to authenticated
 with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));

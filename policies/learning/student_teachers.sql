@@ -17,5 +17,5 @@ using (user_id = (select auth.uid()) and (select private.is_active()))
 with check (user_id = (select auth.uid()) and (select private.is_active()));
 
 grant select on public.student_teachers to anon, authenticated, service_role;
--- no insert or delete: apply_as_student_teacher writes it, and what was decided is not forgotten
+-- no insert or delete: apply_as_student_teacher writes it, and decisions stay on record
 grant update (is_available, max_students) on public.student_teachers to authenticated;

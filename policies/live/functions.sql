@@ -1,6 +1,8 @@
-grant execute on function private.schedule_session(uuid, timestamptz, integer, text, text) to authenticated;
-grant execute on function public.schedule_session(uuid, timestamptz, integer, text, text) to authenticated;
-grant execute on function private.cancel_session(uuid, text) to authenticated;
-grant execute on function public.cancel_session(uuid, text) to authenticated;
-grant execute on function private.complete_session(uuid, boolean) to authenticated;
-grant execute on function public.complete_session(uuid, boolean) to authenticated;
+-- The API of live: each function, the roles that may call it, and its tier of rate limits.
+
+select private.expose(
+    'private.schedule_session(uuid, timestamptz, integer, text, text)',
+    '{authenticated}', 'standard'
+);
+select private.expose('private.cancel_session(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.complete_session(uuid, boolean)', '{authenticated}', 'standard');

@@ -1,4 +1,4 @@
-"""The application: routes, the parts they work with, and the one translator of exceptions."""
+"""The application: its routes, its lifespan, and its translation of exceptions."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,8 +8,8 @@ from litestar.di import Provide
 
 from stack.auth import openapi
 from stack.auth.errors import HEADERS, translate
-from stack.auth.requests import LARGEST
-from stack.auth.routes import about, admin, invitations, links, sign_in, sign_up, user, verify
+from stack.auth.requests import MAX_BODY
+from stack.auth.routes import about, admin, invitations, links, mfa, sign_in, sign_up, user, verify
 from stack.auth.server import Auth
 from stack.auth.settings import Settings
 
@@ -23,11 +23,6 @@ ROUTES = [
     about.single_sign_on,
     about.link_identity,
     about.unlink_identity,
-    about.enrol_factor,
-    about.use_factor,
-    about.remove_factor,
-    about.list_factors,
-    about.remove_users_factor,
     admin.list_users,
     admin.create_user,
     admin.get_user,
@@ -36,6 +31,13 @@ ROUTES = [
     admin.list_audit,
     invitations.invite,
     invitations.generate_link,
+    mfa.enrol_factor,
+    mfa.challenge_factor,
+    mfa.verify_factor,
+    mfa.remove_factor,
+    mfa.list_users_factors,
+    mfa.update_users_factor,
+    mfa.remove_users_factor,
     links.recover,
     links.otp,
     links.resend,
@@ -51,7 +53,7 @@ ROUTES = [
 
 
 def create_app(settings: Settings) -> Litestar:
-    """An auth server with these settings; it connects to its database in the background once it runs."""
+    """An auth server with these settings. It connects to its database in the background once it runs."""
     auth = Auth(settings)
 
     @asynccontextmanager
@@ -60,11 +62,11 @@ def create_app(settings: Settings) -> Litestar:
             yield
 
     return Litestar(
-        route_handlers=[*ROUTES, openapi.describing(ROUTES, settings.external_url)],
+        route_handlers=[*ROUTES, openapi.document_route(ROUTES, settings.external_url)],
         lifespan=[lifespan],
         dependencies={"auth": Provide(lambda: auth, sync_to_thread=False, use_cache=True)},
         exception_handlers={Exception: translate},
-        request_max_body_size=LARGEST,
+        request_max_body_size=MAX_BODY,
         response_headers=HEADERS,
         openapi_config=None,
         logging_config=None,

@@ -1,4 +1,4 @@
-"""What happened to accounts and sessions: `auth.audit_log_entries`, written in the transaction of the act."""
+"""The audit log of accounts and sessions: `auth.audit_log_entries`, written in the transaction of the action."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,6 +23,12 @@ LOG_TYPES = {
     "user_confirmation_requested": "user",
     "user_repeated_signup": "user",
     "user_updated_password": "user",
+    "factor_in_progress": "factor",
+    "challenge_created": "factor",
+    "verification_attempted": "factor",
+    "factor_unenrolled": "factor",
+    "factor_updated": "factor",
+    "factor_deleted": "factor",
 }
 NOBODY = UUID(int=0)
 
@@ -30,13 +36,13 @@ NOBODY = UUID(int=0)
 async def record(
     connection: Connection, action: str, *, actor: User | None, ip: str | None, traits: dict[str, Any] | None = None
 ) -> None:
-    """Write down one act.
+    """Record one action.
 
     Args:
-        connection: in the transaction of the act.
+        connection: in the transaction of the action.
         action: one of LOG_TYPES.
         actor: the user who acted; None for the holder of the service key.
-        ip: from where.
+        ip: the client's address.
         traits: further facts, never a secret.
     """
     payload: dict[str, Any] = {

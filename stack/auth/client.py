@@ -1,4 +1,4 @@
-"""Where a request comes from."""
+"""The address and the program from which a request comes."""
 
 import ipaddress
 from typing import Any
@@ -6,23 +6,23 @@ from typing import Any
 import msgspec
 from litestar import Request
 
-from edge.addresses import network_of
+from common.addresses import network_of
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a request comes from, for the records."""
+    """The origin of a request."""
 
     ip: str | None
     user_agent: str | None
 
     @property
     def network(self) -> str | None:
-        """The addresses that count as one place with this one."""
+        """The network whose addresses count as one client with this one."""
         return network_of(self.ip) if self.ip else None
 
     @classmethod
     def of(cls, request: Request[Any, Any, Any]) -> "Client":
-        """The client of a request. Of a forwarded one it is the address that our gateway saw, the last in the list."""
+        """The client of a request. Of X-Forwarded-For it takes the last address, which the gateway wrote."""
         forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         peer = request.client.host if request.client else ""
         agent = request.headers.get("user-agent")

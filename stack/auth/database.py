@@ -1,4 +1,4 @@
-"""How the server reaches its database."""
+"""The connection pool of the auth server."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
-from edge.pool import Pool
+from common.pool import Pool
 
 Connection = AsyncConnection[DictRow]
 
@@ -23,7 +23,7 @@ SESSION_OPTIONS = " ".join(
 
 
 def open_pool(url: str) -> Pool[Connection]:
-    """A pool that is not yet connected, so that the server starts while Postgres is still coming up."""
+    """A pool that is not connected yet, so that the server starts while Postgres is still starting."""
     return Pool(
         url,
         timeout=3,

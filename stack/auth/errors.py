@@ -1,7 +1,7 @@
-"""What a caller is told when the answer is no, and the one translator that turns exceptions into answers.
+"""The errors of the auth server, and the translation of exceptions into answers.
 
 Clients that send `X-Supabase-Api-Version` get `{code: <token>, message}`, others `{code: <status>, error_code, msg}`.
-The official clients take 500 to 504 for an outage and try again, so a refusal is never one of these.
+The official clients take 500 to 504 for an outage and retry, so a refusal never has one of these.
 """
 
 import re
@@ -15,7 +15,7 @@ from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 HEADERS = {
-    "Cache-Control": "no-store",  # answers hold tokens; no cache on the way may keep them
+    "Cache-Control": "no-store",  # answers hold tokens, which no cache may keep
     "X-Content-Type-Options": "nosniff",
 }
 """Of every answer."""
@@ -49,7 +49,7 @@ class AuthError(Exception):
             code: the token.
             message: the sentence.
             extra: further fields of the answer.
-            retry_after: seconds after which the caller may try again.
+            retry_after: seconds after which the caller may retry.
         """
         super().__init__(message)
         self.status = status
@@ -60,33 +60,53 @@ class AuthError(Exception):
 
 
 def invalid(message: str) -> AuthError:
-    """The request itself is wrong."""
+    """The request is invalid."""
     return AuthError(400, "validation_failed", message)
 
 
 def weak_password(message: str, reasons: list[str]) -> AuthError:
-    """The password would be too easy to guess."""
+    """The password is too easy to guess."""
     return AuthError(422, "weak_password", message, extra={"weak_password": {"reasons": reasons}})
 
 
 def invalid_credentials() -> AuthError:
-    """No such user or not his password; nobody is told which."""
+    """There is no such user, or the password is wrong. The answer does not show which."""
     return AuthError(400, "invalid_credentials", "Invalid login credentials")
 
 
-def otp_expired() -> AuthError:
-    """A link or code that was never sent, was used, or is too old; nobody is told which."""
-    return AuthError(403, "otp_expired", "The link or code is invalid or has expired")
+def otp_expired(message: str = "Email link is invalid or has expired") -> AuthError:
+    """The link or code was never sent, was used, or is too old. The answer does not show which."""
+    return AuthError(403, "otp_expired", message)
+
+
+def code_expired() -> AuthError:
+    """The code was never sent, was used, or is too old. Clients compare the sentence."""
+    return otp_expired("Token has expired or is invalid")
 
 
 def email_exists() -> AuthError:
-    """Somebody else has the address. Only for callers who may know that."""
+    """Another user has the address. Only for callers who may know that."""
     return AuthError(422, "email_exists", "A user with this email address has already been registered")
 
 
-def phone_disabled() -> AuthError:
+def factor_not_found() -> AuthError:
+    """The user has no such second factor."""
+    return AuthError(404, "mfa_factor_not_found", "Factor not found")
+
+
+def insufficient_aal(status: int, message: str) -> AuthError:
+    """The session has not used a second factor, which the user has."""
+    return AuthError(status, "insufficient_aal", message)
+
+
+def phone_disabled(message: str = "Phone logins are disabled") -> AuthError:
     """This stack sends no text messages."""
-    return AuthError(400, "phone_provider_disabled", "Phone logins are disabled")
+    return AuthError(400, "phone_provider_disabled", message)
+
+
+def bad_jwt(reason: str) -> AuthError:
+    """The access token cannot be used. Clients compare the sentences."""
+    return AuthError(403, "bad_jwt", f"invalid JWT: unable to parse or verify signature, {reason}")
 
 
 def is_taken_email(error: psycopg.Error) -> bool:
@@ -94,16 +114,16 @@ def is_taken_email(error: psycopg.Error) -> bool:
     return isinstance(error, pg.UniqueViolation) and error.diag.constraint_name in EMAIL_CONSTRAINTS
 
 
-def token_or(message: str, otherwise: str) -> str:
-    """The message itself where it is a stable token, as our SQL raises them."""
-    return message if TOKEN.fullmatch(message) else otherwise
+def token_or(message: str, default: str) -> str:
+    """The message itself if it is a stable token, as the project's SQL raises them."""
+    return message if TOKEN.fullmatch(message) else default
 
 
 def from_database(error: psycopg.Error) -> AuthError:  # noqa: PLR0911 (a table)
-    """What a failure of the database means to the caller.
+    """The refusal for a failure of the database.
 
-    A trigger on `auth.users` may refuse with `PTnnn`, as in PostgREST. The database's message is passed on, for it is
-    what a developer needs; its detail is not, for that holds the values of rows.
+    A trigger on `auth.users` may refuse with `PTnnn`, as in PostgREST. The answer has the database's message, which the
+    developer needs, but not its detail, which holds the values of rows.
     """
     primary = error.diag.message_primary or ""
     custom = CUSTOM_STATUS.fullmatch(error.sqlstate or "")
@@ -133,14 +153,14 @@ def translate(request: Request[Any, Any, Any], error: Exception) -> Response[dic
 
 
 def as_auth_error(error: Exception, *, path: str) -> AuthError:
-    """The refusal that an exception amounts to. What nobody expected is logged, and told to the caller as such."""
+    """The refusal for an exception. An unexpected exception is logged."""
     match error:
         case AuthError():
             return error
         case psycopg.Error():
             refusal = from_database(error)
             if refusal.status >= 500:
-                # Not the whole exception: a detail may hold a token.
+                # Not the whole exception: its detail may hold a token.
                 log.error("database_error", path=path, sqlstate=error.sqlstate, message=error.diag.message_primary)
             return refusal
         case HTTPException() if error.status_code < 500:
@@ -154,9 +174,9 @@ def as_auth_error(error: Exception, *, path: str) -> AuthError:
 def respond(request: Request[Any, Any, Any], error: AuthError) -> Response[dict[str, Any]]:
     """A refusal in the form that the caller's client knows."""
     headers = {**HEADERS, "x-sb-error-code": error.code}
-    asked = request.headers.get(VERSION_HEADER, "")
+    mail_request = request.headers.get(VERSION_HEADER, "")
     body: dict[str, Any]
-    if VERSION_DATE.fullmatch(asked) and asked >= VERSION:
+    if VERSION_DATE.fullmatch(mail_request) and mail_request >= VERSION:
         headers[VERSION_HEADER] = VERSION
         body = {"code": error.code, "message": error.message}
     else:

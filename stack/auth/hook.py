@@ -1,10 +1,10 @@
 """The hooks: functions of the project that auth calls.
 
-The custom access token hook may add to a token's claims before it is signed. It runs in the token's transaction: where
-it refuses or fails, nobody was signed in and no refresh token was used up.
+The custom access token hook may change a token's claims before it is signed. It runs in the token's transaction: if it
+refuses or fails, the sign-in is refused and no refresh token is used up.
 
-The password verification attempt hook is told of each password that somebody tries for a user, and may reject a right
-one. Where it fails, that is logged, and nobody is locked out for it.
+The password verification attempt hook gets each attempt to sign in to a user's account with a password, and may reject
+a correct one. A failure of the hook is logged, and does not prevent the sign-in.
 """
 
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from stack.auth.database import Connection, jsonb
 from stack.auth.errors import CUSTOM_STATUS, AuthError, from_database, token_or
 
 TIMEOUT = "2s"
-REQUIRED: dict[str, type | tuple[type, ...]] = {
+REQUIRED_CLAIMS: dict[str, type | tuple[type, ...]] = {
     "aud": (str, list),
     "exp": int,
     "iat": int,
@@ -33,7 +33,7 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "session_id": str,
     "is_anonymous": bool,
 }
-"""What Supabase requires of the claims that a hook returns."""
+"""The types of the claims that a hook must return, as on Supabase."""
 
 log = structlog.get_logger("auth")
 
@@ -41,10 +41,10 @@ log = structlog.get_logger("auth")
 async def custom_access_token(
     connection: Connection, function: tuple[str, str], *, user_id: UUID, claims: dict[str, Any], method: str
 ) -> dict[str, Any]:
-    """The claims as the project's function wants them; `role`, which decides what the database allows, stays as it was.
+    """The claims as the project's function returns them. `role`, which decides what the database allows, never changes.
 
     Raises:
-        AuthError: the function refused (with its own status), failed, or returned something else than claims.
+        AuthError: the function refused (with its own status), failed, or returned no claims.
     """
     event = {"user_id": str(user_id), "claims": claims, "authentication_method": method}
     name = ".".join(function)
@@ -60,14 +60,14 @@ async def custom_access_token(
     if not isinstance(changed, dict):
         raise _broken(name, "it returned no claims")
     changed = {**changed, "role": claims["role"]}
-    wrong = [claim for claim, kind in REQUIRED.items() if not isinstance(changed.get(claim), kind)]
+    wrong = [claim for claim, kind in REQUIRED_CLAIMS.items() if not isinstance(changed.get(claim), kind)]
     if wrong:
         raise _broken(name, f"these claims are missing or of another type: {', '.join(wrong)}")
     return changed
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the password verification attempt hook says; Supabase's words and defaults."""
+    """The answer of the password verification attempt hook, with Supabase's names and defaults."""
 
     decision: Literal["continue", "reject"]
     message: str = "Further password verification attempts will be rejected."
@@ -77,10 +77,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 async def password_verification_attempt(
     connection: Connection, function: tuple[str, str], *, user_id: UUID, valid: bool, client: Client
 ) -> Verdict:
-    """What the project's function says to a password that somebody tried for a user.
+    """The project's verdict on an attempt to sign in to a user's account with a password.
 
     Raises:
-        psycopg.Error: it failed.
+        psycopg.Error: the function failed.
         msgspec.ValidationError: it returned no verdict.
     """
     event = {
@@ -118,6 +118,6 @@ def _failed(name: str, error: psycopg.Error) -> AuthError:
     return _broken(name, error.diag.message_primary or type(error).__name__)
 
 
-def _broken(name: str, why: str) -> AuthError:
-    log.error("hook_failed", hook=name, why=why)
-    return AuthError(500, "unexpected_failure", f"Error running hook {name}: {why}")
+def _broken(name: str, reason: str) -> AuthError:
+    log.error("hook_failed", hook=name, reason=reason)
+    return AuthError(500, "unexpected_failure", f"Error running hook {name}: {reason}")

@@ -1,12 +1,11 @@
-"""How often anybody may ask, guess, or have a mail sent.
+"""Limits on requests, guesses and mails.
 
-Buckets of tokens, in this process only: the embedded stack has one auth server, and a restart fills every bucket. They
-are kept by what the request says, an address and where it comes from, and asked before anybody looks whether there is
-such a user, so that no answer tells.
+They are token buckets in this process: the embedded stack has one auth server, and a restart fills every bucket. A
+bucket's key is the email address in the request and the client's network. The limit is checked before the user is
+looked up, so that no answer reveals whether the user exists.
 """
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -14,127 +13,91 @@ from typing import Self
 from stack.auth.client import Client
 from stack.auth.errors import AuthError
 from stack.auth.settings import Settings
+from stack.buckets import Buckets
 
 MINUTE = 60.0
 HOUR = 3600.0
 UNKNOWN = "unknown"
-"""The one place from which all requests without an address come."""
-LARGEST = 100_000
-"""Buckets of one kind remembered at once; those used longest ago are forgotten first."""
+"""The network of all requests without an address."""
 
 
-class Buckets:
-    """One bucket of tokens for each key; a full one takes no room."""
-
-    def __init__(self, tokens: int, seconds: float) -> None:
-        """Allow `tokens` at once, and as many again in each `seconds` after; 0 seconds allow everything."""
-        # Whole nanoseconds: with fractions, the last token of a full bucket would sometimes be missing.
-        self._token = int(seconds * 1e9) // tokens
-        self._span = self._token * tokens
-        self._full_at: dict[str, int] = {}
-
-    def wait(self, key: str) -> float:
-        """Seconds until there is a token; 0 where there is one."""
-        now = time.monotonic_ns()
-        return max(0, max(self._full_at.get(key, now), now) + self._token - self._span - now) / 1e9
-
-    def take(self, key: str) -> None:
-        """Take a token, which `wait` said is there."""
-        now = time.monotonic_ns()
-        full_at = max(self._full_at.pop(key, now), now) + self._token
-        self._forget(now)
-        self._full_at[key] = full_at
-
-    def give_back(self, key: str) -> None:
-        """Put back a token that was taken."""
-        if key in self._full_at:
-            self._full_at[key] -= self._token
-
-    def _forget(self, now: int) -> None:
-        # A dict keeps the order of insertion, so the first is the one used longest ago.
-        while self._full_at:
-            oldest = next(iter(self._full_at))
-            if self._full_at[oldest] > now and len(self._full_at) < LARGEST:
-                return
-            del self._full_at[oldest]
-
-
-class Taken:
+class TakenTokens:
     """Tokens taken from several buckets, all or none."""
 
-    def __init__(self, wanted: list[tuple[Buckets, str]]) -> None:
-        self._wanted = wanted
+    def __init__(self, needed: list[tuple[Buckets, str]]) -> None:
+        self._needed = needed
 
     @classmethod
-    def of(cls, *wanted: tuple[Buckets, str], code: str, message: str) -> Self:
+    def of(cls, *needed: tuple[Buckets, str], code: str, message: str) -> Self:
         """Take a token from each bucket.
 
         Args:
-            wanted: the buckets and their keys.
+            needed: the buckets and their keys.
             code: of the refusal.
             message: of the refusal; `{}` stands for the seconds to wait.
 
         Raises:
-            AuthError: one has none; nothing is taken from the others.
+            AuthError: one bucket is empty; nothing is taken from the others.
         """
-        seconds = math.ceil(max(buckets.wait(key) for buckets, key in wanted))
+        seconds = math.ceil(max(buckets.wait(key) for buckets, key in needed))
         if seconds > 0:
             raise AuthError(429, code, message.format(seconds), retry_after=seconds)
-        for buckets, key in wanted:
+        for buckets, key in needed:
             buckets.take(key)
-        return cls(list(wanted))
+        return cls(list(needed))
 
     def give_back(self) -> None:
         """Put the tokens back."""
-        for buckets, key in self._wanted:
+        for buckets, key in self._needed:
             buckets.give_back(key)
 
 
-class Requests:
-    """Requests of one kind from one address."""
+class RequestLimit:
+    """A limit on requests of one kind from one network."""
 
     def __init__(self, tokens: int, seconds: float) -> None:
         self._buckets = Buckets(tokens, seconds)
 
     def take(self, client: Client) -> None:
         """Count one request. Raises AuthError `over_request_rate_limit`."""
-        _take_request((self._buckets, client.network or UNKNOWN))
+        take_request((self._buckets, client.network or UNKNOWN))
 
 
-class Guesses:
-    """Wrong guesses at a secret of an account.
+class GuessLimit:
+    """A limit on wrong guesses at a secret of an account.
 
-    Each address has its own count for each account. Addresses from which nobody ever signed in to an account share a
-    second one: however many an attacker has, he gets no further, and the owner is not kept out where he is at home.
+    Each network has its own count for each account. All networks from which the account has no sign-in share a
+    second count. So more addresses give an attacker no more guesses, and the owner can still sign in from a known
+    network.
     """
 
-    def __init__(self, *, here: int, of_strangers: int) -> None:
-        """Allow `here` from one address in five minutes, and `of_strangers` in an hour."""
-        self._here = Buckets(here, 5 * MINUTE)
-        self._of_strangers = Buckets(of_strangers, HOUR)
+    def __init__(self, *, from_network: int, from_unknown_networks: int) -> None:
+        """Allow so many from one network in five minutes, and so many from all unknown networks in an hour."""
+        self._from_network = Buckets(from_network, 5 * MINUTE)
+        self._from_unknown_networks = Buckets(from_unknown_networks, HOUR)
 
-    def take(self, account: str, client: Client, *, is_familiar: bool) -> Taken:
-        """Count one guess, before it is looked at; whoever was right gets it back.
+    def take(self, account: str, client: Client, *, is_known_network: bool) -> TakenTokens:
+        """Count one guess, before it is checked. A correct one is given back.
 
         Args:
-            account: the address that the caller names, whether or not there is such an account.
+            account: the address in the request, whether or not there is such an account.
             client: who guesses.
-            is_familiar: whether somebody signed in to the account from there before.
+            is_known_network: whether the account has a sign-in from this network.
 
         Raises:
             AuthError: `over_request_rate_limit`.
         """
-        wanted = [(self._here, f"{account} {client.network or UNKNOWN}")]
-        if not is_familiar:
-            wanted.append((self._of_strangers, account))
-        return _take_request(*wanted)
+        needed = [(self._from_network, f"{account} {client.network or UNKNOWN}")]
+        if not is_known_network:
+            needed.append((self._from_unknown_networks, account))
+        return take_request(*needed)
 
 
-class Mails:
-    """Mails of one kind to one address.
+class MailLimit:
+    """A limit on mails of one kind to one address.
 
-    Each makes the link in the one before void. Without a limit by the hour, whoever asks for them again and again in
-    another's name would keep him from ever following one.
+    Each mail invalidates the link in the one before. Without an hourly limit, repeated requests in another user's name
+    would keep that user from ever following a link.
     """
 
     def __init__(self, *, interval: float, hourly: int) -> None:
@@ -143,16 +106,15 @@ class Mails:
         self._hourly = Buckets(hourly, HOUR)
 
     @contextmanager
-    def slot(self, kind: str, address: str) -> Iterator[None]:
-        """Take the place of one mail; it is given back where the work inside fails.
+    def slot(self, kind: str, *recipients: str) -> Iterator[None]:
+        """Reserve one mail to each recipient for the duration of the block; a failure gives them back.
 
         Raises:
             AuthError: `over_email_send_rate_limit`.
         """
-        key = f"{kind} {address}"
-        taken = Taken.of(
-            (self._spaced, key),
-            (self._hourly, key),
+        taken = TakenTokens.of(
+            *((self._spaced, f"{kind} {recipient}") for recipient in recipients),
+            *((self._hourly, f"{kind} {mailbox}") for mailbox in {mailbox_of(recipient) for recipient in recipients}),
             code="over_email_send_rate_limit",
             message="For security purposes, you can only request this after {} seconds.",
         )
@@ -167,18 +129,36 @@ class Limits:
     """Every limit of one auth server."""
 
     def __init__(self, settings: Settings) -> None:
-        """Allow what the settings say."""
-        self.sign_ins = Requests(settings.sign_in_sign_ups, 5 * MINUTE)
-        """Sign-ins by password, sign-ups, and whatever else has a password hashed."""
-        self.mails_asked = Requests(settings.sign_in_sign_ups, 5 * MINUTE)
-        """Requests that have a mail sent: apart from sign-ins, so that whoever may not sign in gets his link."""
-        self.verifications = Requests(settings.token_verifications, 5 * MINUTE)
-        self.refreshes = Requests(settings.token_refresh, 5 * MINUTE)
-        self.anonymous = Requests(settings.anonymous_users, HOUR)
-        self.passwords = Guesses(here=settings.wrong_passwords, of_strangers=settings.wrong_passwords_of_strangers)
-        self.codes = Guesses(here=settings.wrong_codes, of_strangers=settings.wrong_codes_of_strangers)
-        self.mails = Mails(interval=settings.max_frequency, hourly=settings.mails_an_hour)
+        """Set the limits of the settings."""
+        self.sign_ins = RequestLimit(settings.sign_in_sign_ups, 5 * MINUTE)
+        """Sign-ins by password, sign-ups, and everything else that hashes a password."""
+        self.mail_requests = RequestLimit(settings.sign_in_sign_ups, 5 * MINUTE)
+        """Requests that send a mail: apart from sign-ins, so that a user who may not sign in can get a link."""
+        self.verifications = RequestLimit(settings.token_verifications, 5 * MINUTE)
+        self.refreshes = RequestLimit(settings.token_refresh, 5 * MINUTE)
+        self.anonymous = RequestLimit(settings.anonymous_users, HOUR)
+        self.passwords = GuessLimit(
+            from_network=settings.wrong_passwords, from_unknown_networks=settings.wrong_passwords_from_unknown_networks
+        )
+        self.codes = GuessLimit(
+            from_network=settings.wrong_codes, from_unknown_networks=settings.wrong_codes_from_unknown_networks
+        )
+        self.factors = RequestLimit(settings.mfa_requests, MINUTE)
+        """Enrolments, challenges and verifications of second factors."""
+        self.factor_codes = GuessLimit(
+            from_network=settings.wrong_codes, from_unknown_networks=settings.wrong_codes_from_unknown_networks
+        )
+        self.updates = Buckets(settings.user_updates, 5 * MINUTE)
+        """Changes of a user by themselves, by the user's id."""
+        self.mails = MailLimit(interval=settings.max_frequency, hourly=settings.mails_an_hour)
 
 
-def _take_request(*wanted: tuple[Buckets, str]) -> Taken:
-    return Taken.of(*wanted, code="over_request_rate_limit", message="Request rate limit reached")
+def mailbox_of(recipient: str) -> str:
+    """The address without what follows a plus sign, which most servers deliver to the same mailbox."""
+    local, at, domain = recipient.rpartition("@")
+    return f"{local.partition('+')[0]}{at}{domain}"
+
+
+def take_request(*needed: tuple[Buckets, str]) -> TakenTokens:
+    """Count one request in several buckets. Raises AuthError `over_request_rate_limit`."""
+    return TakenTokens.of(*needed, code="over_request_rate_limit", message="Request rate limit reached")

@@ -1,4 +1,4 @@
-"""The mails: what they say, and how they are sent."""
+"""The mails: their texts, and how they are sent."""
 
 import asyncio
 import html
@@ -6,7 +6,7 @@ import smtplib
 from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from stack.auth.errors import AuthError
 
 TIMEOUT = 10.0
-"""Seconds for each step of the talk with the mail server."""
+"""For each step of the SMTP dialogue, in seconds."""
 
 PAGE = """\
 <!doctype html>
@@ -37,20 +37,20 @@ BUTTON = (
 )
 CODE = (
     '<p style="margin:0;font-size:16px">{lead} <strong style="font-family:monospace;font-size:20px;'
-    'letter-spacing:3px">{otp}</strong></p>'
+    'outgoing-spacing:3px">{otp}</strong></p>'
 )
 
 log = structlog.get_logger("auth")
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """What one mail says."""
+class OutgoingMail(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of one mail."""
 
     subject: str
     text: str
     footer: str = "If you did not ask for this, you can ignore it: nothing changes."
     label: str | None = None
-    """What the button says."""
+    """The button's text."""
     link: str | None = None
     otp: str | None = None
 
@@ -79,46 +79,58 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify_link(external_url: str, *, token: str, purpose: str, redirect_to: str) -> str:
-    """The address that uses up a token and then leads to `redirect_to`."""
-    return f"{external_url}/verify?{urlencode({'token': token, 'type': purpose, 'redirect_to': redirect_to})}"
+    """The address that redeems a token and then redirects to `redirect_to`."""
+    # As on Supabase, the address that it redirects to stays legible.
+    values = urlencode({"token": token, "type": purpose, "redirect_to": redirect_to}, quote_via=quote, safe=":/?@")
+    return f"{external_url}/verify?{values}"
 
 
-def confirmation(*, link: str, otp: str) -> Letter:
-    """After a signup."""
-    return Letter(
+def confirmation(*, link: str, otp: str) -> OutgoingMail:
+    """After a signup. To confirm is to let in the person who chose the password, and the mail says so."""
+    return OutgoingMail(
         subject="Confirm your email address",
         text="Welcome! Confirm that this address is yours to finish signing up.",
         label="Confirm address",
         link=link,
         otp=otp,
+        footer="If you did not sign up, do not confirm: somebody else chose the password. To use your address here, ask"
+        " for a sign-in link or for a new password instead, which removes theirs.",
     )
 
 
-def already_registered(*, link: str) -> Letter:
-    """After a signup with the address of somebody who has an account, who alone learns of it."""
-    return Letter(
+def repeated_confirmation(*, link: str, otp: str) -> OutgoingMail:
+    """After a signup with an address with which somebody signed up before and that nobody has confirmed."""
+    outgoing = confirmation(link=link, otp=otp)
+    return msgspec.structs.replace(
+        outgoing, text=f"{outgoing.text} Somebody signed up with it before: the password of that time is void."
+    )
+
+
+def already_registered(*, link: str) -> OutgoingMail:
+    """After a signup with the address of an existing account. Only the owner of the address learns of it."""
+    return OutgoingMail(
         subject="You already have an account",
-        text="Somebody, perhaps you, tried to sign up with this address. You have an account: sign in, or reset your "
+        text="Someone, perhaps you, tried to sign up with this address. You have an account: sign in, or reset your "
         "password if you forgot it.",
         label="Sign in",
         link=link,
     )
 
 
-def recovery(*, link: str, otp: str) -> Letter:
+def recovery(*, link: str, otp: str) -> OutgoingMail:
     """For a forgotten password."""
-    return Letter(
+    return OutgoingMail(
         subject="Reset your password",
-        text="Somebody, we hope you, asked to reset your password.",
+        text="Someone, perhaps you, asked to reset your password.",
         label="Reset password",
         link=link,
         otp=otp,
     )
 
 
-def magic_link(*, link: str, otp: str) -> Letter:
+def magic_link(*, link: str, otp: str) -> OutgoingMail:
     """To sign in without a password."""
-    return Letter(
+    return OutgoingMail(
         subject="Your sign-in link",
         text="Follow the link to sign in. It works once.",
         label="Sign in",
@@ -127,9 +139,9 @@ def magic_link(*, link: str, otp: str) -> Letter:
     )
 
 
-def invitation(*, link: str, otp: str) -> Letter:
-    """From an admin to somebody new."""
-    return Letter(
+def invitation(*, link: str, otp: str) -> OutgoingMail:
+    """From an admin to a new user."""
+    return OutgoingMail(
         subject="You have been invited",
         text="An account was made for you. Accept the invitation to use it.",
         label="Accept the invitation",
@@ -138,9 +150,9 @@ def invitation(*, link: str, otp: str) -> Letter:
     )
 
 
-def email_change(*, link: str, otp: str, old: str, new: str) -> Letter:
-    """To the old and the new address of somebody who changes his."""
-    return Letter(
+def email_change(*, link: str, otp: str, old: str, new: str) -> OutgoingMail:
+    """To the old and the new address of a user who changes theirs."""
+    return OutgoingMail(
         subject="Confirm your new email address",
         text=f"Confirm the change of your address from {old} to {new}." if old else f"Confirm your address {new}.",
         label="Confirm change",
@@ -150,18 +162,29 @@ def email_change(*, link: str, otp: str, old: str, new: str) -> Letter:
     )
 
 
-def reauthentication(*, otp: str) -> Letter:
-    """To prove who is there before something delicate."""
-    return Letter(
+def address_taken(*, link: str) -> OutgoingMail:
+    """To an address with an account that another account wants to change to. Only its owner learns of it."""
+    return OutgoingMail(
+        subject="You already have an account",
+        text="Someone, perhaps you, asked to change the address of another account to this one. You have an account "
+        "with this address: sign in to it, and delete it or change its address first.",
+        label="Sign in",
+        link=link,
+    )
+
+
+def reauthentication(*, otp: str) -> OutgoingMail:
+    """To confirm a user's identity before a sensitive change."""
+    return OutgoingMail(
         subject="Confirm that it is you",
-        text="Enter this code to go on.",
+        text="Enter this code to continue.",
         otp=otp,
-        footer="If you did not ask for this, change your password: somebody is signed in as you.",
+        footer="If you did not ask for this, change your password: someone is signed in as you.",
     )
 
 
 class Mailer:
-    """Hands mails to an SMTP server."""
+    """Sends mails through an SMTP server."""
 
     def __init__(self, *, host: str, port: int, sender: str) -> None:
         """Send through the server at host and port, from `sender`."""
@@ -170,28 +193,28 @@ class Mailer:
         self._sender = sender
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="smtp")
 
-    async def send(self, address: str, letter: Letter) -> None:
+    async def send(self, address: str, outgoing: OutgoingMail) -> None:
         """Send a mail and wait until the mail server has it.
 
         Raises:
             AuthError: 500 `unexpected_failure`; nothing was sent.
         """
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._send, address, letter)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._send, address, outgoing)
         except (OSError, smtplib.SMTPException) as error:
             log.error("mail_failed", host=self._host, port=self._port, why=type(error).__name__)  # noqa: TRY400
             raise AuthError(500, "unexpected_failure", "Error sending the mail, try again later") from error
 
-    def _send(self, address: str, letter: Letter) -> None:
+    def _send(self, address: str, outgoing: OutgoingMail) -> None:
         message = EmailMessage()
         message["From"] = self._sender
         message["To"] = address
-        message["Subject"] = letter.subject
+        message["Subject"] = outgoing.subject
         message["Date"] = formatdate()
         message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2].strip("<> ") or "localhost")
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(letter.plain())
-        message.add_alternative(letter.page(), subtype="html")
+        message.set_content(outgoing.plain())
+        message.add_alternative(outgoing.page(), subtype="html")
         with smtplib.SMTP(self._host, self._port, timeout=TIMEOUT) as server:
             server.send_message(message)
 

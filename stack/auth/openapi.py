@@ -1,6 +1,6 @@
-"""What the auth server offers, as OpenAPI: made from its routes and from the Structs that read their bodies.
+"""The OpenAPI document of the auth server, made from its routes and the Structs of their bodies.
 
-Supabase Auth serves no such document; a developer who calls this server by hand, and a fuzzer, want one.
+Supabase Auth serves none. This one is for developers, and for a fuzzer.
 """
 
 from collections.abc import Iterable
@@ -11,29 +11,29 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
 from stack.auth import requests
-from stack.auth.routes import about, admin, invitations, links, sign_in, sign_up, user, verify
-from stack.auth.users import Identity, User
+from stack.auth.routes import about, admin, invitations, links, mfa, sign_in, sign_up, user, verify
+from stack.auth.users import Factor, Identity, User
 
 PATH = "/openapi.json"
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/{name}"
-UNSEEN = {"encrypted_password", "email_change_confirm_status", "is_sso_user"}
-"""What the view of a user leaves out."""
-ALWAYS = {
+HIDDEN = {"encrypted_password", "email_change_confirm_status", "is_sso_user"}
+"""Fields of a user that clients do not see."""
+REQUIRED = {
     "id", "aud", "role", "email", "phone", "app_metadata", "user_metadata", "identities", "created_at", "updated_at",
     "is_anonymous",
 }  # fmt: skip
-"""What every view of a user has; the rest is absent where it would be null."""
-MEANINGS = {
-    303: "On to where the link leads, with a session or an error in the address",
+"""Fields that every user has. The others are absent where they would be null."""
+STATUS_TEXTS = {
+    303: "To the target of the link, with a session or an error in the URL",
     400: "The request is wrong",
     401: "No access token",
-    403: "The token, or what it stands for, does not allow this",
-    404: "There is no such thing, or this server does not have it",
-    409: "Somebody else was faster, or other rows refer to it",
+    403: "The token does not permit this",
+    404: "Not found, or not supported by this server",
+    409: "A concurrent request was first, or rows refer to the user",
     413: "The body is too large",
     422: "The request is well formed, and refused",
-    429: "Too many: `Retry-After` says when to come again",
+    429: "Too many requests: `Retry-After` is the time to wait",
     503: "The database does not answer",
     504: "The database does not answer in time",
 }
@@ -41,19 +41,19 @@ MEANINGS = {
 Schema = dict[str, Any]
 
 
-class Described(msgspec.Struct, frozen=True, kw_only=True):
-    """What the code of a route does not say of itself."""
+class RouteDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a route's description that its code does not have."""
 
     answer: Schema | None = None
     """The schema of a success; None where there is no body, or never a success."""
     body: tuple[type[requests.Fields], ...] = ()
-    """What the body may be."""
-    may_lack_body: bool = False
+    """The possible bodies."""
+    is_body_optional: bool = False
     query: dict[str, Schema] = {}
     caller: Literal["anyone", "user", "service"] = "anyone"
     succeeds: bool = True
     refusals: tuple[int, ...] = ()
-    """Beside those that follow from the caller and the body."""
+    """In addition to those that follow from the caller and the body."""
 
     @property
     def statuses(self) -> list[int]:
@@ -66,7 +66,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
         return sorted(found)
 
 
-def _refer(name: str) -> Schema:
+def _reference(name: str) -> Schema:
     return {"$ref": SCHEMAS.format(name=name)}
 
 
@@ -75,30 +75,41 @@ EMPTY: Schema = {"type": "object", "maxProperties": 0}
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "integer", "minimum": 1}
 PAGES = {"page": NUMBER, "per_page": NUMBER}
-PLACE = {"redirect_to": TEXT}
-SESSION = _refer("Session")
-USER = _refer("User")
-MAILED = (429, 503)
-"""Refusals of what sends a mail and looks into the database."""
-STORED = (503, 504)
-"""Refusals of what looks into the database."""
+REDIRECT = {"redirect_to": TEXT}
+SESSION = _reference("Session")
+USER = _reference("User")
+FACTOR = _reference("Factor")
+MAIL_REFUSALS = (429, 503)
+"""Refusals of a route that sends a mail and uses the database."""
+DATABASE_REFUSALS = (503, 504)
+"""Refusals of a route that uses the database."""
 
-DESCRIBED: dict[HTTPRouteHandler, Described] = {
-    about.health: Described(answer=OBJECT),
-    about.ready: Described(answer=OBJECT, refusals=(503,)),
-    about.settings: Described(answer=OBJECT),
-    about.jwks: Described(answer=OBJECT),
-    about.authorize: Described(succeeds=False, refusals=(400,)),
-    about.callback: Described(succeeds=False, refusals=(400,)),
-    about.single_sign_on: Described(succeeds=False, refusals=(404,)),
-    about.link_identity: Described(succeeds=False, caller="user", refusals=(404,)),
-    about.unlink_identity: Described(succeeds=False, caller="user", refusals=(404,)),
-    about.enrol_factor: Described(succeeds=False, caller="user", body=(requests.Enrolment,), refusals=(422,)),
-    about.use_factor: Described(succeeds=False, caller="user", refusals=(422,)),
-    about.remove_factor: Described(succeeds=False, caller="user", refusals=(404,)),
-    about.list_factors: Described(answer={"type": "array"}, caller="service"),
-    about.remove_users_factor: Described(succeeds=False, caller="service", refusals=(404,)),
-    admin.list_users: Described(
+DESCRIPTIONS: dict[HTTPRouteHandler, RouteDescription] = {
+    about.health: RouteDescription(answer=OBJECT),
+    about.ready: RouteDescription(answer=OBJECT, refusals=(503,)),
+    about.settings: RouteDescription(answer=OBJECT),
+    about.jwks: RouteDescription(answer=OBJECT),
+    about.authorize: RouteDescription(succeeds=False, refusals=(400,)),
+    about.callback: RouteDescription(succeeds=False, refusals=(400,)),
+    about.single_sign_on: RouteDescription(succeeds=False, refusals=(404,)),
+    about.link_identity: RouteDescription(succeeds=False, caller="user", refusals=(404,)),
+    about.unlink_identity: RouteDescription(succeeds=False, caller="user", refusals=(404,)),
+    mfa.enrol_factor: RouteDescription(
+        answer=OBJECT, caller="user", body=(requests.Enrolment,), refusals=(422, 429, *DATABASE_REFUSALS)
+    ),
+    mfa.challenge_factor: RouteDescription(answer=OBJECT, caller="user", refusals=(404, 422, 429, *DATABASE_REFUSALS)),
+    mfa.verify_factor: RouteDescription(
+        answer=SESSION, caller="user", body=(requests.FactorCode,), refusals=(404, 422, 429, *DATABASE_REFUSALS)
+    ),
+    mfa.remove_factor: RouteDescription(answer=OBJECT, caller="user", refusals=(404, 422, *DATABASE_REFUSALS)),
+    mfa.list_users_factors: RouteDescription(
+        answer={"type": "array", "items": FACTOR}, caller="service", refusals=(404, *DATABASE_REFUSALS)
+    ),
+    mfa.update_users_factor: RouteDescription(
+        answer=FACTOR, caller="service", body=(requests.FactorUpdate,), refusals=(404, 422, *DATABASE_REFUSALS)
+    ),
+    mfa.remove_users_factor: RouteDescription(answer=FACTOR, caller="service", refusals=(404, *DATABASE_REFUSALS)),
+    admin.list_users: RouteDescription(
         answer={
             "type": "object",
             "properties": {"users": {"type": "array", "items": USER}, "aud": TEXT},
@@ -106,58 +117,72 @@ DESCRIBED: dict[HTTPRouteHandler, Described] = {
         },
         query={**PAGES, "filter": TEXT},
         caller="service",
-        refusals=(400, *STORED),
+        refusals=(400, *DATABASE_REFUSALS),
     ),
-    admin.create_user: Described(
-        answer=USER, body=(requests.AdminUser,), caller="service", refusals=(409, 422, *STORED)
+    admin.create_user: RouteDescription(
+        answer=USER, body=(requests.AdminUser,), caller="service", refusals=(409, 422, *DATABASE_REFUSALS)
     ),
-    admin.get_user: Described(answer=USER, caller="service", refusals=(404, *STORED)),
-    admin.update_user: Described(
-        answer=USER, body=(requests.AdminUser,), caller="service", refusals=(404, 409, 422, *STORED)
+    admin.get_user: RouteDescription(answer=USER, caller="service", refusals=(404, *DATABASE_REFUSALS)),
+    admin.update_user: RouteDescription(
+        answer=USER, body=(requests.AdminUser,), caller="service", refusals=(404, 409, 422, *DATABASE_REFUSALS)
     ),
-    admin.delete_user: Described(
+    admin.delete_user: RouteDescription(
         answer=EMPTY,
         body=(requests.AdminDelete,),
-        may_lack_body=True,
+        is_body_optional=True,
         caller="service",
-        refusals=(404, 409, *STORED),
+        refusals=(404, 409, *DATABASE_REFUSALS),
     ),
-    admin.list_audit: Described(
-        answer={"type": "array", "items": OBJECT}, query=PAGES, caller="service", refusals=(400, *STORED)
+    admin.list_audit: RouteDescription(
+        answer={"type": "array", "items": OBJECT}, query=PAGES, caller="service", refusals=(400, *DATABASE_REFUSALS)
     ),
-    invitations.invite: Described(
-        answer=USER, body=(requests.Invite,), query=PLACE, caller="service", refusals=(422, *STORED)
+    invitations.invite: RouteDescription(
+        answer=USER, body=(requests.Invite,), query=REDIRECT, caller="service", refusals=(422, *DATABASE_REFUSALS)
     ),
-    invitations.generate_link: Described(
-        answer=USER, body=(requests.GenerateLink,), query=PLACE, caller="service", refusals=(404, 422, *STORED)
+    invitations.generate_link: RouteDescription(
+        answer=USER,
+        body=(requests.GenerateLink,),
+        query=REDIRECT,
+        caller="service",
+        refusals=(404, 422, *DATABASE_REFUSALS),
     ),
-    links.recover: Described(answer=EMPTY, body=(requests.Contact,), query=PLACE, refusals=MAILED),
-    links.otp: Described(answer=EMPTY, body=(requests.Otp,), query=PLACE, refusals=MAILED),
-    links.resend: Described(answer=EMPTY, body=(requests.Resend,), query=PLACE, refusals=MAILED),
-    links.reauthenticate: Described(answer=EMPTY, caller="user", refusals=(400, 422, *MAILED)),
-    sign_in.token: Described(
+    links.recover: RouteDescription(answer=EMPTY, body=(requests.Contact,), query=REDIRECT, refusals=MAIL_REFUSALS),
+    links.otp: RouteDescription(answer=EMPTY, body=(requests.Otp,), query=REDIRECT, refusals=MAIL_REFUSALS),
+    links.resend: RouteDescription(answer=EMPTY, body=(requests.Resend,), query=REDIRECT, refusals=MAIL_REFUSALS),
+    links.reauthenticate: RouteDescription(answer=EMPTY, caller="user", refusals=(400, 422, *MAIL_REFUSALS)),
+    sign_in.token: RouteDescription(
         answer=SESSION,
         body=(requests.PasswordGrant, requests.RefreshGrant, requests.PkceGrant),
         query={"grant_type": {"type": "string", "enum": ["password", "refresh_token", "pkce", "id_token", "web3"]}},
-        refusals=(403, 404, 422, 429, *STORED),
+        refusals=(403, 404, 422, 429, *DATABASE_REFUSALS),
     ),
-    sign_in.logout: Described(
+    sign_in.logout: RouteDescription(
         caller="user",
         query={"scope": {"type": "string", "enum": list(sign_in.SCOPES)}},
-        refusals=(400, *STORED),
+        refusals=(400, *DATABASE_REFUSALS),
     ),
-    sign_up.sign_up: Described(
-        answer={"anyOf": [SESSION, USER]}, body=(requests.SignUp,), query=PLACE, refusals=(409, 422, *MAILED, 504)
+    sign_up.sign_up: RouteDescription(
+        answer={"anyOf": [SESSION, USER]},
+        body=(requests.SignUp,),
+        query=REDIRECT,
+        refusals=(409, 422, *MAIL_REFUSALS, 504),
     ),
-    user.get_user: Described(answer=USER, caller="user", refusals=STORED),
-    user.update_user: Described(
-        answer=USER, body=(requests.UserUpdate,), query=PLACE, caller="user", refusals=(409, 422, *MAILED, 504)
+    user.get_user: RouteDescription(answer=USER, caller="user", refusals=DATABASE_REFUSALS),
+    user.update_user: RouteDescription(
+        answer=USER,
+        body=(requests.UserUpdate,),
+        query=REDIRECT,
+        caller="user",
+        refusals=(409, 422, *MAIL_REFUSALS, 504),
     ),
-    verify.verify: Described(
-        answer={"anyOf": [SESSION, OBJECT]}, body=(requests.Verify,), query=PLACE, refusals=(403, 422, 429, *STORED)
+    verify.verify: RouteDescription(
+        answer={"anyOf": [SESSION, OBJECT]},
+        body=(requests.Verify,),
+        query=REDIRECT,
+        refusals=(403, 422, 429, *DATABASE_REFUSALS),
     ),
-    verify.follow_link: Described(
-        query={"token": TEXT, "type": {"type": "string", "enum": list(verify.KINDS)}, **PLACE},
+    verify.follow_link: RouteDescription(
+        query={"token": TEXT, "type": {"type": "string", "enum": list(verify.KINDS)}, **REDIRECT},
         succeeds=False,
         refusals=(303, 400),
     ),
@@ -165,13 +190,13 @@ DESCRIBED: dict[HTTPRouteHandler, Described] = {
 
 
 def document(routes: Iterable[HTTPRouteHandler], url: str) -> Schema:
-    """The description of some routes, which are served at an address."""
+    """The document for some routes, which are served at an address."""
     paths: dict[str, Schema] = {}
     for handler in routes:
         for path in sorted(handler.paths):
             named = path.replace(":str}", "}")
             for method in sorted(handler.http_methods):
-                paths.setdefault(named, {})[method.lower()] = _operation(handler, named, DESCRIBED[handler])
+                paths.setdefault(named, {})[method.lower()] = _operation(handler, named, DESCRIPTIONS[handler])
     return {
         "openapi": "3.1.0",
         "info": {
@@ -192,26 +217,26 @@ def document(routes: Iterable[HTTPRouteHandler], url: str) -> Schema:
     }
 
 
-def describing(routes: Iterable[HTTPRouteHandler], url: str) -> HTTPRouteHandler:
-    """The route that serves the description of some routes."""
+def document_route(routes: Iterable[HTTPRouteHandler], url: str) -> HTTPRouteHandler:
+    """The route that serves the document for some routes."""
     content = document(routes, url)
 
     @get(PATH, sync_to_thread=False)
     def openapi() -> Schema:
-        """This description."""
+        """This document."""
         return content
 
     return openapi
 
 
-def _operation(handler: HTTPRouteHandler, path: str, described: Described) -> Schema:
+def _operation(handler: HTTPRouteHandler, path: str, described: RouteDescription) -> Schema:
     responses: dict[str, Schema] = {}
     if described.succeeds:
         content = {"content": {JSON: {"schema": described.answer}}} if described.answer is not None else {}
         responses[str(handler.status_code)] = {"description": "Done", **content}
-    refusal = {"content": {JSON: {"schema": _refer("Refusal")}}}
+    refusal = {"content": {JSON: {"schema": _reference("Refusal")}}}
     for status in described.statuses:
-        responses[str(status)] = {"description": MEANINGS[status], **(refusal if status >= 400 else {})}
+        responses[str(status)] = {"description": STATUS_TEXTS[status], **(refusal if status >= 400 else {})}
     found: Schema = {
         "summary": (handler.fn.__doc__ or "").splitlines()[0],
         "parameters": [
@@ -221,9 +246,9 @@ def _operation(handler: HTTPRouteHandler, path: str, described: Described) -> Sc
         "responses": responses,
     }
     if described.body:
-        kinds = [_refer(kind.__name__) for kind in described.body]
+        kinds = [_reference(kind.__name__) for kind in described.body]
         schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
-        found["requestBody"] = {"required": not described.may_lack_body, "content": {JSON: {"schema": schema}}}
+        found["requestBody"] = {"required": not described.is_body_optional, "content": {JSON: {"schema": schema}}}
     if described.caller != "anyone":
         found["security"] = [{described.caller: []}]
     return found
@@ -234,12 +259,12 @@ def _parameter(name: str, where: str, schema: Schema) -> Schema:
 
 
 def _schemas() -> dict[str, Schema]:
-    bodies = {kind for described in DESCRIBED.values() for kind in described.body}
+    bodies = {kind for described in DESCRIPTIONS.values() for kind in described.body}
     ordered = sorted(bodies, key=lambda kind: kind.__name__)
-    _, found = msgspec.json.schema_components([*ordered, User, Identity], ref_template=SCHEMAS)
-    seen = {name: _present(kind) for name, kind in found["User"]["properties"].items() if name not in UNSEEN}
-    found["User"] |= {"properties": seen, "required": sorted(ALWAYS)}
-    identity = {name: _present(kind) for name, kind in found["Identity"]["properties"].items()}
+    _, found = msgspec.json.schema_components([*ordered, User, Identity, Factor], ref_template=SCHEMAS)
+    visible = {name: _without_null(kind) for name, kind in found["User"]["properties"].items() if name not in HIDDEN}
+    found["User"] |= {"properties": visible, "required": sorted(REQUIRED)}
+    identity = {name: _without_null(kind) for name, kind in found["Identity"]["properties"].items()}
     found["Identity"] |= {"properties": identity}
     session = {
         "access_token": TEXT,
@@ -260,7 +285,7 @@ def _schemas() -> dict[str, Schema]:
     return dict(sorted(found.items()))
 
 
-def _present(kind: Schema) -> Schema:
+def _without_null(kind: Schema) -> Schema:
     """The schema of a field that is absent rather than null."""
     others = [each for each in kind.get("anyOf", ()) if each != {"type": "null"}]
     return others[0] if others else {name: value for name, value in kind.items() if name != "default"}

@@ -1,4 +1,4 @@
-"""PKCE (RFC 7636): whoever asked for a link proves by his verifier that it was he who follows it."""
+"""PKCE (RFC 7636): the client that requested a link proves by a verifier that it follows the link."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ EXPIRY = 300
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client will have to match."""
+    """The challenge that the client's verifier must match."""
 
     value: str
     method: Literal["s256", "plain"]
@@ -29,14 +29,14 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     user_id: UUID
     method: str
-    """How the user proved who he is, such as `magiclink`."""
+    """How the user signed in, such as `magiclink`."""
 
 
 def read_challenge(value: str | None, method: str | None) -> Challenge | None:
-    """The challenge of a request; None where it brings none.
+    """The challenge of a request; None where there is none.
 
     Raises:
-        AuthError: `validation_failed`, where it is half or malformed.
+        AuthError: `validation_failed`, where it is incomplete or malformed.
     """
     if not value and not method:
         return None
@@ -54,7 +54,7 @@ def read_challenge(value: str | None, method: str | None) -> Challenge | None:
 
 
 async def begin(connection: Connection, challenge: Challenge, *, user_id: UUID, method: str) -> None:
-    """Remember who must prove what, once he follows the link that is about to be sent."""
+    """Store a challenge for the link that is about to be sent to a user."""
     await connection.execute(
         """
         insert into auth.flow_state (
@@ -68,7 +68,7 @@ async def begin(connection: Connection, challenge: Challenge, *, user_id: UUID, 
 
 
 async def issue_code(connection: Connection, *, user_id: UUID, method: str) -> str:
-    """The code for a user who followed his link, for the flow that he began last.
+    """The code for a user who followed a link, for the flow that the user began last.
 
     Raises:
         AuthError: `flow_state_not_found`.
@@ -95,7 +95,7 @@ async def issue_code(connection: Connection, *, user_id: UUID, method: str) -> s
 
 
 async def exchange(connection: Connection, *, code: str, verifier: str) -> Flow:
-    """Use up a code.
+    """Redeem a code.
 
     Raises:
         AuthError: `flow_state_not_found`, `flow_state_expired`, `bad_code_verifier`.
@@ -105,7 +105,7 @@ async def exchange(connection: Connection, *, code: str, verifier: str) -> Flow:
             """
             select
                 id, user_id, code_challenge, code_challenge_method::text as hashing, authentication_method,
-                auth_code_issued_at + make_interval(secs => %s) < now() as late
+                auth_code_issued_at + make_interval(secs => %s) < now() as is_expired
             from auth.flow_state
             where auth_code = %s and user_id is not null and auth_code_issued_at is not null
             for update
@@ -115,12 +115,12 @@ async def exchange(connection: Connection, *, code: str, verifier: str) -> Flow:
     ).fetchone()
     if row is None:
         raise AuthError(404, "flow_state_not_found", "invalid flow state, no valid flow state found")
-    if row["late"]:
+    if row["is_expired"]:
         raise AuthError(422, "flow_state_expired", "invalid flow state, flow state has expired")
-    given = verifier
+    computed = verifier
     if row["hashing"] == "s256":
-        given = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    if not secrets.compare_digest(given.encode(), row["code_challenge"].encode()):
+        computed = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    if not secrets.compare_digest(computed.encode(), row["code_challenge"].encode()):
         raise AuthError(400, "bad_code_verifier", "code challenge does not match previously saved code verifier")
     await connection.execute("delete from auth.flow_state where id = %s", [row["id"]])
     return Flow(user_id=row["user_id"], method=row["authentication_method"])

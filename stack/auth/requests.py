@@ -1,4 +1,4 @@
-"""The bodies of requests, read as Supabase reads them: unknown fields are passed over and null is absence."""
+"""The bodies of requests, read as Supabase reads them: unknown fields are ignored, and null counts as absent."""
 
 import re
 from typing import Annotated, Any, TypeVar
@@ -8,9 +8,9 @@ from litestar import Request
 
 from stack.auth.errors import AuthError, invalid
 
-LARGEST = 256 * 1024
-"""Bytes of a body. What a user says about himself goes into each of his tokens."""
-LONGEST_EMAIL = 254
+MAX_BODY = 256 * 1024
+"""Bytes of a body. A user's own metadata goes into each of their tokens."""
+MAX_EMAIL = 254
 EMAIL = re.compile(
     r"(?P<local>[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64})"
     r"@(?P<domain>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*)"
@@ -19,7 +19,7 @@ PHONE = re.compile(r"[1-9]\d{6,14}")
 
 Body = TypeVar("Body", bound="Fields")
 Email = Annotated[str, msgspec.Meta(extra_json_schema={"format": "email"})]
-"""What only the description of the API calls an address; whether it is one, `read_email` says."""
+"""Only the OpenAPI document checks the format; `read_email` checks the address."""
 
 
 class Fields(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contact(Fields, frozen=True, kw_only=True):
-    """An address or a number, and what PKCE adds to a request that sends a mail."""
+    """An address or a phone number, and the fields of PKCE in a request that sends a mail."""
 
     email: Email | None = None
     phone: str | None = None
@@ -138,6 +138,21 @@ class Enrolment(Fields, frozen=True, kw_only=True):
     """POST /factors."""
 
     factor_type: str | None = None
+    friendly_name: str | None = None
+    issuer: str | None = None
+
+
+class FactorCode(Fields, frozen=True, kw_only=True):
+    """POST /factors/{id}/verify."""
+
+    challenge_id: str | None = None
+    code: str | None = None
+
+
+class FactorUpdate(Fields, frozen=True, kw_only=True):
+    """PUT /admin/users/{id}/factors/{id}."""
+
+    friendly_name: str | None = None
 
 
 async def read(request: Request[Any, Any, Any], kind: type[Body], *, optional: bool = False) -> Body:
@@ -162,13 +177,19 @@ async def read(request: Request[Any, Any, Any], kind: type[Body], *, optional: b
 
 
 def read_email(text: str | None) -> str:
-    """An address in small letters. Raises AuthError `validation_failed`."""
+    """An address in lower case. Raises AuthError `validation_failed`."""
     if not text:
         raise invalid("An email address is required")
     email = text.lower()
-    if len(email) > LONGEST_EMAIL or not EMAIL.fullmatch(email):
+    if len(email) > MAX_EMAIL or not EMAIL.fullmatch(email):
         raise invalid("Unable to validate email address: invalid format")
     return email
+
+
+def check_metadata(metadata: dict[str, Any] | None, *, size: int) -> None:
+    """Refuse more metadata than a token can carry. Raises AuthError `metadata_too_large`."""
+    if len(msgspec.json.encode(metadata)) > size:
+        raise AuthError(422, "metadata_too_large", f"User metadata may have at most {size} bytes as JSON")
 
 
 def read_phone(text: str) -> str:
@@ -180,5 +201,5 @@ def read_phone(text: str) -> str:
 
 
 def redirect_of(request: Request[Any, Any, Any], body: Contact | None = None) -> str | None:
-    """Where the caller wants the link to lead: in the query, as the official clients say it, or in the body."""
+    """The requested redirect of the link: in the query, as the official clients send it, or in the body."""
     return request.query_params.get("redirect_to") or (body.redirect_to if body else None)

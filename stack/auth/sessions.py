@@ -1,4 +1,4 @@
-"""Sessions: begun by a sign-in, carried on by single-use refresh tokens, ended by a sign-out or by reuse of a token."""
+"""Sessions: a sign-in begins one, single-use refresh tokens continue it, a sign-out or a token's reuse ends it."""
 
 import secrets
 import time
@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from stack.auth import audit, familiar, hook, users
+from stack.auth import audit, hook, known_networks, users
 from stack.auth.client import Client
 from stack.auth.database import Connection
 from stack.auth.errors import AuthError
@@ -16,12 +16,16 @@ from stack.auth.settings import Settings
 from stack.auth.signing import Signer
 from stack.auth.users import User
 
+AAL2 = "aal2"
+"""The authenticator assurance level of a session that has used a second factor. Others have `aal1`."""
+
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One sign-in on one device."""
 
     id: UUID
     user_id: UUID
+    aal: str
     created_at: datetime | None
 
 
@@ -29,18 +33,18 @@ class Sessions:
     """Begins, refreshes and describes sessions. Each method works inside the caller's transaction."""
 
     def __init__(self, *, settings: Settings, signer: Signer) -> None:
-        """Issue tokens as the settings say, signed by `signer`."""
+        """Issue tokens with the issuer and lifetime of the settings, signed by `signer`."""
         self._settings = settings
         self._signer = signer
 
     async def begin(self, connection: Connection, user: User, *, method: str, client: Client) -> dict[str, Any]:
-        """A new session for a user who just proved who he is, as the client gets it.
+        """A new session for a user who has just signed in, in the form for the client.
 
         Args:
             connection: in a transaction.
-            user: who.
-            method: how: `password`, `otp`, `anonymous` or a PKCE flow's.
-            client: where.
+            user: the user.
+            method: `password`, `otp`, `anonymous` or a PKCE flow's.
+            client: the user's client.
         """
         session_id = uuid4()
         await connection.execute(
@@ -60,17 +64,17 @@ class Sessions:
         await connection.execute(
             "update auth.users set last_sign_in_at = now(), updated_at = now() where id = %s", [user.id]
         )
-        await familiar.remember(connection, user.id, client)
+        await known_networks.remember(connection, user.id, client)
         refresh_token = await _new_token(connection, user.id, session_id, parent=None)
         user = await users.existing(connection, user.id)
         return await self._answer(connection, user, session_id, refresh_token=refresh_token, method=method)
 
     async def refresh(self, connection: Connection, token: str, *, client: Client) -> dict[str, Any] | AuthError:
-        """The session that a refresh token carries on, with a new token in its place.
+        """Continue a session by a refresh token, with a new token in its place.
 
-        A used token is answered again, with the session's active token, when it is that one's parent (the client may
-        not have got our answer) or was used within the reuse interval (its tabs may have asked at once). Any other use
-        is taken for theft: the session ends for everybody.
+        A used token gets the session's active token again in two cases: it is that one's parent (our answer may have
+        been lost), or it was used within the reuse interval (two tabs may refresh at once). Any other reuse counts as
+        theft and ends the session.
 
         Returns:
             The session; or the refusal of a stolen token, which must be committed, for it ends the session.
@@ -79,7 +83,7 @@ class Sessions:
             AuthError: any other refusal.
         """
         session_id = await _session_of(connection, token)
-        # Everybody who refreshes this session waits here; each then sees what the one before him did.
+        # Concurrent refreshes of this session wait here, and each sees what the one before it did.
         session = await (
             await connection.execute(
                 """
@@ -128,10 +132,45 @@ class Sessions:
         await audit.record(connection, "token_refreshed", actor=user, ip=client.ip)
         return await self._answer(connection, user, session["id"], refresh_token=refresh_token, method="token_refresh")
 
+    async def raise_level(
+        self, connection: Connection, session: Session, *, factor_id: UUID, method: str
+    ) -> dict[str, Any]:
+        """Continue a session whose user has just used a second factor, at level `aal2`.
+
+        The user's sessions below that level end. So do the session's refresh tokens, which somebody may have who knows
+        the first factor only.
+
+        Args:
+            connection: in a transaction.
+            session: the session.
+            factor_id: the factor that was used.
+            method: its kind, for the claim `amr`.
+        """
+        await connection.execute(
+            """
+            insert into auth.mfa_amr_claims (id, session_id, created_at, updated_at, authentication_method)
+            values (%s, %s, now(), now(), %s)
+            on conflict (session_id, authentication_method) do update set updated_at = excluded.updated_at
+            """,
+            [uuid4(), session.id, method],
+        )
+        await connection.execute(
+            "update auth.sessions set aal = 'aal2', factor_id = %s, updated_at = now() where id = %s",
+            [factor_id, session.id],
+        )
+        await connection.execute(
+            "delete from auth.sessions where user_id = %s and coalesce(aal, 'aal1') < 'aal2'", [session.user_id]
+        )
+        await connection.execute("delete from auth.refresh_tokens where session_id = %s", [session.id])
+        refresh_token = await _new_token(connection, session.user_id, session.id, parent=None)
+        user = await users.existing(connection, session.user_id)
+        return await self._answer(connection, user, session.id, refresh_token=refresh_token, method=method)
+
     async def _answer(
         self, connection: Connection, user: User, session_id: UUID, *, refresh_token: str, method: str
     ) -> dict[str, Any]:
         now = int(time.time())
+        session = await find(connection, session_id)
         claims: dict[str, Any] = {
             "iss": self._settings.external_url,
             "sub": str(user.id),
@@ -143,7 +182,7 @@ class Sessions:
             "app_metadata": user.app_metadata,
             "user_metadata": user.user_metadata,
             "role": user.role,
-            "aal": "aal1",
+            "aal": session.aal if session else "aal1",
             "amr": await _methods(connection, session_id),
             "session_id": str(session_id),
             "is_anonymous": user.is_anonymous,
@@ -167,13 +206,28 @@ async def find(connection: Connection, session_id: UUID) -> Session | None:
     row = await (
         await connection.execute(
             """
-            select id, user_id, created_at from auth.sessions
+            select id, user_id, coalesce(aal, 'aal1') as aal, created_at from auth.sessions
             where id = %s and (not_after is null or not_after > now())
             """,
             [session_id],
         )
     ).fetchone()
     return None if row is None else msgspec.convert(row, Session)
+
+
+async def has_second_factor_from(connection: Connection, user_id: UUID, client: Client) -> bool:
+    """Whether a session of the user that has used a second factor comes from the client's network."""
+    row = await (
+        await connection.execute(
+            """
+            select exists (
+                select from auth.sessions where user_id = %s and aal >= 'aal2' and ip <<= %s::cidr
+            ) as is_known
+            """,
+            [user_id, client.network],
+        )
+    ).fetchone()
+    return row is not None and row["is_known"] is True
 
 
 async def end_by_scope(connection: Connection, *, user_id: UUID, session_id: UUID | None, scope: str) -> None:
@@ -236,7 +290,7 @@ async def _end(connection: Connection, session_id: UUID) -> None:
 
 
 async def _methods(connection: Connection, session_id: UUID) -> list[dict[str, Any]]:
-    """The claim `amr`, the latest first."""
+    """The claim `amr`, the latest method first."""
     rows = await connection.execute(
         """
         select authentication_method as method, floor(extract(epoch from updated_at))::bigint as timestamp

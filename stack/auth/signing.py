@@ -1,52 +1,55 @@
-"""Access tokens: signed with the current key of the key file, verified with every key that it still lists."""
+"""Access tokens: signed with the current key of the key file, verified with every key that it lists."""
 
 from typing import Any
 
 import jwt
 
-from stack.auth.errors import AuthError
-from stack.keys import ALGORITHM, KeyFile, Keys
+from stack.access_tokens import AccessTokens, UnknownKeyError
+from stack.auth.errors import bad_jwt
+from stack.keys import KeyFile, Keys
 
 
 class Signer:
-    """Signs and verifies tokens with the keys as the file holds them now, so that a rotation needs no restart."""
+    """Signs and verifies tokens. It follows the key file, so that a rotation needs no restart."""
 
     def __init__(self, file: KeyFile) -> None:
         """Use this key file."""
-        self._file = file
-        self._read: Keys | None = None
-        self._public: dict[str, jwt.PyJWK] = {}
+        self._access_tokens = AccessTokens(file)
 
     def keys(self) -> Keys:
-        """The keys now."""
-        keys = self._file.read()
-        if keys is not self._read:
-            self._public = {jwk["kid"]: jwt.PyJWK(jwk, ALGORITHM) for jwk in keys.jwks()["keys"]}
-            self._read = keys
-        return keys
+        """The current keys."""
+        return self._access_tokens.keys()
 
     def sign(self, claims: dict[str, Any]) -> str:
         """A token with these claims."""
         return self.keys().sign(claims)
 
     def verify(self, token: str) -> dict[str, Any]:
-        """The claims of a token that one of our keys signed and that has not expired.
+        """The claims of a token that one of the keys signed and that has not expired.
 
         Raises:
             AuthError: `bad_jwt`.
         """
-        self.keys()
         try:
-            key = self._public[jwt.get_unverified_header(token)["kid"]]
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=[ALGORITHM],
-                audience="authenticated",
-                options={"require": ["exp", "aud"]},
-            )
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
-            raise AuthError(
-                403, "bad_jwt", "invalid JWT: it cannot be read, or is not signed by us, or has expired"
-            ) from error
-        return claims
+            return self._access_tokens.claims(token)
+        except jwt.InvalidTokenError as error:
+            raise bad_jwt(_flaw(error)) from error
+
+
+def _flaw(error: jwt.InvalidTokenError) -> str:  # noqa: PLR0911 (a table)
+    """What is wrong with a token, in the words of Supabase's server."""
+    match error:
+        case jwt.ExpiredSignatureError():
+            return "token has invalid claims: token is expired"
+        case jwt.ImmatureSignatureError():
+            return "token has invalid claims: token is not valid yet"
+        case jwt.MissingRequiredClaimError() | jwt.InvalidAudienceError():
+            return f"token has invalid claims: {error}"
+        case jwt.InvalidSignatureError():
+            return "token signature is invalid: crypto/ecdsa: verification error"
+        case UnknownKeyError():
+            return f"token is unverifiable: error while executing keyfunc: {error}"
+        case _ if str(error) == "Not enough segments":
+            return "token is malformed: token contains an invalid number of segments"
+        case _:
+            return f"token is malformed: {error}"

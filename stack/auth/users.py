@@ -1,4 +1,4 @@
-"""Users and their identities: the rows, how clients see them, and what may change in them."""
+"""Users and their identities: the rows, how clients see them, and changes to them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ ONE_TIME_COLUMNS = (
     "phone_change_token",
 )
 
-# Seeds and migrations insert users too, and leave out what the server always writes.
+# Seeds and migrations insert users too, and leave out columns that the server always writes.
 SELECT = sql.SQL("""
 select
     u.id,
@@ -52,6 +52,11 @@ select
     u.deleted_at,
     u.is_anonymous,
     u.is_sso_user,
+    (
+        select jsonb_agg(to_jsonb(f) - '{user_id,secret,web_authn_credential}'::text[] order by f.created_at, f.id)
+        from auth.mfa_factors as f
+        where f.user_id = u.id
+    ) as factors,
     coalesce(
         (
             select jsonb_agg(to_jsonb(i) - 'provider_id' || jsonb_build_object('id', i.provider_id, 'identity_id', i.id)
@@ -66,7 +71,7 @@ from auth.users as u
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """One way in which a user proves who he is, as clients see it: `id` is the provider's id of him."""
+    """One way in which a user signs in, as clients see it; `id` is the user's id at the provider."""
 
     identity_id: UUID
     id: str
@@ -79,8 +84,26 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     email: str | None = None
 
 
+class Factor(msgspec.Struct, frozen=True, kw_only=True):
+    """A second factor of a user, as clients see it."""
+
+    id: UUID
+    friendly_name: str | None = None
+    factor_type: str
+    status: str
+    phone: str | None = None
+    last_challenged_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the user has proved that they have it."""
+        return self.status == "verified"
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """One user with his identities."""
+    """One user with their identities and second factors."""
 
     id: UUID
     aud: str
@@ -109,23 +132,41 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: datetime | None
     is_anonymous: bool
     is_sso_user: bool
+    factors: list[Factor] | None
+    """None where there is none."""
     identities: list[Identity]
 
     @property
     def is_banned(self) -> bool:
-        """Whether he may not sign in now."""
+        """Whether the user may not sign in now."""
         return self.banned_until is not None and self.banned_until > datetime.now(UTC)
 
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether a full sign-in needs a second factor."""
+        return any(factor.is_verified for factor in self.factors or ())
+
+    @property
+    def is_pending_sign_up(self) -> bool:
+        """Whether the account is a sign-up that waits for its confirmation, and nothing more.
+
+        An account that an admin set up, or that was in use before it got another address, is none. No sign-up takes it
+        over, and a proof of its address leaves it as it is.
+        """
+        is_used = self.invited_at is not None or self.last_sign_in_at is not None
+        return self.email_confirmed_at is None and self.confirmation_sent_at is not None and not is_used
+
     def view(self) -> dict[str, Any]:
-        """What clients see: no secret, absent instead of null, metadata always objects."""
+        """The user as clients see it: no secret, null fields absent, metadata always objects."""
         hidden = {"encrypted_password", "email_change_confirm_status", "is_sso_user"}
         fields = msgspec.structs.asdict(self)
-        seen = {name: value for name, value in fields.items() if name not in hidden and value is not None}
+        visible = {name: value for name, value in fields.items() if name not in hidden and value is not None}
         return {
-            **seen,
+            **visible,
             "email": self.email or "",
             "phone": self.phone or "",
             "identities": [_without_none(identity) for identity in self.identities],
+            **({"factors": [_without_none(factor) for factor in self.factors]} if self.factors else {}),
         }
 
 
@@ -143,34 +184,43 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     invited_at: datetime | None = None
 
     @classmethod
-    def by_email(cls, email: str, *, hashed: str | None, data: dict[str, Any] | None) -> "NewUser":
-        """One who signs up with an address; `data` is what he says about himself."""
+    def by_email(
+        cls, email: str, *, hashed: str | None, data: dict[str, Any] | None, by_admin: bool = False
+    ) -> "NewUser":
+        """A user with an address.
+
+        Args:
+            email: the address.
+            hashed: the password's hash.
+            data: the metadata that they, or an admin, chose.
+            by_admin: whether an admin makes them: as on Supabase, their metadata is just `data` then.
+        """
         new_id = uuid4()
         return cls(
             id=new_id,
             email=email,
             encrypted_password=hashed,
             app_metadata={"provider": "email", "providers": ["email"]},
-            user_metadata={**(data or {}), **identity_claims(new_id, email=email)},
+            user_metadata={**(data or {}), **({} if by_admin else identity_claims(new_id, email=email))},
         )
 
 
 def identity_claims(user_id: UUID, **contact: str) -> dict[str, Any]:
-    """What a new identity says of its user; nothing of it is confirmed yet."""
+    """The claims of a new identity. Nothing of it is confirmed yet."""
     return {"sub": str(user_id), **contact, "email_verified": False, "phone_verified": False}
 
 
-def _without_none(identity: Identity) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(identity).items() if value is not None}
+def _without_none(part: Identity | Factor) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(part).items() if value is not None}
 
 
 async def by_id(connection: Connection, user_id: UUID, *, lock: bool = False) -> User | None:
-    """The user of this id; with `lock`, nobody else changes him until the transaction ends."""
+    """The user of this id; with `lock`, locked against changes until the transaction ends."""
     return await _one(connection, "where u.id = %s", user_id, lock=lock)
 
 
 async def by_email(connection: Connection, email: str, *, lock: bool = False) -> User | None:
-    """The user of this address, in small letters."""
+    """The user of this address, in lower case."""
     return await _one(connection, "where lower(u.email) = %s and not u.is_sso_user", email, lock=lock)
 
 
@@ -181,7 +231,7 @@ async def _one(connection: Connection, condition: LiteralString, value: UUID | s
 
 
 async def existing(connection: Connection, user_id: UUID) -> User:
-    """The user of this id, who was seen in this transaction."""
+    """The user of this id, who was found earlier in this transaction."""
     user = await by_id(connection, user_id)
     if user is None:
         raise LookupError("the user vanished within the transaction")
@@ -189,10 +239,10 @@ async def existing(connection: Connection, user_id: UUID) -> User:
 
 
 async def insert(connection: Connection, new: NewUser) -> User:
-    """Make a user with the identities that his address and number are.
+    """Make a user, with an identity for the address and one for the phone number.
 
     Raises:
-        psycopg.errors.UniqueViolation: somebody has the address; `errors.is_taken_email` tells it from others.
+        psycopg.errors.UniqueViolation: another user has the address, where `errors.is_taken_email` is true.
     """
     await connection.execute(
         """
@@ -226,7 +276,7 @@ async def insert(connection: Connection, new: NewUser) -> User:
 
 
 async def add_identity(connection: Connection, user_id: UUID, provider: str, **contact: str) -> None:
-    """Record that a user proves who he is by this address or number."""
+    """Add an identity of this address or number to a user."""
     await connection.execute(
         """
         insert into auth.identities (
@@ -239,7 +289,7 @@ async def add_identity(connection: Connection, user_id: UUID, provider: str, **c
 
 
 async def set_identity(connection: Connection, user_id: UUID, provider: str, *, verified: bool, **contact: str) -> None:
-    """Change a user's identity of a provider, making it where he has none."""
+    """Change a user's identity at a provider; made where there is none."""
     found = await connection.execute(
         """
         update auth.identities set identity_data = identity_data || %s, updated_at = now()
@@ -275,11 +325,11 @@ async def change(connection: Connection, user_id: UUID, columns: Mapping[str, An
 async def merge_metadata(
     connection: Connection, user_id: UUID, *, user: dict[str, Any] | None = None, app: dict[str, Any] | None = None
 ) -> None:
-    """Add to a user's metadata; a null removes its key."""
+    """Add to a user's metadata. A null removes its key."""
     for column, updates in (("raw_user_meta_data", user), ("raw_app_meta_data", app)):
         if updates is None:
             continue
-        kept = {name: value for name, value in updates.items() if value is not None}
+        changed = {name: value for name, value in updates.items() if value is not None}
         removed = [name for name, value in updates.items() if value is None]
         await connection.execute(
             sql.SQL(
@@ -291,12 +341,63 @@ async def merge_metadata(
                 where id = %s
                 """
             ).format(sql.Identifier(column)),
-            [jsonb(kept), removed, user_id],
+            [jsonb(changed), removed, user_id],
         )
 
 
+async def replace_sign_up(connection: Connection, user: User, new: NewUser) -> None:
+    """Let a later sign-up with an unconfirmed address take the place of an earlier one, whose links become invalid."""
+    await void_unproved(connection, user)
+    if new.encrypted_password is not None:
+        await change(connection, user.id, {"encrypted_password": new.encrypted_password})
+    metadata = new.user_metadata
+    await merge_metadata(connection, user.id, user=metadata | ({"sub": str(user.id)} if "sub" in metadata else {}))
+
+
+async def void_unproved(connection: Connection, user: User, *, keep_sign_up: bool = False) -> None:
+    """Remove from an account with an unconfirmed address what somebody set who may not hold the address.
+
+    These are sessions, second factors, other identities, a phone number, pending changes, and links and codes.
+
+    Args:
+        connection: in the transaction in which the holder of the address proves it, or signs up again.
+        user: the user, locked.
+        keep_sign_up: whether to keep the password and the metadata: they are those of the sign-up whose own link is the
+            proof. All of an account that is more than a sign-up stays.
+    """
+    await forget_one_time_tokens(connection, user.id)
+    await connection.execute(
+        """
+        with
+        ended as (delete from auth.sessions where user_id = %(id)s),
+        removed as (delete from auth.mfa_factors where user_id = %(id)s)
+        delete from auth.known_networks where user_id = %(id)s
+        """,
+        {"id": user.id},
+    )
+    if not user.is_pending_sign_up:
+        return
+    await connection.execute("delete from auth.identities where user_id = %s and provider <> 'email'", [user.id])
+    if keep_sign_up:
+        return
+    await connection.execute(
+        """
+        update auth.users
+        set
+            encrypted_password = '',
+            phone = null,
+            phone_confirmed_at = null,
+            raw_user_meta_data = %s,
+            raw_app_meta_data = coalesce(raw_app_meta_data, '{}') || '{"provider": "email", "providers": ["email"]}',
+            updated_at = now()
+        where id = %s
+        """,
+        [jsonb(identity_claims(user.id, email=user.email or "")), user.id],
+    )
+
+
 async def confirm_email(connection: Connection, user_id: UUID) -> None:
-    """Record that a user holds his address; every link and code sent to him before is void."""
+    """Record that a user holds their address; every link and code sent before becomes invalid."""
     await forget_one_time_tokens(connection, user_id)
     await change(connection, user_id, {"email_confirmed_at": datetime.now(UTC)})
     await merge_metadata(connection, user_id, user={"email_verified": True})
@@ -310,13 +411,14 @@ async def confirm_email(connection: Connection, user_id: UUID) -> None:
 
 
 async def forget_one_time_tokens(connection: Connection, user_id: UUID) -> None:
-    """Make void every link and code that was sent to a user."""
+    """Invalidate every link and code that was sent to a user, and cancel a pending change of address."""
     await connection.execute("delete from auth.one_time_tokens where user_id = %s", [user_id])
-    await change(connection, user_id, dict.fromkeys(ONE_TIME_COLUMNS, ""))
+    pending = {"email_change": "", "email_change_confirm_status": 0, "phone_change": ""}
+    await change(connection, user_id, {**dict.fromkeys(ONE_TIME_COLUMNS, ""), **pending})
 
 
 async def set_password(connection: Connection, user_id: UUID, hashed: str, *, keep_session: UUID | None) -> None:
-    """Give a user a new password and end his other sessions; links and codes sent before are void."""
+    """Set a user's password and end their other sessions; links and codes sent before become invalid."""
     await forget_one_time_tokens(connection, user_id)
     await change(connection, user_id, {"encrypted_password": hashed})
     await connection.execute(
@@ -325,7 +427,7 @@ async def set_password(connection: Connection, user_id: UUID, hashed: str, *, ke
 
 
 async def soft_delete(connection: Connection, user_id: UUID) -> None:
-    """Keep a user's row, for what refers to it, and nothing in it by which he could be known or sign in."""
+    """Keep a user's row, for the rows that refer to it, without anything that identifies the user or signs them in."""
     await forget_one_time_tokens(connection, user_id)
     await connection.execute(
         """
@@ -334,8 +436,6 @@ async def soft_delete(connection: Connection, user_id: UUID) -> None:
             email = encode(sha256(convert_to(id::text || coalesce(email, ''), 'UTF8')), 'hex'),
             phone = case when phone is not null
                 then left(encode(sha256(convert_to(id::text || phone, 'UTF8')), 'hex'), 15) end,
-            email_change = '',
-            phone_change = '',
             encrypted_password = null,
             raw_user_meta_data = '{}',
             raw_app_meta_data = '{}',
@@ -357,5 +457,5 @@ async def soft_delete(connection: Connection, user_id: UUID) -> None:
         [user_id],
     )
     await connection.execute("delete from auth.mfa_factors where user_id = %s", [user_id])
-    await connection.execute("delete from auth.familiar_networks where user_id = %s", [user_id])
+    await connection.execute("delete from auth.known_networks where user_id = %s", [user_id])
     await connection.execute("delete from auth.sessions where user_id = %s", [user_id])

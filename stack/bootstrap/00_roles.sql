@@ -1,5 +1,5 @@
--- The roles of a Supabase database, for a plain Postgres. Runs as the superuser `supabase_admin`, once a cluster or
--- again (roles belong to the cluster, so it must bear repetition). Passwords are set by the stack, never written here.
+-- The roles of a Supabase database, for a plain Postgres. Runs as the superuser `supabase_admin` for each new database,
+-- so it must be repeatable: roles belong to the cluster. The stack sets the passwords; none is written here.
 
 do $$
 declare
@@ -28,22 +28,27 @@ begin
 end
 $$;
 
--- PostgREST connects as `authenticator`, which can become each API role and is nothing by itself.
+-- PostgREST connects as `authenticator`, which can become each API role and has no privileges of its own.
 grant anon to authenticator;
 grant authenticated to authenticator;
 grant service_role to authenticator;
--- Storage becomes the caller's role for each request, so that row level security decides.
+-- Storage changes to the caller's role for each request, so that row level security applies.
 grant authenticator to supabase_storage_admin;
 grant pg_read_all_data to supabase_read_only_user;
 
--- In a block, because our linter does not know these forms of grant.
+-- In a block, because sqlfluff cannot parse these forms of grant.
 do $$
 begin
     -- `postgres` runs the migrations. It administers the API roles, as on hosted Supabase, and is no superuser.
     grant anon, authenticated, service_role, authenticator to postgres with admin option;
     grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres with admin option;
-    -- Hosted Supabase lets it tell PostgREST its pre-request function; a plain Postgres needs this.
-    grant set on parameter pgrst.db_pre_request to postgres;
+    -- What it may set on hosted Supabase, too: PostgREST's configuration in the database, and the mode in which the
+    -- CLI's dumps of data are restored.
+    grant set on parameter
+        pgrst.db_aggregates_enabled, pgrst.db_extra_search_path, pgrst.db_max_rows, pgrst.db_plan_enabled,
+        pgrst.db_pre_request, pgrst.db_root_spec, pgrst.db_schemas, pgrst.openapi_mode, pgrst.server_timing_enabled,
+        session_replication_role
+    to postgres;
 end
 $$;
 

@@ -1,9 +1,9 @@
--- The schemas of a Supabase database and who may look into them. Runs as `supabase_admin`, in each new database.
+-- The schemas of a Supabase database and the roles that may use them. Runs as `supabase_admin`, in each new database.
 
 do $$
 begin
     execute format('alter database %I owner to postgres', current_database());
-    -- Splinter's exposure lints read this setting; without it they pass whatever is exposed.
+    -- Splinter's lints of exposed tables read this setting and find nothing without it.
     execute format('alter database %I set pgrst.db_schemas = %L', current_database(), 'public');
 end
 $$;
@@ -38,7 +38,7 @@ end
 $$;
 comment on function extensions.pgrst_ddl_watch() is 'Tells PostgREST to reload its schema cache.';
 
--- In a block, because our linter does not know event triggers.
+-- In a block, because sqlfluff cannot parse event triggers.
 do $$
 begin
     drop event trigger if exists pgrst_ddl_watch;

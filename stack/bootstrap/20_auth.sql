@@ -1,7 +1,7 @@
--- Schema `auth` as Supabase Auth makes it: the tables that our migrations reference and hang triggers on, and the
--- functions that policies call. Runs as `supabase_admin` in each new database and bears repetition;
--- `supabase_auth_admin` owns all of it, as on Supabase. Row level security is on everywhere and no policy opens
--- anything: only the auth server (the owner) and `postgres` (which bypasses it) read these tables.
+-- Schema `auth` as Supabase Auth creates it: the tables that migrations reference and add triggers to, and the
+-- functions that policies call. Runs as `supabase_admin` in each new database and is repeatable;
+-- `supabase_auth_admin` owns all of it, as on Supabase. Row level security is on and there are no policies: only the
+-- auth server (the owner) and `postgres` (which bypasses row level security) can read these tables.
 
 set role supabase_auth_admin;
 
@@ -85,7 +85,7 @@ create index if not exists users_is_anonymous_idx on auth.users (is_anonymous);
 create index if not exists users_created_at_idx on auth.users (created_at desc, id);
 comment on index auth.users_created_at_idx is 'The admin list: order by created_at desc, id.';
 
--- Tokens that the auth server made are hashes; the digits that older servers stored here were not unique.
+-- The auth server stores hashes of tokens. Older servers stored digits, which were not unique.
 create unique index if not exists confirmation_token_idx on auth.users (confirmation_token)
 where confirmation_token !~ '^[0-9 ]*$';
 create unique index if not exists recovery_token_idx on auth.users (recovery_token)
@@ -111,8 +111,8 @@ create table if not exists auth.identities (
     constraint identities_provider_id_provider_unique unique (provider_id, provider),
     constraint identities_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
 );
-comment on table auth.identities is 'The ways in which a user proves who he is; this stack has `email`.';
-comment on column auth.identities.email is 'For look-ups only; the truth is identity_data.';
+comment on table auth.identities is 'How a user can sign in; the provider is always `email` in this stack.';
+comment on column auth.identities.email is 'A copy of the email in identity_data, for look-ups.';
 
 create index if not exists identities_user_id_idx on auth.identities (user_id);
 comment on index auth.identities_user_id_idx is 'The identities of a user, read with every user.';
@@ -135,7 +135,7 @@ create table if not exists auth.sessions (
     constraint sessions_pkey primary key (id),
     constraint sessions_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
 );
-comment on table auth.sessions is 'A sign-in on one device; it ends when the row goes or not_after passes.';
+comment on table auth.sessions is 'A sign-in on one device. It ends when the row is deleted or not_after passes.';
 
 create index if not exists sessions_user_id_idx on auth.sessions (user_id);
 create index if not exists user_id_created_at_idx on auth.sessions (user_id, created_at);
@@ -174,18 +174,18 @@ create table if not exists auth.mfa_amr_claims (
     constraint mfa_amr_claims_session_id_authentication_method_pkey unique (session_id, authentication_method),
     constraint mfa_amr_claims_session_id_fkey foreign key (session_id) references auth.sessions (id) on delete cascade
 );
-comment on table auth.mfa_amr_claims is 'How and when the user of a session proved who he is: the claim `amr`.';
+comment on table auth.mfa_amr_claims is 'How and when the user of a session signed in: the claim `amr`.';
 
--- Not Supabase's: the embedded stack's own, of which no migration may know.
-create table if not exists auth.familiar_networks (
+-- Only in the embedded stack: hosted Supabase has no such table, so migrations must not use it.
+create table if not exists auth.known_networks (
     user_id uuid not null,
     network cidr not null,
     last_used_at timestamptz not null,
-    constraint familiar_networks_pkey primary key (user_id, network),
-    constraint familiar_networks_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
+    constraint known_networks_pkey primary key (user_id, network),
+    constraint known_networks_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
 );
-comment on table auth.familiar_networks is
-'Where users signed in: wrong passwords from elsewhere do not lock them out there.';
+comment on table auth.known_networks is
+'Networks from which a user has signed in. Wrong passwords sent from others do not lock the user out there.';
 
 -- Links, codes and flows ----------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ comment on table auth.one_time_tokens is 'The links and codes that were mailed a
 
 create unique index if not exists one_time_tokens_user_id_token_type_key on auth.one_time_tokens (user_id, token_type);
 create index if not exists one_time_tokens_token_hash_hash_idx on auth.one_time_tokens using hash (token_hash);
-comment on index auth.one_time_tokens_token_hash_hash_idx is 'A link or code that comes back: token_hash = $1.';
+comment on index auth.one_time_tokens_token_hash_hash_idx is 'Use of a link or code: token_hash = $1.';
 create index if not exists one_time_tokens_relates_to_hash_idx on auth.one_time_tokens using hash (relates_to);
 
 create table if not exists auth.flow_state (
@@ -223,13 +223,14 @@ create table if not exists auth.flow_state (
     auth_code_issued_at timestamptz,
     constraint flow_state_pkey primary key (id)
 );
-comment on table auth.flow_state is 'PKCE sign-ins under way: what the client must prove when it exchanges its code.';
+comment on table auth.flow_state is
+'Unfinished PKCE sign-ins, with the challenge that the client answers when it exchanges its code.';
 
 create index if not exists idx_auth_code on auth.flow_state (auth_code);
 create index if not exists idx_user_id_auth_method on auth.flow_state (user_id, authentication_method);
 create index if not exists flow_state_created_at_idx on auth.flow_state (created_at desc);
 
--- Second factors: these tables exist as on Supabase; this stack's server enrols none. --------------------------------
+-- Second factors ------------------------------------------------------------------------------------------------------
 
 create table if not exists auth.mfa_factors (
     id uuid not null,
@@ -268,10 +269,20 @@ create table if not exists auth.mfa_challenges (
     constraint mfa_challenges_auth_factor_id_fkey foreign key (factor_id)
     references auth.mfa_factors (id) on delete cascade
 );
-comment on table auth.mfa_challenges is 'Questions put to a second factor.';
+comment on table auth.mfa_challenges is 'Challenges sent to a second factor.';
 
 create index if not exists mfa_challenge_created_at_idx on auth.mfa_challenges (created_at desc);
 create index if not exists mfa_challenges_factor_id_idx on auth.mfa_challenges (factor_id);
+
+-- Only in the embedded stack: hosted Supabase has no such table, so migrations must not use it.
+create table if not exists auth.totp_steps (
+    factor_id uuid not null,
+    last_step bigint not null,
+    constraint totp_steps_pkey primary key (factor_id),
+    constraint totp_steps_factor_id_fkey foreign key (factor_id) references auth.mfa_factors (id) on delete cascade
+);
+comment on table auth.totp_steps is
+'The time step of the last code of each factor that was accepted. Codes up to it are refused.';
 
 -- Records -------------------------------------------------------------------------------------------------------------
 
@@ -283,7 +294,7 @@ create table if not exists auth.audit_log_entries (
     ip_address varchar(64) not null default '',
     constraint audit_log_entries_pkey primary key (id)
 );
-comment on table auth.audit_log_entries is 'What happened to accounts and sessions, and who did it.';
+comment on table auth.audit_log_entries is 'Changes to accounts and sessions, with the user who made each.';
 
 create index if not exists audit_logs_instance_id_idx on auth.audit_log_entries (instance_id);
 create index if not exists audit_log_entries_created_at_idx on auth.audit_log_entries (created_at desc);
@@ -297,7 +308,7 @@ create table if not exists auth.instances (
     updated_at timestamptz,
     constraint instances_pkey primary key (id)
 );
-comment on table auth.instances is 'A remnant that Supabase keeps; empty.';
+comment on table auth.instances is 'Not used by Supabase any more; empty.';
 
 create table if not exists auth.schema_migrations (
     version varchar(255) not null,
@@ -305,7 +316,7 @@ create table if not exists auth.schema_migrations (
 );
 comment on table auth.schema_migrations is 'Where Supabase Auth records its own migrations; empty here.';
 
--- Who may do what -----------------------------------------------------------------------------------------------------
+-- Privileges ----------------------------------------------------------------------------------------------------------
 
 do $$
 declare
@@ -318,7 +329,7 @@ begin
     loop
         execute format('alter table auth.%I enable row level security', v_table);
         execute format('revoke all on auth.%I from public, anon, authenticated, service_role', v_table);
-        -- Migrations reference these tables and hang triggers on them; seeds insert users.
+        -- Migrations reference these tables and add triggers to them; seeds insert users.
         execute format(
             'grant select, insert, update, delete, references, trigger on auth.%I to postgres with grant option', v_table
         );
@@ -330,8 +341,9 @@ revoke insert, update, delete on auth.schema_migrations from postgres, dashboard
 grant usage, select on sequence auth.refresh_tokens_id_seq to postgres, dashboard_user;
 
 -- The caller, for policies --------------------------------------------------------------------------------------------
--- PostgREST puts a token's claims into `request.jwt.claims`; older ones set one setting for each claim, which wins
--- where it exists. The functions name nothing outside pg_catalog and set nothing, so that Postgres can inline them.
+-- PostgREST sets `request.jwt.claims` to a token's claims. Older versions set one setting for each claim, which is
+-- preferred where it exists. The functions have no `set search_path`, so that Postgres can inline them; they use only
+-- what is in pg_catalog.
 
 create or replace function auth.jwt() returns jsonb
 language sql

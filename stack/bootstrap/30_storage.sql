@@ -1,7 +1,7 @@
--- Supabase Storage's own schema, as far as policies, migrations and the storage server (stack/storage) touch it. The
--- bytes of an object lie in files; a row here is what makes them visible, and row level security decides to whom.
+-- The part of Supabase Storage's schema that policies, migrations and the storage server (stack/storage) use. The
+-- content of an object is in a file; a row here makes it visible to the roles that may select the row.
 
--- Everything below belongs to the role that the storage server connects as; the owner of a table is above its policies.
+-- The storage server connects as the owner of everything below, to which policies do not apply.
 set role supabase_storage_admin;
 
 do $$
@@ -69,16 +69,16 @@ create unique index if not exists bucketid_objname on storage.objects (bucket_id
 comment on index storage.bucketid_objname is 'One object a path. Serves every lookup: bucket_id = ? and name = ?.';
 create index if not exists idx_objects_bucket_id_name on storage.objects (bucket_id, name collate "C");
 comment on index storage.idx_objects_bucket_id_name
-is 'Listing below a folder, whatever the collation of the database: bucket_id = ? and name >= ? collate "C".';
+is 'Listing below a folder, with any collation of the database: bucket_id = ? and name >= ? collate "C".';
 comment on table storage.objects
-is 'An object: what is known of one file. Write it through the Storage API, which also writes the file.';
+is 'The metadata of an uploaded file. Write it through the Storage API, which also writes the file.';
 comment on column storage.objects.owner
 is 'Deprecated by Supabase, use owner_id: the uploader, where their id is a uuid.';
 comment on column storage.objects.owner_id is 'The `sub` claim of the uploader; null where a server key uploaded it.';
-comment on column storage.objects.version is 'Names the file of the current content; every upload has a new one.';
+comment on column storage.objects.version is 'Names the file with the current content; new with every upload.';
 comment on column storage.objects.metadata
-is 'What the server knows: size, mimetype, cacheControl, eTag, lastModified.';
-comment on column storage.objects.user_metadata is 'What the uploader attached.';
+is 'Set by the server: size, mimetype, cacheControl, eTag, lastModified.';
+comment on column storage.objects.user_metadata is 'Set by the uploader.';
 comment on column storage.objects.path_tokens is 'The name, split at its slashes.';
 
 alter table storage.migrations enable row level security;
@@ -178,7 +178,7 @@ declare
             then lower(search.sortcolumn)
         else 'name'
     end;
-    -- Folders have no times: they come first where a time sorts.
+    -- Folders have no times: they come first in an order by time.
     v_folders_first text := case when v_column = 'name' then '' else 'e.id is not null, ' end;
 begin
     return query execute format(
@@ -259,7 +259,7 @@ begin
 end
 $$;
 comment on function storage.protect_delete()
-is 'Refuses a deletion that the Storage API does not make, since it would leave the file.';
+is 'Refuses deletions that the Storage API does not make, because they would leave the file.';
 
 drop trigger if exists protect_objects_delete on storage.objects;
 create trigger protect_objects_delete before delete on storage.objects
@@ -268,98 +268,10 @@ drop trigger if exists protect_buckets_delete on storage.buckets;
 create trigger protect_buckets_delete before delete on storage.buckets
 for each statement execute function storage.protect_delete();
 
--- Row level security decides; without a policy these grants give nothing. No truncate: it passes by every policy.
+-- Row level security restricts these grants. No truncate, to which policies do not apply.
 revoke all on storage.migrations, storage.buckets, storage.objects from public, anon, authenticated, service_role;
 grant select, insert, update, delete on storage.buckets, storage.objects to anon, authenticated, service_role;
 grant all on storage.buckets, storage.objects to postgres with grant option;
 grant select on storage.migrations to postgres;
 
 reset role;
-
--- `create policy` needs the owner of the table. Hosted Supabase lets `postgres` do it with an extension; here it
--- inherits from the owner, and the guard below takes back what hosted refuses. `set false`: it cannot become the owner
--- and pass by the guard. (In a block, like the event triggers below, because sqlfluff cannot parse it outside.)
-do $$
-begin
-    grant supabase_storage_admin to postgres with inherit true, set false;
-end
-$$;
-
--- A schema that `postgres` does not own, so that a migration cannot drop the guard either.
-create schema if not exists stack_guard authorization supabase_admin;
-comment on schema stack_guard is 'Of the embedded stack alone: what holds migrations to the limits of hosted Supabase.';
-
-create or replace function stack_guard.keep_storage_schema() returns event_trigger
-language plpgsql
-set search_path = ''
-as $$
-declare
-    v_owner oid := 'supabase_storage_admin'::regrole;
-    v_refused text;
-begin
-    if session_user in ('supabase_admin', 'supabase_storage_admin') then
-        return;
-    end if;
-    if tg_event = 'ddl_command_end' then
-        select format('%s on %s', lower(c.command_tag), c.object_identity) into v_refused
-        from pg_catalog.pg_event_trigger_ddl_commands() as c
-        where
-            c.object_type <> 'policy'
-            and c.command_tag <> 'CREATE TRIGGER'
-            and (
-                c.schema_name = 'storage'
-                -- moved or renamed by this very command
-                or exists (select from pg_catalog.pg_class as r where r.oid = c.objid and r.relowner = v_owner)
-                or exists (select from pg_catalog.pg_proc as p where p.oid = c.objid and p.proowner = v_owner)
-                or exists (select from pg_catalog.pg_type as t where t.oid = c.objid and t.typowner = v_owner)
-                or exists (select from pg_catalog.pg_namespace as n where n.oid = c.objid and n.nspowner = v_owner)
-                or exists (
-                    select
-                    from pg_catalog.pg_trigger as g
-                    inner join pg_catalog.pg_class as r on g.tgrelid = r.oid
-                    where g.oid = c.objid and r.relowner = v_owner
-                )
-                or exists (
-                    select
-                    from pg_catalog.pg_rewrite as w
-                    inner join pg_catalog.pg_class as r on w.ev_class = r.oid
-                    where w.oid = c.objid and r.relowner = v_owner
-                )
-            )
-        limit 1;
-    else
-        select format('drop %s %s', d.object_type, d.object_identity) into v_refused
-        from pg_catalog.pg_event_trigger_dropped_objects() as d
-        where
-            (d.schema_name = 'storage' or (d.object_type = 'schema' and d.object_name = 'storage'))
-            and d.object_type <> 'policy'
-            and not (
-                d.object_type = 'trigger'
-                and d.address_names[3] not in (
-                    'update_objects_updated_at',
-                    'update_buckets_updated_at',
-                    'protect_objects_delete',
-                    'protect_buckets_delete'
-                )
-            )
-        limit 1;
-    end if;
-    if v_refused is not null then
-        raise exception 'schema storage belongs to Supabase: % is not allowed', v_refused
-            using
-                errcode = '42501',
-                hint = 'Only policies and triggers of your own on its tables are yours.';
-    end if;
-end
-$$;
-comment on function stack_guard.keep_storage_schema()
-is 'Keeps migrations from changing Supabase''s own objects in schema storage, as hosted Supabase does.';
-
-do $$
-begin
-    drop event trigger if exists keep_storage_ddl;
-    create event trigger keep_storage_ddl on ddl_command_end execute function stack_guard.keep_storage_schema();
-    drop event trigger if exists keep_storage_drop;
-    create event trigger keep_storage_drop on sql_drop execute function stack_guard.keep_storage_schema();
-end
-$$;

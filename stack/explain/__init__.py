@@ -1,13 +1,13 @@
-"""`./guildhall explain`: which privilege and which policy lets somebody's request through, and which rows it hides.
+"""`./guildhall explain`: which privilege and which policy lets a user's request through, and which rows it hides.
 
-The request is made for real, by a PostgREST of its own whose transactions are rolled back, so nothing changes. A
-second one, which row level security does not bind, says which rows fit the filters at all. Each policy that counts is
-then asked about each of those rows, as the person: with the person's role and claims, so that whatever a policy looks
-up is looked up as that person would see it. No policy and no table is touched.
+A PostgREST of its own, whose transactions are rolled back, makes the request, so nothing changes. A second one, which
+row level security does not bind, finds the rows that match the filters. Each policy that applies is then evaluated for
+each of those rows with the user's role and claims, so that lookups inside a policy see what the user would see. No
+policy and no table is changed.
 """
 
 from stack.explain.inquiry import explain
 from stack.explain.report import Report
-from stack.explain.text import written
+from stack.explain.text import as_text
 
-__all__ = ["Report", "explain", "written"]
+__all__ = ["Report", "as_text", "explain"]

@@ -1,4 +1,4 @@
-"""What the catalog says of people, tables, policies and functions."""
+"""Users, tables, policies and functions, as the database's catalog describes them."""
 
 import re
 from typing import Any, Literal, LiteralString
@@ -10,23 +10,12 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from stack.errors import StackError
-from stack.explain.report import Function, Holds, Person, Policy, Verb
+from stack.explain.report import Function, Person, Policy, Result, Verb
 from stack.explain.request import levels, split
 
-PERSON = """
-select
-    u.id::text as user_id,
-    u.email,
-    coalesce(u.is_anonymous, false) as is_anonymous,
-    case
-        when a.user_id is null then 'without an account'
-        when a.status = 'suspended' and a.suspended_until <= now() then 'active'
-        when a.suspended_until is not null then format('suspended until %%s', a.suspended_until)
-        else a.status::text
-    end as standing,
-    array(select r.role::text from public.user_roles as r where r.user_id = u.id order by r.role) as roles
+USER = """
+select u.id::text as user_id, u.email, coalesce(u.is_anonymous, false) as is_anonymous
 from auth.users as u
-left join public.accounts as a on a.user_id = u.id
 where lower(u.email) = lower(%(name)s) or u.id::text = lower(%(name)s)
 order by u.is_sso_user
 limit 1
@@ -35,6 +24,7 @@ limit 1
 TABLE = """
 select
     c.oid,
+    n.nspname as schema,
     c.relname as name,
     c.relkind = 'v' as is_view,
     c.relrowsecurity as has_row_security,
@@ -62,9 +52,10 @@ select
             and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid <> c.oid
         join pg_catalog.pg_class as b on b.oid = d.refobjid and b.relnamespace = c.relnamespace
         where w.ev_class = c.oid and c.relkind = 'v'
-    ) as beneath
+    ) as underlying
 from pg_catalog.pg_class as c
-where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v') and c.relname = %(name)s
+join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where n.nspname = %(schema)s and c.relkind in ('r', 'p', 'v') and c.relname = %(name)s
 """
 
 REFERENCED = """
@@ -104,9 +95,12 @@ select
     p.oid::regprocedure::text as signature,
     has_function_privilege(%(role)s, p.oid, 'execute') as may_execute,
     case when p.prosecdef then 'owner' else 'caller' end as runs_as,
-    obj_description(p.oid, 'pg_proc') as about
+    obj_description(p.oid, 'pg_proc') as about,
+    coalesce(p.proargnames[:p.pronargs - p.pronargdefaults], '{}') as required,
+    coalesce(p.proargnames[p.pronargs - p.pronargdefaults + 1:p.pronargs], '{}') as optional
 from pg_catalog.pg_proc as p
-where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and p.proname = %(name)s
+join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+where n.nspname = %(schema)s and p.prokind = 'f' and p.proname = %(name)s
 order by 1
 """
 
@@ -114,23 +108,24 @@ COMMANDS: dict[Verb, str] = {"select": "r", "insert": "a", "update": "w", "delet
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table or view, and what one role may do with it."""
+    """A table or view, and the privileges of one role on it."""
 
     oid: int
+    schema: str
     name: str
     is_view: bool
     has_row_security: bool
     key: list[str]
     columns: dict[str, list[Verb] | None]
-    """What the role may do with each."""
+    """The role's privileges on each."""
     privileges: list[Verb]
-    """What it may do with the whole."""
-    beneath: list[str]
+    """The role's privileges on the whole."""
+    underlying: list[str]
     """The tables that a view reads."""
 
 
 class Clause(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy, and what to ask the database about it."""
+    """A policy, and the SQL to evaluate for it."""
 
     policy: Policy
     expression: str
@@ -140,14 +135,26 @@ class Clause(msgspec.Struct, frozen=True, kw_only=True):
 class Catalog:
     """The catalog, read as the superuser in a transaction that cannot write."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection, *, schema: str, user_query: str | None = None) -> None:
+        """Begin to read.
+
+        Args:
+            connection: of the superuser, in no transaction yet.
+            schema: the schema of the API.
+            user_query: as in `Project`.
+        """
         self._connection = connection
+        self.schema = schema
+        self._user_query = user_query
         connection.execute("set transaction read only")
         connection.execute("set local search_path = ''")
         connection.execute("set local statement_timeout = '8s'")
 
     def person(self, name: str) -> tuple[Person, dict[str, Any] | None]:
-        """Somebody, and the claims of a token of his, if he has one.
+        """A user, and the claims of a token of theirs; None for `anon`, who has no token.
+
+        Args:
+            name: an address or id, `anon` or `service_role`.
 
         Raises:
             StackError: there is no such user.
@@ -156,17 +163,18 @@ class Catalog:
             return Person(name=name, role=name, bypasses_policies=name == "service_role"), (
                 {"role": name} if name == "service_role" else None
             )
-        found = self._rows(PERSON, name=name)
+        found = self._rows(USER, name=name)
         if not found:
             raise StackError(f"there is no user {name}: --as takes a user's address or id, anon or service_role")
         user = found[0]
+        described = self._describe(user["user_id"])
         person = Person(
             name=name,
             role="authenticated",
             bypasses_policies=False,
             user_id=user["user_id"],
-            standing=user["standing"],
-            roles=tuple(user["roles"]),
+            status=described.get("status"),
+            roles=tuple(described.get("roles", ())),
         )
         return person, {
             "sub": person.user_id,
@@ -176,13 +184,19 @@ class Catalog:
             "is_anonymous": user["is_anonymous"],
         }
 
+    def _describe(self, user_id: str) -> dict[str, Any]:
+        if self._user_query is None:
+            return {}
+        [described] = self._rows(_trusted(self._user_query), user_id=user_id)
+        return described
+
     def table(self, name: str, role: str) -> Table | None:
-        """A table or view of the API."""
-        found = self._rows(TABLE, name=name, role=role)
+        """A table or view of the API; None where there is none of the name."""
+        found = self._rows(TABLE, name=name, role=role, schema=self.schema)
         return msgspec.convert(found[0], Table) if found else None
 
     def embedded(self, parent: Table, target: str, role: str) -> Table | None:
-        """What a request embeds in a table's rows: a table by its name, or by the foreign key that leads to it."""
+        """What a request embeds in a table's rows, by a table's name or by the foreign key that leads to it."""
         found = self.table(target, role)
         if found is None:
             referenced = self._rows(REFERENCED, oid=parent.oid, name=target)
@@ -190,29 +204,31 @@ class Catalog:
         return found
 
     def clauses(self, table: Table, verb: Verb, kind: Literal["using", "with check"], role: str) -> list[Clause]:
-        """The policies that decide a question for a role."""
+        """The policies that apply to a role and a verb."""
         found = self._rows(POLICIES, oid=table.oid, command=COMMANDS[verb], role=role, is_check=kind == "with check")
         return [_clause(**row) for row in found]
 
     def functions(self, name: str, role: str) -> list[Function]:
         """Every function of the API of this name."""
-        return [msgspec.convert(row, Function) for row in self._rows(FUNCTIONS, name=name, role=role)]
+        return [
+            msgspec.convert(row, Function) for row in self._rows(FUNCTIONS, name=name, role=role, schema=self.schema)
+        ]
 
     def rows(self, table: Table, keys: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The whole rows that have these keys, as JSON."""
+        """The whole rows with these keys, as JSON."""
         query = sql.SQL(
             "select to_jsonb(t) as row from jsonb_populate_recordset(null::{table}, %(keys)s) as k"
             " join {table} as t using ({key})"
-        ).format(table=sql.Identifier("public", table.name), key=_list(table.key))
+        ).format(table=sql.Identifier(table.schema, table.name), key=_list(table.key))
         return [found["row"] for found in self._rows(query, keys=Jsonb(keys))]
 
-    def ask(
+    def evaluate(
         self, table: Table, clauses: list[Clause], rows: list[dict[str, Any]], person: Person, claims: dict[str, Any]
-    ) -> list[list[Holds]]:
-        """Evaluate policies as a person, about rows as they are or would be.
+    ) -> list[list[Result]]:
+        """Evaluate policies as a user, for rows as they are or would be.
 
         Returns:
-            For each row: of each clause, whether it holds, then whether each of its terms does.
+            For each row: of each clause its result, then the results of its terms.
         """
         expressions = [text for clause in clauses for text in (clause.expression, *clause.terms)]
         if not expressions or not rows:
@@ -220,18 +236,18 @@ class Catalog:
         with self._connection.transaction(force_rollback=True):
             self._connection.execute("select set_config('request.jwt.claims', %s, true)", [_json(claims)])
             self._connection.execute(sql.SQL("set local role {}").format(sql.Identifier(person.role)))
-            columns = self._holds(table, expressions, rows) or [
-                (self._holds(table, [text], rows) or [["it cannot be evaluated"] * len(rows)])[0]
+            columns = self._results(table, expressions, rows) or [
+                (self._results(table, [text], rows) or [["it cannot be evaluated"] * len(rows)])[0]
                 for text in expressions
             ]
         return [list(row) for row in zip(*columns, strict=True)]
 
-    def _holds(self, table: Table, expressions: list[str], rows: list[dict[str, Any]]) -> list[list[Holds]] | None:
-        """Of each expression, what it gives for each row. A single one may end in an error, several give none then."""
+    def _results(self, table: Table, expressions: list[str], rows: list[dict[str, Any]]) -> list[list[Result]] | None:
+        """The results of each expression for each row. An error is the result of a single one; of several, None."""
         # The record has the table's name and type, so that the expression means here what it means in the policy.
-        query = sql.SQL("select array[{}] as marks from jsonb_populate_recordset(null::{}, %(rows)s) as {}").format(
-            sql.SQL(", ").join(sql.SQL("({})::boolean").format(sql.SQL(_trusted(text))) for text in expressions),
-            sql.Identifier("public", table.name),
+        query = sql.SQL("select array[{}] as results from jsonb_populate_recordset(null::{}, %(rows)s) as {}").format(
+            sql.SQL(", ").join(sql.SQL("({})::boolean").format(sql.SQL(_escaped(text))) for text in expressions),
+            sql.Identifier(table.schema, table.name),
             sql.Identifier(table.name),
         )
         try:
@@ -239,7 +255,7 @@ class Catalog:
                 found = self._rows(query, rows=Jsonb(rows))
         except psycopg.Error as error:
             return [[error.diag.message_primary or str(error)] * len(rows)] if len(expressions) == 1 else None
-        return [[row["marks"][place] for row in found] for place in range(len(expressions))]
+        return [[row["results"][index] for row in found] for index in range(len(expressions))]
 
     def _rows(self, query: LiteralString | sql.Composed, **parameters: Any) -> list[dict[str, Any]]:
         with self._connection.cursor(row_factory=dict_row) as cursor:
@@ -247,8 +263,8 @@ class Catalog:
 
 
 def _clause(name: str, is_permissive: bool, expression: str) -> Clause:
-    """A policy, taken apart where it is a list of alternatives or of conditions."""
-    inner = _bare(expression)
+    """A policy, split into terms where it is a list of alternatives or of conditions."""
+    inner = _without_parentheses(expression)
     joined_by: Literal["any", "all"] = "any"
     terms = split(inner, " OR ")
     if len(terms) == 1:
@@ -260,8 +276,8 @@ def _clause(name: str, is_permissive: bool, expression: str) -> Clause:
     )
 
 
-def _bare(expression: str) -> str:
-    """An expression without parentheses around the whole of it."""
+def _without_parentheses(expression: str) -> str:
+    """An expression without the parentheses that enclose it as a whole."""
     while (
         re.match(r"\((?!\s*SELECT\b)", expression, re.IGNORECASE)
         and expression[-1] == ")"
@@ -272,14 +288,19 @@ def _bare(expression: str) -> str:
 
 
 def _readable(term: str) -> str:
-    """A term as its author wrote it, more or less: the catalog gives a name to every `(select f())`."""
+    """A term much as its author wrote it. The catalog adds a name to every `(select f())`."""
     plain = re.sub(r"\( SELECT ([\w.]+\([^()]*\)) AS \w+\)", r"(select \1)", term)
-    return re.sub(r"\s+", " ", _bare(plain))
+    return re.sub(r"\s+", " ", _without_parentheses(plain))
+
+
+def _escaped(expression: str) -> LiteralString:
+    """An expression from the catalog, with its percent signs kept from psycopg."""
+    return _trusted(expression.replace("%", "%%"))
 
 
 def _trusted(text: str) -> LiteralString:
-    """An expression out of the catalog, which Postgres itself wrote, as psycopg takes it."""
-    return text.replace("%", "%%")
+    """SQL from the catalog or the project, as psycopg's type for trusted text."""
+    return text
 
 
 def _list(names: list[str]) -> sql.Composed:

@@ -1,4 +1,4 @@
-"""How an explanation is found: the request itself, then one question after the other about its tables."""
+"""How an explanation is found: by the request itself, then by the policies of each of its tables."""
 
 import time
 from collections.abc import Iterator
@@ -10,42 +10,43 @@ import psycopg
 
 from stack.errors import StackError
 from stack.explain.catalog import Catalog, Clause, Table
-from stack.explain.report import Answer, Check, Holds, Person, Relation, Report, Row, Verb
+from stack.explain.report import Answer, Check, Person, Relation, Report, Result, Row, Verb
 from stack.explain.request import Embed, Request, read
-from stack.explain.servers import MOST_ROWS, Servers, running
+from stack.explain.servers import MAX_ROWS, Servers, running
 from stack.keys import Keys
 from stack.postgres import SUPERUSER
+from stack.project import Project
 from stack.state import Folder
 
 VERBS: dict[str, Verb] = {"GET": "select", "POST": "insert", "PATCH": "update", "DELETE": "delete"}
-TOKEN_LIVES = 60
-"""Seconds."""
-MOST_WRITTEN = 100
-"""Rows that are looked at as they would be written; their keys must fit into an address."""
+TOKEN_SECONDS = 60
+MAX_WRITTEN = 100
+"""Rows that are examined as they would be written. Their keys must fit into a URL."""
 
 Record = dict[str, Any]
 
 
-def explain(folder: Folder, *, who: str, method: str, path: str, body: str | None) -> Report:
-    """Make a request as somebody, undo it, and say what let it through, and what hid rows of it.
+def explain(project: Project, folder: Folder, *, caller: str, method: str, path: str, body: str | None) -> Report:
+    """Make a request as a user, roll it back, and report what permitted it and what hid rows.
 
     Args:
+        project: with the schema of the API and the query about a user.
         folder: of a stack that runs.
-        who: a user's address or id, `anon` or `service_role`.
+        caller: a user's address or id, `anon` or `service_role`.
         method: GET, POST, PATCH or DELETE.
-        path: with its query, from /rest/v1.
+        path: from /rest/v1, with its query.
         body: JSON, where the method takes one.
 
     Raises:
-        StackError: nothing runs, there is no such user, or this is no request to PostgREST.
+        StackError: nothing runs, there is no such user, or the request does not go to PostgREST.
     """
     if folder.running() is None:
         raise StackError("nothing runs: ./guildhall up starts it")
     request = read(method, path, body)
     state = folder.state()
     with psycopg.connect(state.database_url(SUPERUSER)) as connection:
-        catalog = Catalog(connection)
-        person, claims = catalog.person(who)
+        catalog = Catalog(connection, schema=project.config.api.schemas[0], user_query=project.user_query)
+        person, claims = catalog.person(caller)
         with running(folder, state) as servers:
             inquiry = Inquiry(
                 catalog=catalog,
@@ -61,7 +62,7 @@ def explain(folder: Folder, *, who: str, method: str, path: str, body: str | Non
 
 
 class Inquiry:
-    """One request of one person."""
+    """One request of one user."""
 
     def __init__(
         self,
@@ -78,9 +79,9 @@ class Inquiry:
         self._person = person
         self._claims = claims or {"role": person.role}
         self._request = request
-        expires = {"exp": int(time.time()) + TOKEN_LIVES}
+        expires = {"exp": int(time.time()) + TOKEN_SECONDS}
         self._bound = {"Authorization": f"Bearer {keys.sign(claims | expires)}"} if claims else {}
-        # The same person, so that defaults and triggers know whose row it is, in a role that no policy binds.
+        # The same user, so that defaults and triggers work as usual, but in a role that no policy binds.
         self._unbound = {"Authorization": f"Bearer {keys.sign(self._claims | expires | {'role': SUPERUSER})}"}
 
     def report(self, path: str) -> Report:
@@ -90,7 +91,7 @@ class Inquiry:
             method=request.method,
             path=path,
             person=self._person,
-            answer=_answer(self._as_asked()),
+            answer=_answer(self._send()),
             relations=tuple(self._relations()),
             functions=tuple(self._catalog.functions(request.function, self._person.role) if request.function else ()),
             notes=tuple(self._notes()),
@@ -99,14 +100,22 @@ class Inquiry:
     def _notes(self) -> Iterator[str]:
         request = self._request
         if request.function:
-            if not self._catalog.functions(request.function, self._person.role):
-                yield f"There is no function public.{request.function}."
-            yield "What a function reads and writes inside is not taken apart here."
+            found = self._catalog.functions(request.function, self._person.role)
+            if not found:
+                yield f"There is no function {self._catalog.schema}.{request.function}."
+            for function in found:
+                if missing := [name for name in function.required if name not in request.arguments]:
+                    where = "in the query" if request.method == "GET" else "in a JSON object as the body"
+                    yield f"{function.signature} needs {', '.join(missing)}, {where}."
+                extra = request.arguments.difference(function.required, function.optional)
+                if request.method != "GET" and extra:
+                    yield f"{function.signature} has no argument {', '.join(sorted(extra))}."
+            yield "What a function reads and writes inside is not explained."
         elif request.table and self._catalog.table(request.table, self._person.role) is None:
-            yield f"There is no table or view public.{request.table}."
+            yield f"There is no table or view {self._catalog.schema}.{request.table}."
         yield "Everything was rolled back: nothing has changed."
 
-    def _as_asked(self) -> httpx.Response:
+    def _send(self) -> httpx.Response:
         request = self._request
         prefer = "count=exact" if request.function else "return=minimal,count=exact"
         return self._servers.bound.request(
@@ -130,72 +139,77 @@ class Inquiry:
             yield self._written(table)
 
     def _read(self, table: Table) -> Iterator[Relation]:
-        """The table that is read, and those that are embedded in its rows."""
+        """The table that is read, and the tables embedded in its rows."""
         query = [("select", self._keys_only(table, self._request.embeds)), *self._request.filters]
-        fitting = self._ask_postgrest(self._servers.unbound, table, query, self._unbound)
-        seen = self._ask_postgrest(self._servers.bound, table, query, self._bound)
-        notes = () if fitting.is_success else (f"Even where no policy binds, it is refused: {_message(fitting)}",)
-        answered = _listed(seen) if seen.is_success else None
-        rows = _listed(fitting) if fitting.is_success else []
-        yield self._relation(table, "asked", "select", rows, answered, matching=_total(fitting), notes=notes)
-        yield from self._beneath(table)
+        matching = self._get(self._servers.unbound, table, query, self._unbound)
+        visible = self._get(self._servers.bound, table, query, self._bound)
+        notes = () if matching.is_success else (f"Even without policies it is refused: {_message(matching)}",)
+        answered = _rows_of(visible) if visible.is_success else None
+        rows = _rows_of(matching) if matching.is_success else []
+        yield self._relation(table, "requested", "select", rows, answered, matching=_total(matching), notes=notes)
+        yield from self._underlying(table)
         yield from self._embedded(table, self._request.embeds, rows)
 
     def _embedded(self, parent: Table, embeds: tuple[Embed, ...], rows: list[Record]) -> Iterator[Relation]:
         for embed in embeds:
             table = self._catalog.embedded(parent, embed.target, self._person.role)
-            inner = [found for row in rows for found in _within(row.get(embed.name))]
+            inner = [found for row in rows for found in _embedded_rows(row.get(embed.name))]
             if table is None:
                 note = f"{embed.target} is neither a table nor a foreign key of {parent.name}: it is not explained."
                 yield Relation(
-                    name=embed.target, role=f"embedded in {parent.name}", grants=(), lacking=(), notes=(note,)
+                    schema=parent.schema,
+                    name=embed.target,
+                    role=f"embedded in {parent.name}",
+                    grants=(),
+                    lacking=(),
+                    notes=(note,),
                 )
                 continue
             yield self._relation(table, f"embedded in {parent.name}", "select", inner, None)
-            yield from self._beneath(table)
+            yield from self._underlying(table)
             yield from self._embedded(table, embed.embeds, inner)
 
-    def _beneath(self, view: Table) -> Iterator[Relation]:
-        for name in view.beneath:
+    def _underlying(self, view: Table) -> Iterator[Relation]:
+        for name in view.underlying:
             table = self._catalog.table(name, self._person.role)
             if table is not None:
-                yield self._relation(table, f"beneath {view.name}", "select", [], None)
+                yield self._relation(table, f"underlying {view.name}", "select", [], None)
 
     def _written(self, table: Table) -> Relation:
-        """The table that is written: rows as they are, and as they would be."""
+        """The table that is written, with its rows as they are and as they would be."""
         request, verb = self._request, VERBS[self._request.method]
         rows: list[Record] = []
         checks = []
         notes: tuple[str, ...] = ()
         matching = None
         if table.is_view:
-            return self._described(table, "asked", verb, (), matching=None, notes=())
+            return self._described(table, "requested", verb, (), matching=None, notes=())
         if verb != "insert":
             query = [("select", ",".join(table.key)), *request.filters]
-            fitting = self._ask_postgrest(self._servers.unbound, table, query, self._unbound)
-            matching = _total(fitting)
-            rows = self._whole(table, _listed(fitting)) if fitting.is_success else []
+            answer = self._get(self._servers.unbound, table, query, self._unbound)
+            matching = _total(answer)
+            rows = self._distinct_rows(table, _rows_of(answer)) if answer.is_success else []
             checks.append(self._check(table, "select", "using", rows))
             checks.append(self._check(table, verb, "using", rows))
-            passing = [row.key for row in checks[1].rows if row.passes][:MOST_WRITTEN]
+            passing = [row.key for row in checks[1].rows if row.passes][:MAX_WRITTEN]
         if verb == "insert" or (verb == "update" and passing):
             new = self._write_unbound(table, None if verb == "insert" else passing)
             if new.is_success:
-                checks.append(self._check(table, verb, "with check", _listed(new)))
-                # What is written must be shown to who asks for it back, and to an update in any case.
-                checks.append(self._check(table, "select", "with check", _listed(new)))
+                checks.append(self._check(table, verb, "with check", _rows_of(new)))
+                # A written row must be visible to a caller who asks for it back, and to any update.
+                checks.append(self._check(table, "select", "with check", _rows_of(new)))
             else:
-                notes = (f"Even where no policy binds, it is refused: {_message(new)}",)
-        return self._described(table, "asked", verb, tuple(checks), matching=matching, notes=notes)
+                notes = (f"Even without policies it is refused: {_message(new)}",)
+        return self._described(table, "requested", verb, tuple(checks), matching=matching, notes=notes)
 
     def _write_unbound(self, table: Table, keys: list[Record] | None) -> httpx.Response:
-        """The rows as they would be written, triggers and defaults included; of those that are there, these only."""
+        """The rows as they would be written, with triggers and defaults; of an update only those with these keys."""
         query = [(name, value) for name, value in self._request.query if name in {"columns", "on_conflict"}]
         if keys is not None:
-            one_of = ",".join(
+            alternatives = ",".join(
                 f"and({','.join(f'{name}.eq.{_quoted(value)}' for name, value in key.items())})" for key in keys
             )
-            query.append(("or", f"({one_of})"))
+            query.append(("or", f"({alternatives})"))
         return self._servers.unbound.request(
             self._request.method,
             f"/{table.name}",
@@ -215,7 +229,7 @@ class Inquiry:
         matching: int | None = None,
         notes: tuple[str, ...] = (),
     ) -> Relation:
-        check = self._check(table, verb, "using", self._whole(table, keys), answered)
+        check = self._check(table, verb, "using", self._distinct_rows(table, keys), answered)
         return self._described(table, role, verb, (check,), matching=matching, notes=notes)
 
     def _described(
@@ -229,11 +243,12 @@ class Inquiry:
         notes: tuple[str, ...],
     ) -> Relation:
         if table.is_view:
-            checks, notes = (), (*notes, "A view has no policies: those of the tables beneath it decide.")
-        elif matching is not None and matching > MOST_ROWS:
-            notes = (*notes, f"The policies were asked about the first {MOST_ROWS} rows.")
+            checks, notes = (), (*notes, "A view has no policies: those of its underlying tables decide.")
+        elif matching is not None and matching > MAX_ROWS:
+            notes = (*notes, f"The policies were evaluated for the first {MAX_ROWS} rows.")
         grants, lacking = _grants(table, verb, self._person.role, self._request.written_columns)
         return Relation(
+            schema=table.schema,
             name=table.name,
             role=role,
             grants=grants,
@@ -254,32 +269,37 @@ class Inquiry:
         rows: list[Record],
         answered: list[Record] | None = None,
     ) -> Check:
-        """What the policies of one verb say of rows."""
+        """The results of the policies for one verb."""
         clauses = self._catalog.clauses(table, verb, kind, self._person.role)
         binds = table.has_row_security and not self._person.bypasses_policies
-        marks = self._catalog.ask(table, clauses if binds else [], rows, self._person, self._claims)
+        results = self._catalog.evaluate(table, clauses if binds else [], rows, self._person, self._claims)
         known = None if answered is None else {_identity(table, row) for row in answered}
         return Check(
             verb=verb,
             kind=kind,
             policies=tuple(clause.policy for clause in clauses) if binds else (),
             rows=tuple(
-                self._row(table, clauses, row, mark, binds=binds, answered=known)
-                for row, mark in zip(rows, marks, strict=True)
+                self._row(table, clauses, row, values, binds=binds, answered=known)
+                for row, values in zip(rows, results, strict=True)
             ),
         )
 
     @staticmethod
     def _row(
-        table: Table, clauses: list[Clause], row: Record, marks: list[Holds], *, binds: bool, answered: set[str] | None
+        table: Table,
+        clauses: list[Clause],
+        row: Record,
+        results: list[Result],
+        *,
+        binds: bool,
+        answered: set[str] | None,
     ) -> Row:
-        policies: dict[str, Holds] = {}
-        terms: dict[str, tuple[Holds, ...]] = {}
-        place = 0
+        policies: dict[str, Result] = {}
+        terms: dict[str, tuple[Result, ...]] = {}
+        values = iter(results)
         for clause in clauses if binds else []:
-            policies[clause.policy.name] = marks[place]
-            terms[clause.policy.name] = tuple(marks[place + 1 : place + 1 + len(clause.terms)])
-            place += 1 + len(clause.terms)
+            policies[clause.policy.name] = next(values)
+            terms[clause.policy.name] = tuple(next(values) for _ in clause.terms)
         permits = any(policies[c.policy.name] is True for c in clauses if binds and c.policy.is_permissive)
         restricts = any(policies[c.policy.name] is not True for c in clauses if binds and not c.policy.is_permissive)
         return Row(
@@ -293,30 +313,30 @@ class Inquiry:
     # PostgREST
 
     def _keys_only(self, table: Table, embeds: tuple[Embed, ...]) -> str:
-        """A select of the keys of a table and of what is embedded in its rows."""
+        """A select of the keys of a table and of the tables embedded in its rows."""
         parts = list(table.key)
         for embed in embeds:
             inner = self._catalog.embedded(table, embed.target, self._person.role)
-            parts.append(f"{embed.written}({'' if inner is None else self._keys_only(inner, embed.embeds)})")
+            parts.append(f"{embed.prefix}({'' if inner is None else self._keys_only(inner, embed.embeds)})")
         return ",".join(parts) or "*"
 
     @staticmethod
-    def _ask_postgrest(
+    def _get(
         client: httpx.Client, table: Table, query: list[tuple[str, str]], headers: dict[str, str]
     ) -> httpx.Response:
         return client.get(f"/{table.name}", params=tuple(query), headers={**headers, "Prefer": "count=exact"})
 
-    def _whole(self, table: Table, keys: list[Record]) -> list[Record]:
-        """The rows of these keys, each once, in their order."""
+    def _distinct_rows(self, table: Table, keys: list[Record]) -> list[Record]:
+        """The rows with these keys, each once, in their order."""
         if not table.key or not keys:
             return []
-        once = {_identity(table, key): {name: key[name] for name in table.key} for key in keys}
-        found = {_identity(table, row): row for row in self._catalog.rows(table, list(once.values()))}
-        return [found[identity] for identity in once if identity in found]
+        distinct = {_identity(table, key): {name: key[name] for name in table.key} for key in keys}
+        found = {_identity(table, row): row for row in self._catalog.rows(table, list(distinct.values()))}
+        return [found[identity] for identity in distinct if identity in found]
 
 
 def _grants(table: Table, verb: Verb, role: str, columns: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a role may do with a table, and what of it a request lacks."""
+    """A role's privileges on a table, and those that a request needs and lacks."""
     grants, lacking = [], []
     for needed in dict.fromkeys((verb, "select") if verb in {"update", "delete"} else (verb,)):
         some = [name for name, verbs in table.columns.items() if needed in (verbs or ())]
@@ -354,18 +374,18 @@ def _json(response: httpx.Response) -> Any:
         return None
 
 
-def _listed(response: httpx.Response) -> list[Record]:
+def _rows_of(response: httpx.Response) -> list[Record]:
     body: list[Record] = response.json()
     return body
 
 
-def _within(embedded: Any) -> list[Record]:
-    """The rows that a row embeds: one, several, or none."""
+def _embedded_rows(embedded: Any) -> list[Record]:
+    """The rows in an embedded value: one, several, or none."""
     return embedded if isinstance(embedded, list) else [] if embedded is None else [embedded]
 
 
 def _total(response: httpx.Response) -> int | None:
-    """The number after the slash of Content-Range."""
+    """The total in Content-Range."""
     total = response.headers.get("content-range", "").partition("/")[2]
     return int(total) if total.isdecimal() else None
 
@@ -375,6 +395,6 @@ def _identity(table: Table, row: Record) -> str:
 
 
 def _quoted(value: Any) -> str:
-    """A value as PostgREST reads it within a list of conditions."""
+    """A value as PostgREST reads it inside a list of conditions."""
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

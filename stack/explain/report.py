@@ -1,26 +1,27 @@
-"""What an explanation says, in a form for programs; text.py writes it for people."""
+"""An explanation, in a form for programs; text.py writes it for people."""
 
 from typing import Any, Literal
 
 import msgspec
 
 Verb = Literal["select", "insert", "update", "delete"]
-Holds = bool | None | str
-"""What became of an expression about a row: true, false, null, or the error that it ended in."""
+Result = bool | None | str
+"""The value of an expression for a row: true, false, null, or the message of the error that it ended in."""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose request it is."""
+    """The user who makes the request."""
 
     name: str
-    """As asked: an address, an id, `anon` or `service_role`."""
+    """As given by --as: an address, an id, `anon` or `service_role`."""
     role: str
     """The database's role."""
     bypasses_policies: bool
     user_id: str | None = None
-    standing: str | None = None
+    status: str | None = None
+    """The status of the account, from the project's `user_query`; None without one."""
     roles: tuple[str, ...] = ()
-    """Of user_roles."""
+    """From the project's `user_query`."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,39 +29,40 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     rows: int | None = None
-    """How many it is about: in the answer, or written."""
+    """How many the answer holds, or the request wrote."""
     error: dict[str, Any] | None = None
     body: Any = None
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """One policy that counts here."""
+    """One policy that applies to the user and the verb."""
 
     name: str
     is_permissive: bool
     joined_by: Literal["any", "all"]
-    """Of its terms, one must hold, or all."""
+    """Whether one of its terms must hold, or all."""
     terms: tuple[str, ...]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One row, and what the policies say of it."""
+    """One row, and the results of the policies for it."""
 
     key: dict[str, Any]
     passes: bool
-    policies: dict[str, Holds]
-    terms: dict[str, tuple[Holds, ...]]
+    policies: dict[str, Result]
+    terms: dict[str, tuple[Result, ...]]
     """By the policy's name, in the order of its terms."""
     is_answered: bool | None = None
-    """Whether the answer has it; a row may pass and yet be missing because of another table, or not be asked about."""
+    """Whether the answer has it; None where that is not known. A row may pass and yet be missing because of another
+    table."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One question that policies decide."""
+    """One decision of policies."""
 
     verb: Verb
     kind: Literal["using", "with check"]
-    """Of rows as they are, or as they would be written; of those, the policies of select are asked too."""
+    """About rows as they are, or as they would be written. The policies for select apply to the latter too."""
     policies: tuple[Policy, ...]
     rows: tuple[Row, ...]
 
@@ -68,27 +70,31 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 class Relation(msgspec.Struct, frozen=True, kw_only=True):
     """A table or view of the request."""
 
+    schema: str
     name: str
     role: str
-    """What it is to the request: `asked`, `embedded as ...`, `beneath ...`."""
+    """Its part in the request: `requested`, `embedded in ...`, `underlying ...`."""
     grants: tuple[str, ...]
     lacking: tuple[str, ...]
-    """Privileges without which the request is refused, whatever the policies say."""
+    """Missing privileges, without which the request is refused."""
     is_open: bool = False
-    """No policy binds: row level security is off."""
+    """Whether row level security is off."""
     matching: int | None = None
-    """Rows that fit the filters, whoever asks."""
+    """How many rows match the filters, policies aside."""
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 class Function(msgspec.Struct, frozen=True, kw_only=True):
-    """A function of the request, in one of its forms."""
+    """One overload of the function that the request calls."""
 
     signature: str
     may_execute: bool
     runs_as: Literal["caller", "owner"]
     about: str | None
+    required: tuple[str, ...] = ()
+    """The arguments without a default."""
+    optional: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""A request as PostgREST reads it: which table or function, which filters, and which tables are embedded."""
+"""A request as PostgREST reads it: the table or function, the filters, and the embedded tables."""
 
 import re
 from typing import Any
@@ -10,20 +10,20 @@ from stack.errors import StackError
 
 PREFIX = "/rest/v1/"
 WINDOW = {"order", "limit", "offset"}
-"""What chooses among rows that fit, and is no filter."""
+"""Parameters that choose among matching rows, and are no filters."""
 AGGREGATE = re.compile(r"(?:^|[.:])(?:count|sum|avg|min|max)\(\)$")
 EMBED = re.compile(r"(?:\.\.\.)?(?:(?P<alias>[^:()!]+):)?(?P<target>[^:()!]+)(?P<hints>(?:![^()!]+)*)\((?P<inner>.*)\)")
 
 
 class Embed(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that the answer holds within another's rows."""
+    """A table that the answer nests in another table's rows."""
 
     name: str
-    """As the answer calls it."""
+    """Its name in the answer."""
     target: str
-    """As the request calls it: a table, or the foreign key that leads to one."""
-    written: str
-    """All that stands before the parenthesis."""
+    """Its name in the request: a table, or the foreign key that leads to one."""
+    prefix: str
+    """The text before the parenthesis."""
     embeds: tuple["Embed", ...]
 
 
@@ -41,13 +41,19 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def filters(self) -> list[tuple[str, str]]:
-        """The query without what only chooses columns, or among the rows that fit."""
+        """The query without parameters that only choose columns, or among matching rows."""
         dropped = WINDOW | {"select", "columns", "on_conflict"}
         return [(name, value) for name, value in self.query if name.rpartition(".")[2] not in dropped]
 
     @property
+    def arguments(self) -> set[str]:
+        """The names that a call of a function gives values for; those of filters of its rows among them in a GET."""
+        named = self.body if isinstance(self.body, dict) else dict(self.filters) if self.method == "GET" else {}
+        return set(named)
+
+    @property
     def written_columns(self) -> list[str]:
-        """The columns that the body, or the query, names to be written."""
+        """The columns to write, as the body or the query names them."""
         rows = self.body if isinstance(self.body, list) else [self.body]
         named = [column for name, value in self.query if name == "columns" for column in value.split(",")]
         return named or list(dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row))
@@ -57,7 +63,7 @@ def read(method: str, path: str, body: str | None) -> Request:
     """Read a request.
 
     Raises:
-        StackError: it is none to PostgREST, or its body is no JSON.
+        StackError: it does not go to PostgREST, or its body is no JSON.
     """
     url = urlsplit(path)
     resource = unquote(url.path.removeprefix(PREFIX))
@@ -91,8 +97,8 @@ def _embeds(select: str) -> tuple[Embed, ...]:
                 Embed(
                     name=embed["alias"] or embed["target"],
                     target=embed["target"],
-                    # A spread is asked for as an object: its rows are to be told apart.
-                    written=item.strip()[: embed.start("inner") - 1].removeprefix("..."),
+                    # A spread is requested as an object, so that its rows can be distinguished.
+                    prefix=item.strip()[: embed.start("inner") - 1].removeprefix("..."),
                     embeds=_embeds(embed["inner"]),
                 )
             )
@@ -100,25 +106,25 @@ def _embeds(select: str) -> tuple[Embed, ...]:
 
 
 def split(text: str, separator: str) -> list[str]:
-    """The pieces of a text between separators that stand outside of quotes and parentheses."""
-    pieces, began = [], 0
-    for place, level in enumerate([0, *levels(text)[:-1]] if text else []):
-        if level == 0 and place >= began and text.startswith(separator, place):
-            pieces.append(text[began:place])
-            began = place + len(separator)
-    return [*pieces, text[began:]]
+    """The pieces of a text between separators outside of quotes and parentheses."""
+    pieces, start = [], 0
+    for index, level in enumerate([0, *levels(text)[:-1]] if text else []):
+        if level == 0 and index >= start and text.startswith(separator, index):
+            pieces.append(text[start:index])
+            start = index + len(separator)
+    return [*pieces, text[start:]]
 
 
 def levels(text: str) -> list[int]:
-    """How many quotes and parentheses are open after each letter of a text."""
+    """How many quotes and parentheses are open after each character of a text."""
     level, quote, found = 0, "", []
-    for letter in text:
+    for character in text:
         if quote:
-            if letter == quote:
+            if character == quote:
                 quote, level = "", level - 1
-        elif letter in "'\"":
-            quote, level = letter, level + 1
+        elif character in "'\"":
+            quote, level = character, level + 1
         else:
-            level += (letter in "([") - (letter in ")]")
+            level += (character in "([") - (character in ")]")
         found.append(level)
     return found

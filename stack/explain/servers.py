@@ -1,4 +1,4 @@
-"""Two PostgRESTs on sockets that only this user can reach. Neither commits anything."""
+"""Two PostgRESTs on Unix sockets of this user alone. Neither commits anything."""
 
 import subprocess
 import tempfile
@@ -17,27 +17,27 @@ from stack.state import Folder, State
 
 READY_WITHIN = 20.0
 """Seconds."""
-MOST_ROWS = 1000
-"""Rows about which the policies are asked."""
+MAX_ROWS = 1000
+"""Rows for which the policies are evaluated."""
 
 
 class Servers(msgspec.Struct, frozen=True, kw_only=True):
-    """Clients of both."""
+    """Clients of the two."""
 
     bound: httpx.Client
-    """As the stack's own."""
+    """Of one like the stack's own."""
     unbound: httpx.Client
-    """Whose tokens may name a role that row level security does not bind."""
+    """Of one that accepts tokens of a role that row level security does not bind."""
 
 
 @contextmanager
 def running(folder: Folder, state: State, database: str = DATABASE) -> Iterator[Servers]:
-    """Both, while the block runs.
+    """Run both for the duration of the block.
 
     Args:
-        folder: the stack's, for the settings of its PostgREST.
-        state: its ports and passwords.
-        database: of its cluster.
+        folder: the stack's data folder, with the settings of its PostgREST.
+        state: the stack's ports and passwords.
+        database: the name of the database.
 
     Raises:
         StackError: one did not start.
@@ -47,9 +47,9 @@ def running(folder: Folder, state: State, database: str = DATABASE) -> Iterator[
         unbound = {
             "PGRST_DB_URI": state.database_url(SUPERUSER, database),
             "PGRST_DB_CONFIG": "false",
-            "PGRST_DB_MAX_ROWS": str(MOST_ROWS),
+            "PGRST_DB_MAX_ROWS": str(MAX_ROWS),
         }
-        # Both begin before either is waited for.
+        # Start both before waiting for either.
         started = [
             stack.enter_context(_server(folder, Path(name) / socket, settings))
             for socket, settings in (("bound", bound), ("unbound", unbound))
@@ -87,13 +87,13 @@ def _server(
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], client: httpx.Client) -> None:
-    until = time.monotonic() + READY_WITHIN
-    while server.poll() is None and time.monotonic() < until:
+    deadline = time.monotonic() + READY_WITHIN
+    while server.poll() is None and time.monotonic() < deadline:
         try:
-            # 503 while it reads the schema.
+            # It answers 503 while it loads the schema.
             if client.get("/rpc/", timeout=1).status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.02)
-    raise StackError("PostgREST did not start: ./guildhall doctor looks for the reason")
+    raise StackError("PostgREST did not start: ./guildhall doctor may find the reason")

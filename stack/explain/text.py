@@ -1,16 +1,16 @@
-"""An explanation for people."""
+"""An explanation as text."""
 
 import string
 from collections.abc import Iterator
 
-from stack.explain.report import Check, Function, Holds, Person, Policy, Relation, Report, Row
+from stack.explain.report import Check, Function, Person, Policy, Relation, Report, Result, Row
 
-MOST_LISTED = 20
+MAX_LISTED = 20
 """Rows that are listed one by one."""
-MARKS: dict[Holds, str] = {True: "yes", False: "no", None: "null"}
+RESULTS: dict[Result, str] = {True: "yes", False: "no", None: "null"}
 
 
-def written(report: Report) -> str:
+def as_text(report: Report) -> str:
     """The explanation as text."""
     return "\n".join(_lines(report))
 
@@ -32,10 +32,11 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _person(person: Person) -> str:
     if person.user_id is None:
-        bypass = ", which no policy binds: only privileges count" if person.bypasses_policies else ""
+        bypass = ", to which no policy applies: only privileges count" if person.bypasses_policies else ""
         return f"{person.name}: role {person.role}{bypass}"
-    roles = ", ".join(person.roles) or "none"
-    return f"{person.name}: {person.user_id}, role {person.role}, account {person.standing}, roles granted: {roles}"
+    granted = ", ".join(person.roles) or "none"
+    account = f", account {person.status}, roles granted: {granted}" if person.status is not None else ""
+    return f"{person.name}: {person.user_id}, role {person.role}{account}"
 
 
 def _answer(report: Report) -> Iterator[str]:
@@ -51,7 +52,7 @@ def _answer(report: Report) -> Iterator[str]:
 
 
 def _function(function: Function, person: Person) -> Iterator[str]:
-    yield f"function public.{function.signature.removeprefix('public.')}"
+    yield f"function {function.signature}"
     may = "may" if function.may_execute else "may not"
     yield f"  {person.role} {may} execute it; it runs as its {function.runs_as}"
     for line in (function.about or "").splitlines():
@@ -59,15 +60,15 @@ def _function(function: Function, person: Person) -> Iterator[str]:
 
 
 def _relation(relation: Relation, person: Person) -> Iterator[str]:
-    yield f"public.{relation.name}, {relation.role}"
+    yield f"{relation.schema}.{relation.name}, {relation.role}"
     for grant in relation.grants:
         yield f"  privilege  {grant}"
-    for lack in relation.lacking:
-        yield f"  LACKING    {lack}"
+    for privilege in relation.lacking:
+        yield f"  LACKING    {privilege}"
     if relation.is_open:
-        yield "  row level security is off: every row is for whoever holds the privilege"
+        yield "  row level security is off: the privilege alone gives access to every row"
     if relation.matching is not None:
-        yield f"  {relation.matching} {_plural(relation.matching, 'row')} {_fit(relation.matching)} the filters"
+        yield f"  {relation.matching} {_plural(relation.matching, 'row')} {_match(relation.matching)} the filters"
     for check in relation.checks:
         if not relation.is_open:
             yield from _check(check, person)
@@ -76,10 +77,10 @@ def _relation(relation: Relation, person: Person) -> Iterator[str]:
 
 
 def _check(check: Check, person: Person) -> Iterator[str]:
-    of = "rows as they would be written" if check.kind == "with check" else "rows as they are"
-    yield f"  policies for {check.verb}, of {of}"
+    about = "rows as they would be written" if check.kind == "with check" else "rows as they are"
+    yield f"  policies for {check.verb}, about {about}"
     if person.bypasses_policies:
-        yield f"    none binds {person.role}"
+        yield f"    none applies to {person.role}"
         return
     if not any(policy.is_permissive for policy in check.policies):
         yield f"    none for {person.role}: no row passes"
@@ -92,9 +93,9 @@ def _check(check: Check, person: Person) -> Iterator[str]:
 
 
 def _policy(policy: Policy, letters: list[str]) -> Iterator[str]:
-    restrictive = "" if policy.is_permissive else ", restrictive: must hold besides"
-    how = f" ({'any' if policy.joined_by == 'any' else 'all'} of)" if len(policy.terms) > 1 else ""
-    yield f"    {policy.name}{how}{restrictive}"
+    restrictive = "" if policy.is_permissive else ", restrictive: must hold too"
+    combination = f" ({'any' if policy.joined_by == 'any' else 'all'} of)" if len(policy.terms) > 1 else ""
+    yield f"    {policy.name}{combination}{restrictive}"
     for letter, term in zip(letters, policy.terms, strict=True):
         yield f"      {letter:<2} {term}"
 
@@ -102,36 +103,36 @@ def _policy(policy: Policy, letters: list[str]) -> Iterator[str]:
 def _rows(check: Check, named: dict[str, list[str]]) -> Iterator[str]:
     if not check.rows:
         return
-    shown = sum(row.passes for row in check.rows)
-    word, otherwise = ("shown", "hidden") if check.verb == "select" else ("allowed", "not allowed")
+    passes = sum(row.passes for row in check.rows)
+    passing, failing = ("shown", "hidden") if check.verb == "select" else ("allowed", "not allowed")
     total = len(check.rows)
-    yield f"    {total} {_plural(total, 'row')}: {shown} {word}, {total - shown} {otherwise}"
+    yield f"    {total} {_plural(total, 'row')}: {passes} {passing}, {total - passes} {failing}"
     letters = [letter for policy in check.policies for letter in named[policy.name]]
     errors: dict[str, str] = {}
     table = [["", *letters, ""]]
-    for row in sorted(check.rows, key=lambda row: row.passes)[:MOST_LISTED]:
-        marks = []
+    for row in sorted(check.rows, key=lambda row: row.passes)[:MAX_LISTED]:
+        results = []
         for policy in check.policies:
-            for letter, mark in zip(named[policy.name], row.terms[policy.name], strict=True):
-                if isinstance(mark, str):
-                    errors[letter] = mark
-                marks.append("error" if isinstance(mark, str) else MARKS[mark])
-        because = ", ".join(_decisive(check, row))
-        verdict = f"{word if row.passes else otherwise}{f' by {because}' if because else ''}"
+            for letter, result in zip(named[policy.name], row.terms[policy.name], strict=True):
+                if isinstance(result, str):
+                    errors[letter] = result
+                results.append("error" if isinstance(result, str) else RESULTS[result])
+        policies = ", ".join(_decisive(check, row))
+        outcome = f"{passing if row.passes else failing}{f' by {policies}' if policies else ''}"
         if row.passes and row.is_answered is False:
-            verdict += ", but missing from the answer: an embedded row that it needs is hidden"
-        table.append([" ".join(str(value) for value in row.key.values()) or "(new)", *marks, verdict])
-    widths = [max(len(line[place]) for line in table) for place in range(len(table[0]))]
+            outcome += ", but missing from the answer: an embedded row that it needs is hidden"
+        table.append([" ".join(str(value) for value in row.key.values()) or "(new)", *results, outcome])
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     for line in table:
         yield ("      " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))).rstrip()
-    if len(check.rows) > MOST_LISTED:
-        yield f"      and {len(check.rows) - MOST_LISTED} more"
+    if len(check.rows) > MAX_LISTED:
+        yield f"      and {len(check.rows) - MAX_LISTED} more"
     for letter, error in errors.items():
         yield f"      {letter} ends in an error: {error}"
 
 
 def _decisive(check: Check, row: Row) -> list[str]:
-    """The policies that let a row through, or that do not."""
+    """The policies that show a row, or hide it."""
     holds = {policy.name: row.policies[policy.name] is True for policy in check.policies}
     restrictive = [policy.name for policy in check.policies if not policy.is_permissive and not holds[policy.name]]
     if restrictive and not row.passes:
@@ -149,5 +150,5 @@ def _plural(count: int, word: str) -> str:
     return word if count == 1 else f"{word}s"
 
 
-def _fit(count: int) -> str:
-    return "fits" if count == 1 else "fit"
+def _match(count: int) -> str:
+    return "matches" if count == 1 else "match"

@@ -1,1 +1,1 @@
-"""One origin with Supabase's paths in front of PostgREST, auth, storage and the edge."""
+"""One origin with Supabase's paths in front of PostgREST, auth, storage, and the project's own functions."""

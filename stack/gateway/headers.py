@@ -1,4 +1,4 @@
-"""What happens to headers on their way through: everything passes that is not listed here."""
+"""Headers on their way through the gateway. Every header passes that is not listed here."""
 
 import ipaddress
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from stack.given import Network
+from common.settings import Network
 
 HOP_BY_HOP = frozenset(
     {
@@ -23,11 +23,11 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# The gateway writes these itself, or answers them (expect). The API key ends here: the parts get its token, and no log
-# behind the gateway ever sees it.
-OURS = frozenset({"host", "authorization", "apikey", "expect", "x-request-id"})
-# A client's own word about where it comes from is never passed on, by whichever name somebody may read it.
-ORIGINS = frozenset(
+# The gateway sets these itself, or answers them (expect). The API key is not passed on: the parts get a token of its
+# role, so that none of them can log the key.
+OWN = frozenset({"host", "authorization", "apikey", "expect", "x-request-id"})
+# Headers with which a client could claim another address. None is passed on.
+CLIENT_ADDRESS = frozenset(
     {
         "cf-connecting-ip",
         "cf-connecting-ipv6",
@@ -43,10 +43,10 @@ ORIGINS = frozenset(
         "x-real-ip",
     }
 )
-NOT_PASSED = OURS | ORIGINS
+DROPPED = OWN | CLIENT_ADDRESS
 FORWARDED = "x-forwarded-"
 CORS = "access-control-"
-NOT_THE_PARTS = ("server", "x-powered-by", "x-request-id")
+DROPPED_FROM_ANSWERS = ("server", "x-powered-by", "x-request-id")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 NOT_A_HEADER_NAME = re.compile(r"[^A-Za-z0-9_, -]")
@@ -79,35 +79,36 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def request_id(request: web.Request) -> str:
-    """The client's own request id where it is harmless to log, else a new one."""
-    given = request.headers.get("X-Request-Id", "")
-    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    """The client's own request id where it is safe to log, else a new one."""
+    sent = request.headers.get("X-Request-Id", "")
+    return sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
 def client_address(request: web.Request, proxies: Sequence[Network], *, is_server: bool) -> str:
-    """Where a request comes from: whoever connected, or whom the proxies that are believed say it came from.
+    """The address from which a request comes: the peer's, or the one that trusted proxies report.
 
     Args:
-        request: what was received.
-        is_server: whether it carries the secret key: a frontend's own server, which says in Sb-Forwarded-For, as on
-            Supabase, for whom it asks, so that its users do not count as one.
-        proxies: whose X-Forwarded-For is believed. Each wrote down who connected to it, at the end of the header; what
-            stands further left than the first stranger, he wrote himself.
+        request: as received.
+        is_server: whether it carries the secret key, and so comes from a frontend's own server. As on Supabase, that
+            names its user's address in Sb-Forwarded-For, so that its users do not count as one.
+        proxies: the trusted proxies. Each appends the address of its peer to X-Forwarded-For; whatever stands left of
+            the first address that is not theirs may be forged.
     """
-    said = request.headers.get("Sb-Forwarded-For", "").partition(",")[0].strip()
-    if is_server and _address(said) is not None:
-        return said
-    believed = request.remote or ""
+    reported = request.headers.get("Sb-Forwarded-For", "").partition(",")[0].strip()
+    if is_server and _address(reported) is not None:
+        return reported
+    client = request.remote or ""
     hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
-    while hops and _is_proxy(believed, proxies):
+    while hops and is_proxy(client, proxies):
         hop = hops.pop().strip()
         if _address(hop) is None:
             break
-        believed = hop
-    return believed
+        client = hop
+    return client
 
 
-def _is_proxy(text: str, proxies: Sequence[Network]) -> bool:
+def is_proxy(text: str, proxies: Sequence[Network]) -> bool:
+    """Whether an address is that of a trusted proxy."""
     address = _address(text)
     return address is not None and any(address in network for network in proxies)
 
@@ -125,17 +126,17 @@ def to_part(
     """The headers of the request to the part.
 
     Args:
-        request: what the client sent.
-        client: where it comes from.
-        authorization: the header that the part shall see; None for none.
-        request_id: ditto.
+        request: as the client sent it.
+        client: its address.
+        authorization: the header's value for the part; None to send none.
+        request_id: the request's id.
         port: the gateway's own, for X-Forwarded-Port.
     """
     headers: CIMultiDict[str] = CIMultiDict()
     for name, value in _end_to_end(request.headers):
-        # Some servers read X_Forwarded_For as the same header.
+        # Some servers read X_Forwarded_For as X-Forwarded-For.
         plain = name.lower().replace("_", "-")
-        if plain not in NOT_PASSED and not plain.startswith(FORWARDED):
+        if plain not in DROPPED and not plain.startswith(FORWARDED):
             headers.add(name, value)
     if authorization is not None:
         headers["Authorization"] = authorization
@@ -148,24 +149,24 @@ def to_part(
 
 
 def to_client(answer: CIMultiDictProxy[str], *, own_cors: bool) -> CIMultiDict[str]:
-    """The headers of the part's answer, without its version.
+    """The headers of the part's answer for the client, without the part's version.
 
     Args:
-        answer: what the part sent.
-        own_cors: whether the part's word to browsers counts; else CORS is the gateway's, whatever the part says.
+        answer: as the part sent them.
+        own_cors: whether the part's CORS headers pass. The gateway sets those of all other parts.
     """
-    dropped = NOT_THE_PARTS if own_cors else (*NOT_THE_PARTS, CORS)
+    dropped = DROPPED_FROM_ANSWERS if own_cors else (*DROPPED_FROM_ANSWERS, CORS)
     return CIMultiDict((name, value) for name, value in _end_to_end(answer) if not name.lower().startswith(dropped))
 
 
 def is_preflight(request: web.Request) -> bool:
-    """Whether a browser asks if it may send a request; any other OPTIONS goes to the part."""
-    asks = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
-    return asks and request.method == "OPTIONS"
+    """Whether this is a CORS preflight. Any other OPTIONS goes to the part."""
+    is_cors = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
+    return is_cors and request.method == "OPTIONS"
 
 
 def preflight_answer(request: web.Request) -> web.Response:
-    """Any origin may call: a caller is known by the token it sends, never by a cookie, so credentials stay off."""
+    """The answer to a preflight. Any origin may call: tokens identify callers, not cookies, so credentials stay off."""
     requested = NOT_A_HEADER_NAME.sub("", request.headers.get("Access-Control-Request-Headers", ""))
     headers = {
         "Access-Control-Allow-Methods": ", ".join(METHODS),
@@ -178,10 +179,10 @@ def preflight_answer(request: web.Request) -> web.Response:
 
 
 def add_cors(headers: CIMultiDict[str]) -> None:
-    """What the gateway's answers say to browsers, and those of parts that leave it to the gateway."""
+    """Add the CORS headers of the gateway, and of parts that leave them to it."""
     headers["Access-Control-Allow-Origin"] = "*"
     headers["Access-Control-Expose-Headers"] = EXPOSED
-    # JSON that holds somebody's words is never what a browser guesses it to be.
+    # A browser must not guess another type for JSON that holds users' text.
     headers["X-Content-Type-Options"] = "nosniff"
 
 

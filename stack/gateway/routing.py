@@ -1,4 +1,4 @@
-"""Which part a path belongs to, and whether it needs an API key."""
+"""The parts behind the gateway, and which of them serves a path."""
 
 from typing import Literal
 from urllib.parse import unquote
@@ -13,21 +13,22 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     name: PartName
     prefix: str
-    """What its paths begin with here; the part itself never sees it."""
+    """How its paths begin here. The part itself never sees the prefix."""
     needs_key: bool
     open: frozenset[str] = frozenset()
-    """Paths that browsers and verifiers open without a key, compared exactly so that no dot segment widens them."""
+    """Paths that browsers and verifiers open without a key. They are compared exactly, so that no dot segment adds to
+    them."""
     probe: str = "/health"
-    """Any path that it answers below 500 while it can work."""
+    """A path that it answers with a status below 500 while it can work."""
     hidden: frozenset[str] = frozenset()
-    """Paths that are for operators, who reach the part itself."""
+    """Paths for operators, who call the part itself."""
     own_cors: bool = False
-    """Whether it decides by itself which pages may call it."""
+    """Whether it sets the CORS headers of its answers itself."""
 
 
 PARTS = (
-    # PostgREST has no health path on its API port: it looks the function up in its schema cache, without a
-    # query, and says 404; or 503 while it has no database.
+    # PostgREST has no health path on its API port. It looks this function up in its schema cache, without a query, and
+    # answers 404, or 503 while it has no database.
     Part(name="rest", prefix="/rest/v1", needs_key=True, probe="/rpc/health"),
     Part(
         name="auth",
@@ -40,21 +41,29 @@ PARTS = (
 )
 
 
-def find_part(path: str) -> tuple[Part, str] | None:
-    """The part that serves a raw path, and the path as that part sees it; None where nothing does."""
-    for part in PARTS:
+def find_part(path: str, parts: tuple[Part, ...] = PARTS) -> tuple[Part, str] | None:
+    """The part that serves a raw path, and the path as that part sees it; None where no part does."""
+    for part in parts:
         rest = path.removeprefix(part.prefix)
         if rest != path and (not rest or rest.startswith("/")):
-            is_hidden = part.hidden and _spelled_plainly(rest) in part.hidden
+            is_hidden = part.hidden and _normalised(rest) in part.hidden
             return None if is_hidden else (part, rest or "/")
     return None
 
 
 def is_schema_root(part: Part, path: str) -> bool:
-    """Whether this asks PostgREST for its OpenAPI document, however the root is spelled."""
+    """Whether this requests PostgREST's OpenAPI document, in any spelling of the root."""
     return part.name == "rest" and not unquote(path).strip("/.")
 
 
-def _spelled_plainly(path: str) -> str:
-    """The path with its escapes read and its slashes single, as servers read it."""
+def called(part: Part, path: str, *, is_read: bool) -> str | None:
+    """The function of PostgREST that a request calls, or the table that it writes, in any spelling; else None."""
+    if part.name != "rest":
+        return None
+    name = _normalised(path)
+    return name if name.startswith("/rpc/") or not is_read else None
+
+
+def _normalised(path: str) -> str:
+    """The path as servers read it: decoded, with single slashes."""
     return "/" + "/".join(segment for segment in unquote(path).split("/") if segment)

@@ -1,1 +1,1 @@
-"""Catches the stack's mail and shows it: every mail that a local Guildhall sends ends here."""
+"""The mailbox: it catches every mail that the stack sends, and shows it."""

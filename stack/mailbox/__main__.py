@@ -16,7 +16,7 @@ SHUTDOWN_SECONDS = 2.0
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Take mail and show it until told to stop."""
+    """Accept mail and show it until the event is set."""
     store = Store(settings.folder)
     runner = web.AppRunner(create_app(store), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()

@@ -19,14 +19,14 @@ LISTED = 50
 """Mails that the API lists where the caller names no limit."""
 
 LONGEST_WAIT = 30
-"""Seconds that the API waits for a mail at the most."""
+"""The longest that the API waits for a mail, in seconds."""
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; frame-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-# It holds for the mail's HTML also outside of our frame: nothing in it runs. Pictures may load, for many mails are
-# nothing without them.
+# It applies to the mail's HTML outside of our frame too: nothing in it runs. Pictures may load, for many mails need
+# them.
 BODY_POLICY = (
     f"sandbox {pages.BODY_SANDBOX}; default-src 'none'; style-src 'unsafe-inline'; img-src data: http: https:; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
@@ -50,8 +50,8 @@ def create_app(store: Store) -> web.Application:
 
 @web.middleware
 async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Keep other sites out, turn refusals into JSON, and set the headers that hold for all answers."""
-    # A foreign name that resolves to this machine would let its page read one-time tokens out of the mail.
+    """Keep other sites out, turn errors into JSON, and set the headers of all answers."""
+    # A foreign name that resolves to this machine would let its page read one-time tokens in the mail.
     if not is_own_name(request.host):
         response: web.StreamResponse = refusal(403, "host_not_allowed", "The mailbox answers to localhost only")
     else:
@@ -67,7 +67,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def is_own_name(host: str) -> bool:
-    """Whether a Host header names this machine, on whatever port."""
+    """Whether a Host header names this machine, on any port."""
     try:
         return urlsplit(f"//{host}").hostname in OWN_NAMES
     except ValueError:
@@ -80,12 +80,12 @@ def refusal(status: int, code: str, message: str) -> web.Response:
 
 
 def json_answer(body: object, status: int = 200) -> web.Response:
-    """Anything that msgspec writes, as JSON."""
+    """A JSON response of anything that msgspec encodes."""
     return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
 
 
 def page(html: str) -> web.Response:
-    """A page."""
+    """An HTML response."""
     return web.Response(text=html, content_type="text/html")
 
 
@@ -101,7 +101,7 @@ class Mailbox:
         self._store = store
 
     async def index(self, _request: web.Request) -> web.Response:
-        """GET /: the newest mails; the page looks again by itself."""
+        """GET /: the newest mails. The page reloads itself."""
         response = page(pages.list_page(self._store.newest(SHOWN), len(self._store)))
         response.headers["Refresh"] = "5"
         return response
@@ -123,8 +123,8 @@ class Mailbox:
     async def list(self, request: web.Request) -> web.Response:
         """GET /api/messages?to=&subject=&limit=&wait=: summaries, newest first.
 
-        `subject` is a part of the subject. With `wait` the answer comes when there is such a mail, or after so many
-        seconds without: what sends the mail may still be at it.
+        `subject` is a part of the subject. With `wait` the answer comes as soon as there is such a mail, or after so
+        many seconds without one.
         """
         limit = _number(request.query.get("limit", str(LISTED)))
         if limit is None or not 1 <= limit <= KEPT:

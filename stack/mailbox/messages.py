@@ -1,4 +1,4 @@
-"""Reading a mail, however broken: whatever was accepted can be listed and shown."""
+"""Reading mail, even malformed: every accepted mail can be listed and shown."""
 
 import email
 import email.policy
@@ -16,7 +16,7 @@ T = TypeVar("T")
 ENVELOPE = b"X-Envelope: "
 URL = re.compile(r"https?://[^\s<>\"'\\^`{|}]+", re.IGNORECASE)
 AFTER_A_URL = ".,;:!?)]*"
-"""What ends a sentence around a URL rather than the URL."""
+"""Characters that end a sentence after a URL rather than the URL."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     sender: str = msgspec.field(name="from")
     """The From header, else the envelope's sender."""
     to: tuple[str, ...]
-    """The envelope's recipients: who really got it, blind copies included."""
+    """The envelope's recipients, blind copies included."""
     subject: str
     received_at: datetime
 
@@ -41,14 +41,14 @@ class Message(Summary, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sent a mail to whom, as SMTP said it."""
+    """Sender and recipients, as given over SMTP."""
 
     sender: str = ""
     recipients: tuple[str, ...] = ()
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail as it lies in its file: the envelope in one header line on top of what was sent."""
+    """A mail as it is stored: the envelope in one header line before the content."""
 
     id: str
     received_at: datetime
@@ -60,7 +60,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         return ENVELOPE + msgspec.json.encode(envelope) + b"\r\n" + content
 
     def summary(self) -> Summary:
-        """The mail for a list."""
+        """The mail in a list."""
         return self._summary(self._parse())
 
     def message(self) -> Message:
@@ -79,7 +79,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         return email.message_from_bytes(self.content, policy=email.policy.default)
 
     def _summary(self, parsed: EmailMessage) -> Summary:
-        # The first line is ours; the sender may have written the same header further down.
+        # The first line is ours. The sender may have written the same header further down.
         line = self.content.partition(b"\r\n")[0].removeprefix(ENVELOPE)
         envelope = _attempt(lambda: msgspec.json.decode(line, type=Envelope), Envelope())
         return Summary(
@@ -117,7 +117,7 @@ def _body(parsed: EmailMessage, kind: str) -> str:
         payload = part.get_payload(decode=True)
         return payload.decode(errors="replace") if isinstance(payload, bytes) else ""
 
-    # The character set may be missing, unknown or a lie.
+    # The character set may be missing, unknown or wrong.
     return (_attempt(declared, None) or _attempt(utf8, "")).replace("\r\n", "\n")
 
 
@@ -131,8 +131,8 @@ def _links(text: str, html: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*_attempt(hrefs, list[str]()), *in_text]))
 
 
-def _attempt(read: Callable[[], T], otherwise: T) -> T:
+def _attempt(read: Callable[[], T], default: T) -> T:
     try:
         return read()
     except Exception:  # noqa: BLE001 -- the standard library's parsers raise anything on hostile mail
-        return otherwise
+        return default

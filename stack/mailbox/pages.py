@@ -1,4 +1,4 @@
-"""The mailbox as HTML: no script, and nothing of a mail that is not escaped or shut in a sandbox."""
+"""The mailbox as HTML, without scripts; everything of a mail is escaped or in a sandbox."""
 
 from collections.abc import Sequence
 from html import escape
@@ -56,7 +56,7 @@ def list_page(mails: Sequence[Summary], total: int) -> str:
 
 
 def message_page(mail: Message) -> str:
-    """One mail: who, when, the links in it, and its bodies."""
+    """One mail: sender, recipients, time, links and bodies."""
     sections = [
         f"<h1>{_subject(mail)}</h1><dl><dt>From</dt><dd>{escape(mail.sender)}</dd>"
         f"<dt>To</dt><dd>{escape(', '.join(mail.to))}</dd><dt>Received</dt><dd>{_time(mail)}</dd></dl>"
@@ -76,7 +76,7 @@ def message_page(mail: Message) -> str:
 
 
 def html_body(mail: Message) -> str:
-    """The mail's own HTML, for the sandboxed frame only; its links open outside of the frame."""
+    """The mail's own HTML, for the sandboxed frame only. Its links open outside of the frame."""
     return f'<!doctype html><base target="_blank">{mail.html}'
 
 

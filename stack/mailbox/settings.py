@@ -1,27 +1,14 @@
-"""What the mailbox is told from outside."""
+"""The settings of the mailbox: variables MAILBOX_*."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
-import msgspec
-
-from stack.given import Given
+from common.settings import BaseSettings, Port
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The two ports to listen on, and the folder that keeps the mail."""
+class Settings(BaseSettings, frozen=True, kw_only=True):
+    """The two ports to listen on, and the folder of the mail."""
 
-    web_port: int
-    smtp_port: int
+    prefix = "MAILBOX_"
+    web_port: Port
+    smtp_port: Port
     folder: Path
-
-    @classmethod
-    def from_mapping(cls, environment: Mapping[str, str]) -> Self:
-        """The settings that MAILBOX_* variables hold. Raises StackError naming the one that is missing or wrong."""
-        given = Given(environment)
-        return cls(
-            web_port=given.integer("MAILBOX_WEB_PORT"),
-            smtp_port=given.integer("MAILBOX_SMTP_PORT"),
-            folder=given.path("MAILBOX_FOLDER"),
-        )

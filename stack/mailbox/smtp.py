@@ -1,4 +1,4 @@
-"""The SMTP side: everything that any local program sends is accepted and kept."""
+"""The SMTP side: it accepts and keeps everything that a local program sends."""
 
 import asyncio
 from asyncio import AbstractServer
@@ -14,13 +14,13 @@ log = structlog.get_logger("mailbox")
 
 
 class Listener(smtp.SMTP):
-    """aiosmtpd's server, patient with programs that do not wrap their lines."""
+    """aiosmtpd's server, for programs that do not wrap their lines."""
 
     line_length_limit = 64 * 1024
 
 
 class Receiver:
-    """What happens to a mail that has arrived."""
+    """Keeps arriving mail."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -44,7 +44,7 @@ async def listen(store: Store, port: int) -> AbstractServer:
     receiver = Receiver(store)
 
     def session() -> Listener:
-        # A host name of its own, for aiosmtpd would ask DNS for this machine's.
+        # A fixed host name: aiosmtpd would ask DNS for this machine's.
         return Listener(receiver, hostname="localhost", enable_SMTPUTF8=True, loop=loop)
 
     return await loop.create_server(session, LOOPBACK, port)

@@ -17,10 +17,10 @@ NANOSECONDS = 1_000_000_000
 
 
 class Store:
-    """The mail of one stack, with its summaries in memory. An id finds a mail only where the store itself listed it."""
+    """The mail of one stack, with its summaries in memory. An id finds only mail that the store itself has listed."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a folder, making it where it is missing. Raises OSError where it cannot be read."""
+        """Open a folder, made where it is missing. Raises OSError where it cannot be read."""
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for unfinished in folder.glob("*.new"):
@@ -34,12 +34,12 @@ class Store:
         return len(self._summaries)
 
     def save(self, envelope: Envelope, content: bytes) -> str:
-        """Keep a mail and return its id. Raises OSError where it cannot be written; nothing is left then."""
+        """Keep a mail and return its id. Raises OSError where it cannot be written, and leaves nothing then."""
         name = f"{time.time_ns():019}-{secrets.token_hex(4)}"
         draft = self._folder / f"{name}.new"
         try:
-            # Mail holds one-time tokens: it is for its owner alone. Writing blocks the loop for the few milliseconds
-            # of a disk sync, which is cheaper here than a thread.
+            # Mail holds one-time tokens, so only its owner may read it. Writing blocks the loop for the few
+            # milliseconds of a disk sync, which costs less here than a thread.
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(Stored.encode(envelope, content))
                 file.flush()
@@ -60,15 +60,15 @@ class Store:
         await self._arrival.wait()
 
     def newest(self, limit: int, to: str | None = None, subject: str = "") -> list[Summary]:
-        """The newest mails first: to one address, with this in the subject, or all. Case does not matter."""
-        wanted = to.casefold() if to is not None else None
-        words = subject.casefold()
+        """The newest mails first: to one address, with this text in the subject, or all. Case does not matter."""
+        recipient = to.casefold() if to is not None else None
+        text = subject.casefold()
         found: list[Summary] = []
         for summary in reversed(self._summaries.values()):
             if len(found) == limit:
                 break
-            is_theirs = wanted is None or wanted in (address.casefold() for address in summary.to)
-            if is_theirs and words in summary.subject.casefold():
+            is_to_recipient = recipient is None or recipient in (address.casefold() for address in summary.to)
+            if is_to_recipient and text in summary.subject.casefold():
                 found.append(summary)
         return found
 
@@ -78,7 +78,7 @@ class Store:
             return None
         try:
             return self._read(name).message()
-        except FileNotFoundError:  # somebody emptied the folder by hand
+        except FileNotFoundError:  # a person emptied the folder
             del self._summaries[name]
             return None
 

@@ -1,4 +1,4 @@
-"""The ASGI application: its life, and the translation of every failure into one answer."""
+"""The ASGI application: its lifespan, its routes, and the translation of failures into answers."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,18 @@ from stack.storage.bucket_calls import BucketCalls
 from stack.storage.database import Call, Database
 from stack.storage.errors import StorageError, feature_not_enabled, from_database, internal
 from stack.storage.files import Files, Stored
-from stack.storage.http import ClientLeftError, Receive, Request, Response, Scope, Send, error_response, json_response
+from stack.storage.http import (
+    ClientDisconnectedError,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    error_response,
+    json_response,
+)
 from stack.storage.object_calls import ObjectCalls
-from stack.storage.routing import Route, Visit, find_route
+from stack.storage.routing import Route, RoutedRequest, find_route
 from stack.storage.service import Service
 from stack.storage.settings import Settings
 from stack.storage.tokens import Tokens
@@ -24,7 +33,7 @@ from stack.storage.tokens import Tokens
 SWEEP_PAUSE_SECONDS = 1.0
 SWEEP = Call(method="", path="", operation="storage.sweep")
 # Parts of Supabase Storage that this server leaves out.
-LEFT_OUT = {
+MISSING_FEATURES = {
     "/render/image/": "image transformation",
     "/upload/resumable": "resumable upload",
     "/s3/": "S3 protocol",
@@ -47,52 +56,52 @@ class Application:
     def __init__(self, settings: Settings) -> None:
         self._service = Service(
             settings=settings,
-            database=Database(settings.database_url),
+            database=Database(settings.db_url),
             files=Files(settings.files),
-            tokens=Tokens(KeyFile(settings.keys_file)),
+            tokens=Tokens(KeyFile(settings.keys_file), settings.extra_roles),
         )
         self._routes = (
             Route("GET", "/health", "nothing", "", _health),
             Route("GET", "/ready", "nothing", "", self._ready),
-            *(Route("*", prefix, "anything", feature, _left_out) for prefix, feature in LEFT_OUT.items()),
+            *(Route("*", prefix, "anything", feature, _refuse_feature) for prefix, feature in MISSING_FEATURES.items()),
             *BucketCalls(self._service).routes(),
             *ObjectCalls(self._service).routes(),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call, or live through the server's start and end."""
+        """Answer one call, or run through the server's lifespan."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
         elif scope["type"] == "http":
-            with contextlib.suppress(ClientLeftError):
+            with contextlib.suppress(ClientDisconnectedError):
                 request = Request(scope, receive)
                 await (await self._answer(request)).send(send)
 
     async def _answer(self, request: Request) -> Response:
         try:
-            handler, visit = find_route(self._routes, request)
-            return await handler(visit)
+            handler, routed = find_route(self._routes, request)
+            return await handler(routed)
         except StorageError as error:
-            refused = error
+            refusal = error
         except psycopg.Error as error:
-            refused = from_database(error)
-            if refused.http_status >= 500:
+            refusal = from_database(error)
+            if refusal.http_status >= 500:
                 log.warning("database", path=request.path, sqlstate=error.sqlstate, error=str(error))
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            refused = StorageError(507, "InsufficientStorage", "The disk is full") if full else internal()
+            refusal = StorageError(507, "InsufficientStorage", "The disk is full") if full else internal()
             log.exception("files", path=request.path)
-        except ClientLeftError:
+        except ClientDisconnectedError:
             raise
-        except Exception:  # the last resort: the client is told that it is our fault, the log why
-            refused = internal()
+        except Exception:  # the client learns that it is our fault, and the log why
+            refusal = internal()
             log.exception("failed", path=request.path)
-        response = error_response(refused)
+        response = error_response(refusal)
         if not await request.drain():
             response.headers["connection"] = "close"
         return response
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             await asyncio.to_thread(self._service.files.open)
@@ -110,13 +119,13 @@ class Application:
         self._service.files.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _ready(self, visit: Visit) -> Response:
-        """That the database answers. Raises psycopg.Error, which is answered with 503."""
-        async with self._service.database.transaction(visit.call):
+    async def _ready(self, routed: RoutedRequest) -> Response:
+        """Answer when the database does. Raises psycopg.Error, which becomes a 503."""
+        async with self._service.database.transaction(routed.call):
             return json_response({"status": "ok"})
 
     async def _sweep(self) -> None:
-        """Remove what a crash left, as soon as the database is there."""
+        """Remove what a crash left, as soon as the database answers."""
         database = self._service.database
 
         async def known(files: list[Stored]) -> set[Stored]:
@@ -136,9 +145,9 @@ class Application:
             return
 
 
-async def _health(_visit: Visit) -> Response:
+async def _health(_visit: RoutedRequest) -> Response:
     return json_response({"status": "ok"})
 
 
-async def _left_out(visit: Visit) -> Response:
-    raise feature_not_enabled(visit.call.operation)
+async def _refuse_feature(routed: RoutedRequest) -> Response:
+    raise feature_not_enabled(routed.call.operation)

@@ -1,4 +1,4 @@
-"""The statements on `storage.buckets`. What a caller may do with them, the policies say."""
+"""The statements on `storage.buckets`. The policies decide what a caller may do."""
 
 from typing import Any, LiteralString
 
@@ -8,11 +8,11 @@ from stack.storage.database import Transaction
 from stack.storage.errors import feature_not_enabled, invalid_parameter, no_such_bucket, too_large
 from stack.storage.names import check_bucket_name, check_mime_rules, parse_file_size
 from stack.storage.tokens import owner_uuid
-from stack.storage.types import Bucket, CreateBucketRequest, Rules, UpdateBucketRequest
+from stack.storage.types import Bucket, CreateBucketRequest, ListedBucket, Rules, UpdateBucketRequest
 
 SELECT = """
 select
-    id, name, coalesce(owner_id, '') as owner, coalesce(public, false) as public, type::text as type,
+    id, name, coalesce(owner::text, '') as owner, coalesce(public, false) as public, type::text as type,
     file_size_limit, allowed_mime_types, created_at, updated_at
 from storage.buckets
 """
@@ -48,57 +48,63 @@ DELETE = "delete from storage.buckets where id = %(id)s"
 
 
 async def rules(transaction: Transaction, bucket: str) -> Rules:
-    """What the bucket lets in. Only for the owner of the tables. Raises NoSuchBucket."""
+    """The limits of a bucket. Only for the owner of the tables. Raises NoSuchBucket."""
     found = await transaction.one(Rules, RULES, {"id": bucket})
     if found is None:
         raise no_such_bucket()
     return found
 
 
+async def is_public(transaction: Transaction, bucket: str) -> bool:
+    """Whether a bucket exists and is public. Only for the owner of the tables."""
+    found = await transaction.one(Rules, RULES, {"id": bucket})
+    return found is not None and found.public
+
+
 async def find(transaction: Transaction, bucket: str) -> Bucket:
-    """The bucket. Raises NoSuchBucket where there is none that the caller may select."""
+    """The bucket. Raises NoSuchBucket where the caller may select none of this name."""
     found = await transaction.one(Bucket, SELECT + BY_ID, {"id": bucket})
     if found is None:
         raise no_such_bucket()
     return found
 
 
-async def list_all(transaction: Transaction, query: dict[str, str]) -> list[Bucket]:
-    """The buckets that the caller may select; the query may hold search, sortColumn, sortOrder, limit and offset."""
+async def list_all(transaction: Transaction, query: dict[str, str]) -> list[ListedBucket]:
+    """The buckets that the caller may select. The query may hold search, sortColumn, sortOrder, limit and offset."""
     order = ORDERS.get((query.get("sortColumn", "name"), query.get("sortOrder", "asc")))
     if order is None:
         raise invalid_parameter("sortColumn or sortOrder is not one of the known ones")
     values = {
         "search": query.get("search", ""),
-        "limit": _number(query, "limit"),
-        "offset": _number(query, "offset"),
+        "limit": _number(query, "limit", minimum=1),
+        "offset": _number(query, "offset", minimum=0),
     }
-    return await transaction.all(Bucket, SELECT + MATCHING + order + PAGE, values)
+    return await transaction.all(ListedBucket, SELECT + MATCHING + order + PAGE, values)
 
 
-async def create(transaction: Transaction, wanted: CreateBucketRequest, owner_id: str | None, limit: int) -> None:
+async def create(transaction: Transaction, body: CreateBucketRequest, owner_id: str | None, limit: int) -> None:
     """Create a bucket. `limit` is the server's own, in bytes."""
-    if wanted.type not in (None, "STANDARD"):
-        raise feature_not_enabled(f"bucket type {wanted.type}")
-    allowed = wanted.allowed_mime_types
+    if body.type not in (None, "STANDARD"):
+        raise feature_not_enabled(f"bucket type {body.type}")
+    allowed = body.allowed_mime_types
     values = {
-        "id": check_bucket_name(wanted.id or wanted.name),
-        "name": check_bucket_name(wanted.name),
+        "id": check_bucket_name(body.id or body.name),
+        "name": check_bucket_name(body.name),
         "owner": owner_uuid(owner_id),
         "owner_id": owner_id,
-        "public": wanted.public,
-        "file_size_limit": _file_size(wanted.file_size_limit, limit),
+        "public": body.public,
+        "file_size_limit": _file_size(body.file_size_limit, limit),
         "allowed_mime_types": None if allowed is None else check_mime_rules(allowed),
     }
     await transaction.run(INSERT, values)
 
 
-async def update(transaction: Transaction, bucket: str, wanted: UpdateBucketRequest, limit: int) -> None:
+async def update(transaction: Transaction, bucket: str, body: UpdateBucketRequest, limit: int) -> None:
     """Change a bucket. `limit` is the server's own, in bytes. Raises NoSuchBucket where the caller may not."""
-    size, allowed = wanted.file_size_limit, wanted.allowed_mime_types
+    size, allowed = body.file_size_limit, body.allowed_mime_types
     values: dict[str, Any] = {
         "id": bucket,
-        "public": wanted.public,
+        "public": body.public,
         "has_limit": size is not msgspec.UNSET,
         "file_size_limit": None if isinstance(size, msgspec.UnsetType) else _file_size(size, limit),
         "has_rules": allowed is not msgspec.UNSET,
@@ -123,10 +129,10 @@ def _file_size(value: int | str | None, limit: int) -> int | None:
     return size
 
 
-def _number(query: dict[str, str], name: str) -> int | None:
+def _number(query: dict[str, str], name: str, *, minimum: int) -> int | None:
     text = query.get(name)
     if text is None:
         return None
-    if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise invalid_parameter(f"{name} is not a number")
+    if not text.isascii() or not text.isdecimal() or len(text) > 9 or int(text) < minimum:
+        raise invalid_parameter(f"{name} must be a number, {minimum} or more")
     return int(text)

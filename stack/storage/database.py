@@ -1,4 +1,4 @@
-"""Transactions on the storage tables, each as the caller whom it serves."""
+"""Transactions on the storage tables, each as the caller of the request."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ import msgspec
 import psycopg
 from psycopg.rows import dict_row
 
-from edge.pool import Pool
+from common.pool import Pool
 from stack.storage.tokens import Caller
 
 Row = TypeVar("Row")
@@ -21,7 +21,7 @@ OPTIONS = (
     "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     "-c application_name=storage"
 )
-# What policies may read of the call; gone with the transaction. The Storage API may delete, nobody else.
+# What policies may read about the call, until the transaction ends. Only the Storage API may delete.
 DESCRIBE = """
 select
     set_config('request.method', %(method)s, true),
@@ -33,7 +33,7 @@ ACT_AS = "select set_config('request.jwt.claims', %(claims)s, true), set_config(
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """What policies may know of the HTTP call."""
+    """The HTTP call, as policies may read it."""
 
     method: str
     path: str
@@ -47,7 +47,7 @@ class Transaction:
         self._connection = connection
 
     async def act_as(self, caller: Caller) -> None:
-        """Everything from here on runs as the caller, under the policies."""
+        """Run everything from here on as the caller, under the policies."""
         claims = msgspec.json.encode(caller.claims).decode()
         await self._connection.execute(ACT_AS, {"claims": claims, "role": caller.role})
 
@@ -67,7 +67,7 @@ class Transaction:
 
 
 class Database:
-    """The pool of connections as `supabase_storage_admin`. It opens by itself once the database is there."""
+    """The connection pool of `supabase_storage_admin`. It connects by itself once the database answers."""
 
     def __init__(self, url: str) -> None:
         self._pool: Pool[Connection] = Pool(
@@ -81,7 +81,7 @@ class Database:
         )
 
     async def open(self) -> None:
-        """Begin connecting; does not wait."""
+        """Begin to connect, without waiting."""
         await self._pool.open(wait=False)
 
     async def close(self) -> None:
@@ -90,19 +90,19 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, call: Call, caller: Caller | None = None, *, rehearsal: bool = False
+        self, call: Call, caller: Caller | None = None, *, dry_run: bool = False
     ) -> AsyncIterator[Transaction]:
-        """A transaction for one HTTP call, committed at the end of the block.
+        """A transaction for one HTTP call, which commits at the end of the block.
 
         Args:
-            call: what policies may read of it.
-            caller: whom it acts as from the start; None begins as the owner of the tables.
-            rehearsal: roll back at the end, to learn only what the policies would say.
+            call: what policies may read about it.
+            caller: the role and claims from the start; None begins as the owner of the tables.
+            dry_run: roll back at the end, to learn only whether the policies allow it.
 
         Raises:
-            psycopg.Error: whatever the database says; its subclass PoolTimeout where it is not there.
+            psycopg.Error: the database refuses; PoolTimeout where it does not answer.
         """
-        async with self._pool.connection() as connection, connection.transaction(force_rollback=rehearsal):
+        async with self._pool.connection() as connection, connection.transaction(force_rollback=dry_run):
             await connection.execute(DESCRIBE, msgspec.to_builtins(call))
             transaction = Transaction(connection)
             if caller is not None:

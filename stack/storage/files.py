@@ -1,12 +1,12 @@
 """The bytes of objects on disk.
 
-    <root>/incoming/<uuid>                     what is being uploaded; nobody can read it
-    <root>/objects/<2 hex>/<object>.<version>  what a row names
+    <root>/incoming/<uuid>                     an upload in progress, which cannot be read
+    <root>/objects/<2 hex>/<object>.<version>  the file of a row
 
 Both parts of a name are uuids of ours, so no name that a client chose ever becomes a path. A file is written once and
-never changed: an overwrite makes a new version, and the row decides which one there is. A file comes to lie under its
-name before its row is committed and is removed after its row is gone, so a crash can leave a file that no row names,
-and never a row without its file. `sweep` removes such files at the next start.
+never changed: an overwrite makes a new version, and the row names the current one. A file gets its name before its row
+is committed, and is removed after its row is deleted. So a crash can leave a file without a row, but never a row
+without its file. `sweep` removes such files at the next start.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ SWEEP_BATCH = 500
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """Names one file: an object and one of its versions."""
+    """Identifies one file: an object and one of its versions."""
 
     object_id: uuid.UUID
     version: uuid.UUID
@@ -44,7 +44,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, file_name: str) -> "Stored | None":
-        """What a file's name says, or None where it is not a name of ours."""
+        """The object and version in a file's name, or None where it is not a name of ours."""
         object_id, _, version = file_name.partition(".")
         try:
             stored = cls(object_id=uuid.UUID(object_id), version=uuid.UUID(version))
@@ -54,7 +54,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """An upload that arrived whole and is on disk, but under no name yet."""
+    """A complete upload on disk, which has no name yet."""
 
     path: Path
     size: int
@@ -72,10 +72,10 @@ class Files:
         self._found_at_start: list[Stored] = []
 
     def open(self) -> None:
-        """Take the folder for this process alone, and drop what an interrupted one was receiving.
+        """Take the folder for this process alone, and remove the uploads of an interrupted one.
 
         Raises:
-            StackError: another process holds it, or it cannot be made.
+            StackError: another process holds the folder, or it cannot be made.
         """
         try:
             for folder in (self._root, self._incoming, self._objects, *(self._objects / shard for shard in SHARDS)):
@@ -84,19 +84,19 @@ class Files:
         except OSError as error:
             raise StackError(f"cannot use the folder {self._root}: {error.strerror}") from error
         try:
-            # The kernel frees it when this process ends, however that comes about.
+            # The kernel releases it when this process ends, in any way.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self.close()
             raise StackError(f"another storage server uses the folder {self._root}") from error
         for left in self._incoming.iterdir():
             left.unlink()
-        # Listed before the first call, so that a sweep never sees a file whose row is still to come.
+        # Listed before the first call, so that a sweep never sees a file whose row has yet to be written.
         named = (Stored.parse(entry.name) for shard in SHARDS for entry in (self._objects / shard).iterdir())
         self._found_at_start = [stored for stored in named if stored is not None]
 
     def close(self) -> None:
-        """Give the folder back."""
+        """Release the folder."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -105,8 +105,8 @@ class Files:
         """Write a stream to disk, durably.
 
         Args:
-            chunks: the bytes, of any chunk size.
-            limit: the most bytes it may have.
+            chunks: the bytes, in chunks of any size.
+            limit: the maximum size in bytes.
 
         Raises:
             StorageError: EntityTooLarge, as soon as there are more.
@@ -141,7 +141,7 @@ class Files:
             raise
         return Draft(path=path, size=size, etag=f'"{digest.hexdigest()}"')
 
-    async def place(self, draft: Draft, stored: Stored) -> None:
+    async def name(self, draft: Draft, stored: Stored) -> None:
         """Give a draft its name, durably."""
 
         def move() -> None:
@@ -152,11 +152,11 @@ class Files:
         await asyncio.to_thread(move)
 
     async def discard(self, draft: Draft) -> None:
-        """Drop a draft that was not placed."""
+        """Remove a draft that has no name."""
         await asyncio.to_thread(draft.path.unlink, missing_ok=True)
 
     async def duplicate(self, source: Stored, copy: Stored) -> bool:
-        """Give the same bytes a second name, durably. Returns False where the source is not there."""
+        """Give the same bytes a second name, durably. Returns False where the source does not exist."""
 
         def link() -> bool:
             path = self._path(copy)
@@ -165,7 +165,7 @@ class Files:
                     path.hardlink_to(self._path(source))
                 except FileNotFoundError:
                     raise
-                except OSError:  # a file system without links, or with too many to this file
+                except OSError:  # a file system without links, or one that allows no more of them
                     self._copy(source, path)
             except FileNotFoundError:
                 return False
@@ -175,7 +175,7 @@ class Files:
         return await asyncio.to_thread(link)
 
     async def read(self, stored: Stored) -> BinaryIO | None:
-        """The open file, or None where it is not there. It stays readable though it be removed meanwhile."""
+        """The open file, or None where it does not exist. It stays readable even if it is removed meanwhile."""
 
         def opened() -> BinaryIO | None:
             with contextlib.suppress(FileNotFoundError):
@@ -185,7 +185,7 @@ class Files:
         return await asyncio.to_thread(opened)
 
     async def head(self, stored: Stored, size: int) -> bytes:
-        """The first bytes of a file; none where it is not there."""
+        """The first bytes of a file; empty where it does not exist."""
 
         def read() -> bytes:
             with contextlib.suppress(FileNotFoundError), self._path(stored).open("rb") as file:
@@ -194,25 +194,25 @@ class Files:
 
         return await asyncio.to_thread(read)
 
-    async def remove(self, gone: Iterable[Stored]) -> None:
-        """Remove files whose rows are gone. What cannot be removed now is swept at the next start."""
+    async def remove(self, names: Iterable[Stored]) -> None:
+        """Remove files whose rows are deleted. The next start sweeps those that cannot be removed now."""
 
         def unlink(batch: list[Stored]) -> None:
             for stored in batch:
                 with contextlib.suppress(OSError):
                     self._path(stored).unlink()
 
-        if batch := list(gone):
+        if batch := list(names):
             await asyncio.to_thread(unlink, batch)
 
     async def sweep(self, known: Callable[[list[Stored]], Awaitable[set[Stored]]]) -> int:
-        """Remove the files that lay here at the start and that no row names.
+        """Remove the files that existed at the start and that no row names.
 
         Args:
-            known: tells which of some files have a row.
+            known: returns those of some files that have a row.
 
         Returns:
-            How many were removed.
+            The number of removed files.
         """
         removed = 0
         while self._found_at_start:

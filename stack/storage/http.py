@@ -1,8 +1,10 @@
-"""A call and its answer: the little of HTTP that the storage server needs, on plain ASGI."""
+"""Requests and responses: the part of HTTP that the storage server needs, on plain ASGI."""
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import parse_qs, unquote_to_bytes
 
@@ -21,15 +23,15 @@ JSON_BYTES = 1 << 20
 DRAIN_BYTES = 256 << 20
 DRAIN_SECONDS = 2.0
 SILENCE_SECONDS = 60.0
-"""How long a client may pause in the middle of its body."""
+"""How long a client may pause within its body."""
 
 
-class ClientLeftError(Exception):
-    """The client went away before its request was whole; there is nobody to answer."""
+class ClientDisconnectedError(Exception):
+    """The client disconnected before its request was complete."""
 
 
 class Request:
-    """One call."""
+    """One request."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -50,7 +52,7 @@ class Request:
 
     @property
     def content_length(self) -> int | None:
-        """The length that the client declared, where it did."""
+        """The length that the client declared, or None."""
         declared = self.headers.get("content-length", "")
         return int(declared) if declared.isascii() and declared.isdecimal() else None
 
@@ -58,8 +60,8 @@ class Request:
         """The body as it arrives.
 
         Raises:
-            ClientLeftError: it ended before it was whole.
-            StorageError: RequestTimeout, where the client fell silent.
+            ClientDisconnectedError: the client disconnected before it was complete.
+            StorageError: RequestTimeout, where the client sent nothing for too long.
         """
         while not self._ended:
             self._begun = True
@@ -70,16 +72,16 @@ class Request:
                 raise StorageError(408, "RequestTimeout", "The rest of the body did not come") from error
             if message["type"] == "http.disconnect":
                 self._ended = True
-                raise ClientLeftError
+                raise ClientDisconnectedError
             self._ended = not message.get("more_body", False)
             if chunk := message.get("body", b""):
                 yield chunk
 
     async def json(self, shape: type[Body]) -> Body:
-        """The body as JSON of a shape; text that holds a number passes for one, as with Supabase.
+        """The body as JSON of a shape. As at Supabase, text that holds a number is accepted as a number.
 
         Raises:
-            StorageError: InvalidRequest where it is not; EntityTooLarge.
+            StorageError: InvalidRequest where it has another shape; EntityTooLarge.
         """
         body = bytearray()
         async for chunk in self.chunks():
@@ -92,17 +94,17 @@ class Request:
             raise invalid_request(f"The body is not as it must be: {error}") from error
 
     async def drain(self) -> bool:
-        """Take in the rest of a refused body, so that the client comes to read the answer.
+        """Read the rest of a refused body, so that the client comes to read the answer.
 
         Returns:
-            Whether it ended; one that is too long or too slow is not waited for.
+            Whether it ended. A body that is too long or too slow is abandoned.
         """
         if not self._begun and "expect" in self.headers:
-            return False  # it waits to be asked for the body
+            return False  # the client waits for 100 Continue before it sends the body
         if (self.content_length or 0) > DRAIN_BYTES:
             return False
         taken = 0
-        with contextlib.suppress(TimeoutError, ClientLeftError):
+        with contextlib.suppress(TimeoutError, ClientDisconnectedError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 async for chunk in self.chunks():
                     taken += len(chunk)
@@ -112,7 +114,7 @@ class Request:
 
 
 def decode_path(encoded: str) -> str | None:
-    """Part of a path without its percent-encoding, or None where it is not UTF-8."""
+    """A part of a path without its percent-encoding, or None where it is not UTF-8."""
     try:
         return unquote_to_bytes(encoded).decode()
     except UnicodeDecodeError:
@@ -120,7 +122,7 @@ def decode_path(encoded: str) -> str | None:
 
 
 class Response:
-    """An answer of bytes that are at hand."""
+    """A response of bytes in memory."""
 
     def __init__(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         self.status = status
@@ -128,13 +130,13 @@ class Response:
         self.headers = dict(headers or {})
 
     async def send(self, send: Send) -> None:
-        """Write it out."""
+        """Send it."""
         await send(_start(self.status, {"content-length": str(len(self.body)), **self.headers}))
         await send({"type": "http.response.body", "body": self.body})
 
 
 class FileResponse(Response):
-    """An answer that streams part of an open file, and closes it."""
+    """A response that streams a part of an open file, and closes it."""
 
     def __init__(self, status: int, file: BinaryIO, start: int, length: int, headers: Mapping[str, str]) -> None:
         super().__init__(status, headers={**headers, "content-length": str(length)})
@@ -143,7 +145,7 @@ class FileResponse(Response):
         self._length = length
 
     async def send(self, send: Send) -> None:
-        """Write it out, a piece at a time."""
+        """Send it in pieces."""
         left = self._length
         try:
             await send(_start(self.status, self.headers))
@@ -161,18 +163,24 @@ class FileResponse(Response):
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer in JSON."""
-    body = msgspec.json.encode(value)
+    """A JSON response."""
+    plain = msgspec.to_builtins(value, builtin_types=(datetime,))
+    body = json.dumps(plain, default=timestamp, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status, body, {"content-type": "application/json; charset=utf-8", **(headers or {})})
 
 
+def timestamp(moment: datetime) -> str:
+    """A time in the form of Supabase's answers, which is JavaScript's: UTC, with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def error_response(error: StorageError) -> Response:
-    """The answer of a refusal."""
+    """The response of a refusal."""
     return json_response(error.body(), error.http_status, {"cache-control": "no-store", **error.headers})
 
 
 def _start(status: int, headers: Mapping[str, str]) -> Message:
-    # What somebody uploaded, or a name that an error repeats, is never what a browser guesses it to be.
-    told = {"x-content-type-options": "nosniff", **headers}
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
+    # A browser must not guess another type for an upload, or for a name that an error repeats.
+    all_headers = {"x-content-type-options": "nosniff", **headers}
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in all_headers.items()]
     return {"type": "http.response.start", "status": status, "headers": encoded}

@@ -1,12 +1,19 @@
-"""Which names and types a client may use: Supabase's own rules, so that what works here works there."""
+"""The names and types that a client may use, by Supabase's own rules, and names of objects in any script."""
 
 import re
+import unicodedata
 
 from stack.storage.errors import invalid_bucket_name, invalid_key, invalid_mime_type, invalid_parameter
 
-# The characters that S3 keys bear without special handling. ASCII, as hosted Supabase has it.
+# The ASCII characters that S3 keys may have without encoding, as on hosted Supabase.
 BUCKET_NAME = re.compile(r"[\w!\-.*'() &$@=;:+,?]{1,100}", re.ASCII)
-OBJECT_NAME = re.compile(r"[\w/!\-.*'() &$@=;:+,?]{1,1024}", re.ASCII)
+OBJECT_NAME = re.compile(r"[\w/!\-.*'() &$@=;:+,?\u0080-\U0010ffff]+", re.ASCII)
+OBJECT_NAME_BYTES = 1024
+# Controls, surrogates, characters without a meaning, and breaks of lines and paragraphs.
+UNUSABLE_CATEGORIES = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+# Of the invisible format characters (Cf) only those that Persian, Indic scripts and emoji are written with. The others
+# make two names look alike, or turn the direction of an extension.
+JOINERS = "\u200c\u200d"
 MIME_TYPE = re.compile(r"[\w!#$&^.+\-]{1,127}/[\w!#$&^.+\-]{1,127}(\s*;[\x20-\x7e]{0,500})?", re.ASCII)
 MIME_RULE = re.compile(
     r"\*|[a-z0-9\-+.]{1,127}/([a-z0-9\-+.]{1,127}|\*)(\s*;\s*charset=[a-z0-9\-]{1,40})?", re.IGNORECASE
@@ -18,34 +25,50 @@ ENCODINGS = ("gzip", "br", "deflate", "zstd")
 
 
 def check_bucket_name(name: str) -> str:
-    """The name, where a bucket may have it. Raises InvalidBucketName."""
+    """The name, if a bucket may have it. Raises InvalidBucketName."""
     if not BUCKET_NAME.fullmatch(name) or name != name.strip():
         raise invalid_bucket_name()
     return name
 
 
-def check_object_name(name: str) -> str:
-    """The name, where an object may have it. Raises InvalidKey.
+def normalised(name: str) -> str:
+    """The name in composed form (NFC): macOS sends letters and their accents apart, others together."""
+    return unicodedata.normalize("NFC", name)
 
-    Beyond hosted Supabase's rules no part of the path may be empty, `.` or `..`: proxies and clients rewrite such
-    paths, so the object that is reached would not be the object that was meant.
+
+def check_object_name(name: str) -> str:
+    """The name, normalised, if an object may have it. Raises InvalidKey.
+
+    Hosted Supabase refuses every name beyond ASCII. In addition to its rules no part of the path may be empty, `.` or
+    `..`: proxies and clients rewrite such paths, and would reach another object.
     """
-    if not OBJECT_NAME.fullmatch(name) or any(part in ("", ".", "..") for part in name.split("/")):
+    name = normalised(name)
+    if (
+        not OBJECT_NAME.fullmatch(name)
+        or len(name.encode(errors="replace")) > OBJECT_NAME_BYTES
+        or any(part in ("", ".", "..") for part in name.split("/"))
+        or not all(map(_is_usable, name))
+    ):
         raise invalid_key(name)
     return name
 
 
+def _is_usable(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category not in UNUSABLE_CATEGORIES and (category != "Cf" or character in JOINERS)
+
+
 def check_mime_type(declared: str) -> str:
-    """The declared type, where it can stand in a header. Raises InvalidMimeType."""
+    """The declared type, if it can stand in a header. Raises InvalidMimeType."""
     if not MIME_TYPE.fullmatch(declared):
         raise invalid_mime_type(declared[:100])
     return declared
 
 
-def check_header(value: str, what: str) -> str:
-    """The value, where it can be sent as a header. Raises InvalidParameter."""
+def check_header(value: str, name: str) -> str:
+    """The value, if it can be sent as a header. Raises InvalidParameter."""
     if not HEADER_VALUE.fullmatch(value):
-        raise invalid_parameter(f"{what} is not a header value")
+        raise invalid_parameter(f"{name} is not a header value")
     return value
 
 
@@ -65,7 +88,7 @@ def essence(mime_type: str) -> str:
 
 
 def is_allowed(mime_type: str, rules: list[str] | None) -> bool:
-    """Whether a bucket with these rules takes the type."""
+    """Whether a bucket with these rules accepts the type."""
     if not rules:
         return True
     declared = essence(mime_type)
@@ -74,16 +97,16 @@ def is_allowed(mime_type: str, rules: list[str] | None) -> bool:
 
 
 def check_mime_rules(rules: list[str]) -> list[str]:
-    """The rules a bucket may have; empty ones are dropped. Raises InvalidMimeType."""
-    kept = [rule for rule in rules if rule]
-    for rule in kept:
+    """The rules of a bucket, without empty ones. Raises InvalidMimeType."""
+    nonempty = [rule for rule in rules if rule]
+    for rule in nonempty:
         if not MIME_RULE.fullmatch(rule) and rule != "*/*":
             raise invalid_mime_type(rule[:100])
-    return kept
+    return nonempty
 
 
 def parse_file_size(value: int | str) -> int:
-    """Bytes, from a number or from text such as `20MB`. Raises InvalidParameter."""
+    """The bytes of a number or of a text such as `20MB`. Raises InvalidParameter."""
     if isinstance(value, str):
         written = FILE_SIZE.fullmatch(value)
         if written is None:

@@ -1,4 +1,4 @@
-"""Which call a path means."""
+"""Routing: the call that a path means."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal
@@ -9,11 +9,11 @@ from stack.storage.database import Call
 from stack.storage.errors import StorageError, invalid_bucket_name, invalid_key
 from stack.storage.http import Request, Response, decode_path
 from stack.storage.names import check_bucket_name, check_object_name
-from stack.storage.objects import Place
+from stack.storage.objects import ObjectPath
 
 
-class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A call, with what its path names."""
+class RoutedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A call, with the bucket and object in its path."""
 
     request: Request
     call: Call
@@ -21,40 +21,40 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
 
     @property
-    def place(self) -> Place:
-        """The object that the path names."""
-        return Place(bucket=self.bucket, name=self.name)
+    def object_path(self) -> ObjectPath:
+        """The object in the path."""
+        return ObjectPath(bucket=self.bucket, name=self.name)
 
 
-Handler = Callable[[Visit], Awaitable[Response]]
+Handler = Callable[[RoutedRequest], Awaitable[Response]]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One line of the API."""
+    """One route of the API."""
 
     method: str
     prefix: str
     takes: Literal["nothing", "bucket", "object", "anything"]
     operation: str
-    """What `storage.operation()` tells the policies."""
+    """The value of `storage.operation()` in policies."""
     handler: Handler
     suffix: str = ""
 
 
-def find_route(routes: Iterable[Route], request: Request) -> tuple[Handler, Visit]:
-    """What answers a call: the first route that fits.
+def find_route(routes: Iterable[Route], request: Request) -> tuple[Handler, RoutedRequest]:
+    """The handler of a request: that of the first route that matches.
 
     Raises:
-        StorageError: no route fits, or the bucket or object name in the path cannot be one.
+        StorageError: no route matches, or the path holds an invalid bucket or object name.
     """
     for route in routes:
         if route.method not in (request.method, "*"):
             continue
         if route.takes == "nothing":
-            fits = request.path.rstrip("/") == route.prefix
+            matches = request.path.rstrip("/") == route.prefix
         else:
-            fits = request.path.startswith(route.prefix) and request.path.endswith(route.suffix)
-        if not fits:
+            matches = request.path.startswith(route.prefix) and request.path.endswith(route.suffix)
+        if not matches:
             continue
         rest = request.path[len(route.prefix) : len(request.path) - len(route.suffix)]
         bucket, slash, name = rest.partition("/")
@@ -63,10 +63,12 @@ def find_route(routes: Iterable[Route], request: Request) -> tuple[Handler, Visi
         call = Call(method=request.method, path=request.path, operation=route.operation)
         match route.takes:
             case "bucket":
-                return route.handler, Visit(request=request, call=call, bucket=_bucket(bucket))
+                return route.handler, RoutedRequest(request=request, call=call, bucket=_bucket(bucket))
             case "object":
-                return route.handler, Visit(request=request, call=call, bucket=_bucket(bucket), name=_name(name))
-        return route.handler, Visit(request=request, call=call)
+                return route.handler, RoutedRequest(
+                    request=request, call=call, bucket=_bucket(bucket), name=_name(name)
+                )
+        return route.handler, RoutedRequest(request=request, call=call)
     message = f"Route {request.method}:{request.path[:200]} not found"
     raise StorageError(404, "NotFound", message, error="Not Found", http_status=404)
 

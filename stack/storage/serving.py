@@ -1,4 +1,4 @@
-"""How the bytes of an object are answered: types that browsers must not run, ranges, caching, attachments."""
+"""Answers with the bytes of an object: safe types, ranges, caching, attachments."""
 
 import os
 import re
@@ -32,7 +32,7 @@ SIGNATURES: dict[str, tuple[tuple[tuple[int, bytes], ...], ...]] = {
 
 
 def looks_like(mime_type: str, head: bytes) -> bool:
-    """Whether a file that begins so can be of the type; types without a known beginning pass."""
+    """Whether a file that begins so can be of the type. Types without a known beginning pass."""
     alternatives = SIGNATURES.get(essence(mime_type))
     if alternatives is None:
         return True
@@ -40,7 +40,7 @@ def looks_like(mime_type: str, head: bytes) -> bool:
 
 
 def describe(row: Row) -> dict[str, Any]:
-    """What is known of an object, as `info` answers it."""
+    """The description of an object, as `info` answers it."""
     metadata = row.metadata or {}
     return {
         "id": row.id,
@@ -52,7 +52,7 @@ def describe(row: Row) -> dict[str, Any]:
         "content_encoding": metadata.get("contentEncoding"),
         "cache_control": metadata.get("cacheControl"),
         "etag": metadata.get("eTag"),
-        "metadata": row.user_metadata,
+        "metadata": row.user_metadata or {},
         "last_modified": row.updated_at,
         "created_at": row.created_at,
     }
@@ -62,13 +62,13 @@ async def serve(request: Request, files: Files, row: Row, *, expires: int | None
     """The answer to a GET or HEAD of an object.
 
     Args:
-        request: its Range, If-None-Match, If-Modified-Since and `?download=` are obeyed.
-        files: where the bytes lie.
+        request: has Range, If-None-Match, If-Modified-Since and `?download=`.
+        files: holds the bytes.
         row: the object, which the caller may read.
-        expires: when a signed URL ends, in Unix seconds.
+        expires: the end of a signed URL, in seconds since 1970.
 
     Returns:
-        None where the row's file is not there (any more).
+        None where the row's file does not exist (any more).
 
     Raises:
         StorageError: NoSuchKey where the row never had a file; InvalidRange.
@@ -126,7 +126,7 @@ def _headers(request: Request, row: Row, expires: int | None) -> dict[str, str]:
 
 
 def _content_type(declared: Any) -> dict[str, str]:
-    """The type to answer, with what keeps a browser from running it: a stranger uploaded it to our own origin."""
+    """The type of the answer, and headers that keep a browser from running it: any user may have uploaded it."""
     if not isinstance(declared, str) or not MIME_TYPE.fullmatch(declared):
         return {"content-type": DEFAULT_TYPE}
     kind = essence(declared)
@@ -146,22 +146,22 @@ def _is_unchanged(request: Request, etag: str, modified: datetime) -> bool:
 
 
 def _range(request: Request, size: int, headers: dict[str, str]) -> tuple[int, int] | None:
-    """First byte and length of the part that is asked for; None for the whole. Raises InvalidRange."""
-    asked = RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    """First byte and length of the requested part; None for the whole. Raises InvalidRange."""
+    requested = RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     condition = request.headers.get("if-range")
     if (
-        asked is None
-        or asked.groups() == ("", "")
+        requested is None
+        or requested.groups() == ("", "")
         or condition not in (None, headers["etag"], headers["last-modified"])
     ):
-        return None  # several ranges at once are answered whole, as HTTP allows
-    first, last = asked.groups()
+        return None  # several ranges are answered with the whole, as HTTP allows
+    first, last = requested.groups()
     if first == "":
         start, end = max(size - int(last), 0), size - 1
     else:
         start, end = int(first), min(int(last or size - 1), size - 1)
         if last != "" and int(last) < start:
-            return None  # not a range at all
+            return None  # not a range
     if start > end:
         raise StorageError(
             416,

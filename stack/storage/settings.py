@@ -1,34 +1,22 @@
-"""What the storage server is told from outside."""
+"""The settings of the storage server: variables STORAGE_*."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated
 
-import msgspec
-
-from stack.given import Given
+from common.settings import TEXT, BaseSettings, DatabaseUrl, Port, between, listed
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(BaseSettings, frozen=True, kw_only=True):
     """Where to listen, the database, the keys and the files."""
 
-    port: int
-    database_url: str
+    prefix = "STORAGE_"
+    port: Port
+    db_url: DatabaseUrl
     """As the role `supabase_storage_admin`."""
     keys_file: Path
     files: Path
-    """The folder that holds the bytes; made where it is missing."""
-    file_size_limit: int
-    """Bytes an object may have, whatever its bucket allows."""
-
-    @classmethod
-    def from_mapping(cls, environment: Mapping[str, str]) -> Self:
-        """The settings that STORAGE_* variables hold. Raises StackError naming the one that is missing or wrong."""
-        given = Given(environment)
-        return cls(
-            port=given.integer("STORAGE_PORT"),
-            database_url=given.text("STORAGE_DB_URL"),
-            keys_file=given.path("STORAGE_KEYS_FILE"),
-            files=given.path("STORAGE_FILES"),
-            file_size_limit=given.integer("STORAGE_FILE_SIZE_LIMIT", high=2**63 - 1),
-        )
+    """The folder of the bytes; made where it is missing."""
+    file_size_limit: Annotated[int, between(1, 2**63 - 1)]
+    """The maximum size of an object, whatever its bucket allows."""
+    extra_roles: Annotated[tuple[str, ...], listed(TEXT)] = ()
+    """The roles of callers that the project adds to `anon`, `authenticated` and `service_role`."""

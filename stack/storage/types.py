@@ -1,4 +1,4 @@
-"""The shapes of rows, and of the JSON that goes in and out."""
+"""The shapes of rows and of JSON bodies."""
 
 import uuid
 from datetime import datetime
@@ -15,17 +15,22 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     owner: str
-    """Empty where a server key created it: the clients' type has no null."""
+    """As on Supabase the user of the column `owner`; empty where a server key created it."""
     public: bool
-    type: str
     file_size_limit: int | None
     allowed_mime_types: list[str] | None
     created_at: datetime
     updated_at: datetime
 
 
+class ListedBucket(Bucket, frozen=True, kw_only=True):
+    """A bucket in a list. As on Supabase, only lists show the type."""
+
+    type: str
+
+
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bucket lets in, and whether anyone may read it."""
+    """The limits of a bucket, and whether anyone may read it."""
 
     public: bool
     file_size_limit: int | None
@@ -49,12 +54,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stored(self) -> Stored | None:
-        """The file that holds its bytes; None where a row was written by hand and there is none."""
+        """The file with its content; None if the row was not written by the Storage API and has none."""
         return stored(self.id, self.version)
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """Which file an object has."""
+    """The file of an object."""
 
     id: uuid.UUID
     version: str | None
@@ -78,7 +83,7 @@ class Name(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a list; a folder has only its name."""
+    """One entry of a list. A folder has only its name."""
 
     name: str
     id: uuid.UUID | None
@@ -89,9 +94,10 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListedV2(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a list of the second version, with what the next page begins after."""
+    """One entry of a list of the second version."""
 
-    key: str
+    name: str
+    """The whole name; that of a folder ends with a slash."""
     id: uuid.UUID | None
     updated_at: datetime
     created_at: datetime
@@ -100,7 +106,7 @@ class ListedV2(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SortBy(msgspec.Struct, frozen=True, kw_only=True):
-    """By what a list is sorted."""
+    """The order of a list."""
 
     column: Literal["name", "updated_at", "created_at", "last_accessed_at"] = "name"
     order: Literal["asc", "desc"] = "asc"
@@ -117,7 +123,7 @@ class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SortByV2(msgspec.Struct, frozen=True, kw_only=True):
-    """By what a list of the second version is sorted."""
+    """The order of a list of the second version."""
 
     column: Literal["name", "updated_at", "created_at"] = "name"
     order: Literal["asc", "desc"] = "asc"
@@ -163,7 +169,7 @@ class MoveRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CopiedMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What a copy may say otherwise than its source."""
+    """What a copy changes of its source's metadata."""
 
     mimetype: str | None = None
     cache_control: str | None = msgspec.field(name="cacheControl", default=None)
@@ -190,7 +196,7 @@ class CreateBucketRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpdateBucketRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of changing a bucket; what it leaves out stays."""
+    """The body of changing a bucket. A missing field stays as it is."""
 
     public: bool | None = None
     file_size_limit: int | str | msgspec.UnsetType | None = msgspec.UNSET
@@ -198,7 +204,7 @@ class UpdateBucketRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def stored(object_id: uuid.UUID, version: str | None) -> Stored | None:
-    """The file of an object, where its version names one."""
+    """The file of an object, if its version names one."""
     try:
         return Stored(object_id=object_id, version=uuid.UUID(version or ""))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a client sends when it uploads: the bytes, raw or in a form, and what it says of them."""
+"""Uploads: the bytes, raw or in a form, and what the client declares about them."""
 
 import base64
 import binascii
@@ -18,11 +18,11 @@ FORM_FIELD_BYTES = 1 << 20
 DEFAULT_TYPE = "application/octet-stream"
 DEFAULT_CACHING = "no-cache"
 HEAD_BYTES = 512
-"""How much of a file its type is judged by."""
+"""The first bytes of a file, which must match its type."""
 
 
-class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client says of a file before its bytes come."""
+class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client declares about a file before its bytes arrive."""
 
     mime_type: str
     size: int | None
@@ -31,7 +31,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that arrived, and what the client says of it."""
+    """A file that has arrived, and what the client declared about it."""
 
     draft: Draft
     mime_type: str
@@ -40,10 +40,10 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     user_metadata: dict[str, Any] | None
 
     def metadata(self, modified: str) -> dict[str, Any]:
-        """What its row holds as metadata.
+        """The metadata of its row.
 
         Args:
-            modified: the time now, ISO 8601.
+            modified: the current time, ISO 8601.
         """
         metadata = {
             "eTag": self.draft.etag,
@@ -57,40 +57,40 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
         return metadata if self.encoding is None else {**metadata, "contentEncoding": self.encoding}
 
 
-class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file must pass to be taken in."""
+class UploadChecks(msgspec.Struct, frozen=True, kw_only=True):
+    """The checks that a file must pass to be stored."""
 
     limit: int
     """Bytes."""
-    admit: Callable[[Declared], Awaitable[None]]
-    """Refuses by what is declared, before any byte is stored."""
-    inspect: Callable[[str, bytes], None]
+    check_declaration: Callable[[Declaration], Awaitable[None]]
+    """Refuses by the declaration, before any byte is stored."""
+    check_bytes: Callable[[str, bytes], None]
     """Refuses by the declared type and the first bytes."""
 
 
-async def receive(request: Request, files: Files, gate: Gate) -> Upload:
-    """Take in the file of an upload.
+async def receive(request: Request, files: Files, checks: UploadChecks) -> Upload:
+    """Receive the file of an upload.
 
     Raises:
-        StorageError: the gate refused it, or the request is malformed.
-        ClientLeftError: the client went away; nothing is left of it.
+        StorageError: a check refused it, or the request is malformed.
+        ClientDisconnectedError: the client disconnected; nothing is stored.
     """
     media_type, options = multipart.parse_options_header(request.headers.get("content-type", ""))
     if media_type == "multipart/form-data":
-        return await _receive_form(request, files, gate, options.get("boundary", ""))
-    return await _receive_raw(request, files, gate)
+        return await _receive_form(request, files, checks, options.get("boundary", ""))
+    return await _receive_raw(request, files, checks)
 
 
-async def _receive_raw(request: Request, files: Files, gate: Gate) -> Upload:
+async def _receive_raw(request: Request, files: Files, checks: UploadChecks) -> Upload:
     size = request.content_length
-    if size is not None and size > gate.limit:
+    if size is not None and size > checks.limit:
         raise too_large()
     mime_type = check_mime_type(request.headers.get("content-type", DEFAULT_TYPE))
     cache_control = check_header(request.headers.get("cache-control", DEFAULT_CACHING), "Cache-Control")
     encoding = check_encoding(request.headers.get("content-encoding", ""))
     user_metadata = read_user_metadata(request)
-    await gate.admit(Declared(mime_type=mime_type, size=size, user_metadata=user_metadata))
-    draft = await files.receive(_inspected(request.chunks(), gate, mime_type), gate.limit)
+    await checks.check_declaration(Declaration(mime_type=mime_type, size=size, user_metadata=user_metadata))
+    draft = await files.receive(_inspected(request.chunks(), checks, mime_type), checks.limit)
     return Upload(
         draft=draft,
         mime_type=mime_type,
@@ -100,12 +100,12 @@ async def _receive_raw(request: Request, files: Files, gate: Gate) -> Upload:
     )
 
 
-async def _receive_form(request: Request, files: Files, gate: Gate, boundary: str) -> Upload:
+async def _receive_form(request: Request, files: Files, checks: UploadChecks, boundary: str) -> Upload:
     form = _Form(request, boundary)
     try:
         async for segment in form.segments():
             if _is_file(segment):
-                await form.read_file(segment, files, gate)
+                await form.read_file(segment, files, checks)
             else:
                 await form.read_field(segment)
         return form.upload()
@@ -129,22 +129,24 @@ class _Form:
         self._events = self._parse(request, boundary)
 
     async def segments(self) -> AsyncIterator[multipart.MultipartSegment]:
-        """The head of each part."""
+        """The headers of each part."""
         async for event in self._events:
             if isinstance(event, multipart.MultipartSegment):
                 yield event
 
-    async def read_file(self, segment: multipart.MultipartSegment, files: Files, gate: Gate) -> None:
-        """Take a part in as the file."""
+    async def read_file(self, segment: multipart.MultipartSegment, files: Files, checks: UploadChecks) -> None:
+        """Take a part as the file."""
         if self.draft is not None:
             raise invalid_request("The form has more than one file")
         declared = self._fields.get("contentType") or segment.header("Content-Type") or DEFAULT_TYPE
         self._mime_type = check_mime_type(declared)
-        await gate.admit(Declared(mime_type=self._mime_type, size=None, user_metadata=self._user_metadata()))
-        self.draft = await files.receive(_inspected(self._body(), gate, self._mime_type), gate.limit)
+        await checks.check_declaration(
+            Declaration(mime_type=self._mime_type, size=None, user_metadata=self._user_metadata())
+        )
+        self.draft = await files.receive(_inspected(self._body(), checks, self._mime_type), checks.limit)
 
     def upload(self) -> Upload:
-        """What the whole form says."""
+        """The declaration of the whole form."""
         if self.draft is None:
             raise invalid_request("The form has no file")
         seconds = self._fields.get("cacheControl")
@@ -160,14 +162,14 @@ class _Form:
         return _metadata(self._fields.get("metadata") or self._fields.get("userMetadata"))
 
     async def _body(self) -> AsyncIterator[bytes]:
-        """The bytes of the part whose head came last."""
+        """The bytes of the part whose headers came last."""
         async for event in self._events:
             if not isinstance(event, bytes | bytearray):
                 return
             yield bytes(event)
 
     async def read_field(self, segment: multipart.MultipartSegment) -> None:
-        """Take a part in as a text field."""
+        """Read a part as a text field."""
         value = bytearray()
         async for chunk in self._body():
             value += chunk
@@ -189,12 +191,12 @@ class _Form:
 
 
 def _is_file(segment: multipart.MultipartSegment) -> bool:
-    # supabase-js sends its file without a name, and some clients without a file name.
+    # supabase-js sends its file without a field name, and some clients without a file name.
     return segment.filename is not None or segment.name == ""
 
 
-async def _inspected(chunks: AsyncIterator[bytes], gate: Gate, mime_type: str) -> AsyncIterator[bytes]:
-    """The same bytes, once the first of them have passed the gate."""
+async def _inspected(chunks: AsyncIterator[bytes], checks: UploadChecks, mime_type: str) -> AsyncIterator[bytes]:
+    """The same bytes, after the first of them have passed the check."""
     head = b""
     async for chunk in chunks:
         if len(head) < HEAD_BYTES:
@@ -202,16 +204,16 @@ async def _inspected(chunks: AsyncIterator[bytes], gate: Gate, mime_type: str) -
             if len(head) < HEAD_BYTES:
                 continue
             chunk = head  # noqa: PLW2901 (what was held back goes out with it)
-            gate.inspect(mime_type, head[:HEAD_BYTES])
+            checks.check_bytes(mime_type, head[:HEAD_BYTES])
         yield chunk
     if len(head) < HEAD_BYTES:
-        gate.inspect(mime_type, head)
+        checks.check_bytes(mime_type, head)
         if head:
             yield head
 
 
 def read_user_metadata(request: Request) -> dict[str, Any] | None:
-    """What the client attached in `x-metadata`: a JSON object in base64. Raises InvalidParameter."""
+    """The client's own metadata in `x-metadata`: a JSON object in base64. Raises InvalidParameter."""
     encoded = request.headers.get("x-metadata")
     if not encoded:
         return None

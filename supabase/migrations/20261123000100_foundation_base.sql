@@ -1,7 +1,7 @@
--- Foundation: schemas, extensions, the system's login roles, and what every later file uses.
+-- Foundation: schemas, extensions, login roles, and helpers of every later file.
 --
--- Nothing here depends on default privileges: every table, view and function of ours starts closed, and the files in
--- policies/ open what is meant to be open.
+-- Nothing depends on default privileges: every table, view and function starts closed, and the files in policies/ grant
+-- what clients may do.
 
 create extension if not exists btree_gist with schema extensions;
 create extension if not exists pg_trgm with schema extensions;
@@ -10,12 +10,11 @@ create extension if not exists unaccent with schema extensions;
 
 create schema if not exists private;
 comment on schema private is
-'What no client reaches: policy helpers, SECURITY DEFINER functions, answer keys, account standing, the mail outbox.';
+'Not exposed to clients: helpers of policies, SECURITY DEFINER functions, answer keys, the mail outbox, settings.';
 revoke all on schema private from public;
 
--- Only the owner makes temporary objects here. Whatever search_path a function sets, Postgres looks a type up in
--- pg_temp first: somebody's temporary domain named `uuid` would have its check run by our SECURITY DEFINER functions,
--- as their owner.
+-- Only the owner creates temporary objects. Whatever search_path a function sets, Postgres looks a type up in pg_temp
+-- first: our SECURITY DEFINER functions would run the check of a client's temporary domain named `uuid` as their owner.
 do $$
 begin
     execute format('revoke temporary on database %I from public', current_database());
@@ -27,9 +26,9 @@ alter default privileges in schema public revoke all on sequences from anon, aut
 alter default privileges in schema public revoke execute on functions from anon, authenticated, service_role;
 alter default privileges revoke execute on functions from public;
 
--- Two logins of the system's own. `edge` has EXECUTE on the private functions granted to it in policies/, and nothing
--- else; `worker` has that and the job queue. The operator sets their passwords. Roles belong to the cluster, so another
--- database of this cluster may have made them already.
+-- `edge` may execute the private functions that policies/ grants to it, and nothing else; `worker` may also use the job
+-- queue. The operator sets their passwords. Roles belong to the cluster: another database may have created them
+-- already.
 do $$
 declare
     v_role text;
@@ -43,11 +42,20 @@ end
 $$;
 alter role edge set search_path = '';
 alter role edge set statement_timeout = '8s';
--- The library names its tables without their schema.
+-- Procrastinate names its tables without their schema.
 alter role worker set search_path = 'procrastinate';
 alter role worker set statement_timeout = '30s';
--- A mail's row stays locked while the mail is sent: not for ever, should the worker lose itself.
+-- The worker keeps the row of a mail locked while it sends the mail. This bounds the lock if the worker hangs.
 alter role worker set idle_in_transaction_session_timeout = '5min';
+-- The default of 4 describes spinning disks; on SSDs a random read costs little more than a sequential one. With 4, the
+-- generic plan of many a query under row level security looks dearer than the custom one, so that Postgres plans it at
+-- every call, which takes longer than running it. The roles that PostgREST switches to keep this setting of the
+-- session.
+alter role authenticator set random_page_cost = 1.1;
+
+-- Visitors are many and nameless, and PostgREST's pool is small: ten requests a second that last until this timeout
+-- leave half of it free. Their reads take milliseconds at ten million rows. Users keep Supabase's 8 seconds.
+alter role anon set statement_timeout = '1s';
 
 create function private.tg__set_updated_at() returns trigger
 language plpgsql
@@ -58,28 +66,7 @@ begin
     return new;
 end
 $$;
-comment on function private.tg__set_updated_at() is 'Before update: the row says when it last changed.';
-
-create function private.tg__check_time_zone() returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-    -- AT TIME ZONE would take more: abbreviations, and rules that the caller makes up.
-    if not exists (
-        select from pg_catalog.pg_timezone_names as z
-        where z.name = new.time_zone and (z.name like '%/%' or z.name = 'UTC') and z.name !~ '^(posix|right)/'
-    ) then
-        raise sqlstate 'PT422' using
-            message = 'time_zone_invalid',
-            detail = 'There is no such time zone.',
-            hint = 'Use an IANA name, such as Europe/Lisbon, or UTC.';
-    end if;
-    return new;
-end
-$$;
-comment on function private.tg__check_time_zone() is
-'Before a row''s time_zone is set: it is one of Area/City, or UTC. Raises PT422 time_zone_invalid.';
+comment on function private.tg__set_updated_at() is 'Before update: sets updated_at to the start of the transaction.';
 
 create function private.close_table(p_table regclass) returns void
 language plpgsql
@@ -88,7 +75,7 @@ as $$
 declare
     v_policy name;
 begin
-    -- A view has none of its own: it runs as its caller.
+    -- A view has no row level security of its own: it runs as its caller.
     if (select c.relkind from pg_catalog.pg_class as c where c.oid = p_table) <> 'v' then
         execute format('alter table %s enable row level security', p_table);
     end if;
@@ -102,44 +89,29 @@ begin
 end
 $$;
 comment on function private.close_table(regclass) is
-'Drops every policy of the table and revokes every privilege on it, columns included, from every role of ours. Each file
-in policies/ begins with it, so that the file alone says who may do what.';
+'Drops every policy of the table or view and revokes every privilege on it, those on columns included. Each file in
+policies/ begins with it, so that the file alone decides who may do what.';
 
-create function private.slugify(p_text text) returns text
-language sql
-stable
+create function private.uuid_or_null(p_text text) returns uuid
+language plpgsql -- the planner would evaluate the cast of a constant in an expression that is never reached
+immutable
 parallel safe
 set search_path = ''
 as $$
-    select trim(both '-' from left(
-        regexp_replace(lower(extensions.unaccent('extensions.unaccent', p_text)), '[^a-z0-9]+', '-', 'g'), 60
-    ))
-$$;
-comment on function private.slugify(text) is
-'The text as a piece of a web address: lower case, accents and punctuation gone, at most 60 characters; may be empty.';
-
-create function private.request_id() returns text
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-    v_headers json := nullif(current_setting('request.headers', true), '')::json;
 begin
-    return substring(
-        coalesce(v_headers ->> 'x-request-id', current_setting('guildhall.request_id', true))
-        from '^[A-Za-z0-9._-]{1,128}$'
-    );
+    if pg_input_is_valid(p_text, 'uuid') then
+        return p_text::uuid;
+    end if;
+    return null;
 end
 $$;
-comment on function private.request_id() is
-'The id of the request at hand: the header X-Request-Id that PostgREST got, else what the edge set. Null where there is
-none, or none that may go into logs as it came.';
+comment on function private.uuid_or_null(text) is
+'The text as a uuid; null where it is not one. For ids in what others send.';
 
 create function private.schema_version() returns text
 language plpgsql
 stable
-security definer -- the caller must not need to see the migration history
+security definer -- the edge and the worker may not read the migration history
 set search_path = ''
 as $$
 begin
@@ -147,4 +119,4 @@ begin
 end
 $$;
 comment on function private.schema_version() is
-'The newest migration applied, as 14 digits. The edge calls it to say that the database is ready.';
+'The version of the newest applied migration, 14 digits. The edge and the worker compare it with the one they need.';

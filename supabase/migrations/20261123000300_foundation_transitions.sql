@@ -1,5 +1,14 @@
--- Foundation: state machines are data. A table with a `status` hangs the trigger below on itself and lists here which
--- status may follow which; every other change is refused, whoever asks.
+-- Foundation: state machines are data. A table with a column `status` uses the trigger below and inserts its allowed
+-- transitions here; the trigger refuses every other one, the owner's too.
+
+insert into private.errors (token, status, meaning, hint, detail)
+values
+(
+    'illegal_transition', 409,
+    'This status cannot follow the present one.',
+    'Read the row again: its status may have changed meanwhile.',
+    '%s: %s cannot become %s.'
+);
 
 create table private.status_transitions (
     table_name text not null,
@@ -9,12 +18,12 @@ create table private.status_transitions (
     constraint status_transitions_distinct_check check (from_status <> to_status)
 );
 comment on table private.status_transitions is
-'Which status may follow which, by table. A table starts in the default of its status column.';
+'The allowed changes of status of each table. The default of the column is the first status.';
 alter table private.status_transitions enable row level security;
 
 create function private.tg__check_transition() returns trigger
 language plpgsql
-security definer -- the table of transitions is closed to the roles whose statements fire this
+security definer -- status_transitions is closed to the roles whose statements fire this
 set search_path = ''
 as $$
 begin
@@ -22,10 +31,7 @@ begin
         select from private.status_transitions as t
         where t.table_name = tg_table_name and t.from_status = old.status::text and t.to_status = new.status::text
     ) then
-        raise sqlstate 'PT409' using
-            message = 'illegal_transition',
-            detail = format('%s: %s cannot become %s.', tg_table_name, old.status, new.status),
-            hint = 'Read the row again: its status may have changed meanwhile.';
+        perform private.refuse('illegal_transition', tg_table_name::text, old.status::text, new.status::text);
     end if;
     return new;
 end

@@ -1,5 +1,5 @@
--- Foundation: mail that the database wants sent. Written in the transaction that causes it, with the job that sends it,
--- so that there is no mail without its cause and no cause without its mail.
+-- Foundation: the mail outbox. A function that wants a mail sent inserts it with the job that sends it, in the
+-- transaction of its cause: either both are committed or neither is.
 
 create table private.mail_templates (
     template text constraint mail_templates_pkey primary key
@@ -7,17 +7,18 @@ create table private.mail_templates (
     topic text not null
 );
 comment on table private.mail_templates is
-'Every mail that there is: a row here, and a folder of the same name in edge/mail/templates/, where its words are.';
+'Every kind of mail: a row here, inserted by the domain that sends it, and a file of the same name in
+edge/mail/templates/ with its texts.';
 comment on column private.mail_templates.topic is
-'What people switch off to get no more of these, in notification_topics, which hangs its foreign key on this column.';
+'The topic that users switch off to get none of these. identity adds the foreign key to notification_topics.';
 alter table private.mail_templates enable row level security;
 create index mail_templates_topic_idx on private.mail_templates (topic);
 comment on index private.mail_templates_topic_idx is 'The foreign key to notification_topics: topic = ?';
 
 create type private.mail_status as enum ('unsent', 'sent', 'failed', 'skipped');
 comment on type private.mail_status is
-'unsent: a job will send it. sent: the mail server took it. failed: it was refused for good, or for too long. skipped:
-its recipient is gone, has no confirmed address, or does not want it.';
+'unsent: a job will send it. sent: the mail server accepted it. failed: the mail server refused it for good, or every
+attempt failed. skipped: the recipient is deleted, has no confirmed address, or switched the topic off.';
 
 create table private.mail_outbox (
     id bigint generated always as identity constraint mail_outbox_pkey primary key,
@@ -25,6 +26,7 @@ create table private.mail_outbox (
     template text not null
     constraint mail_outbox_template_fkey references private.mail_templates (template) on delete restrict,
     params jsonb not null default '{}' constraint mail_outbox_params_check check (jsonb_typeof(params) = 'object'),
+    address text constraint mail_outbox_address_check check (char_length(address) <= 254),
     idempotency_key text not null constraint mail_outbox_idempotency_key_key unique,
     status private.mail_status not null default 'unsent',
     attempts integer not null default 0,
@@ -34,25 +36,28 @@ create table private.mail_outbox (
     constraint mail_outbox_sent_at_check check ((status = 'sent') = (sent_at is not null))
 );
 comment on table private.mail_outbox is
-'Mail to send, one row each. The address is looked up when it is sent: none is stored here. A row stays, for its key
-keeps the same mail from being sent again; what it said of a person goes (purge_mail).';
+'One row for each mail. The address is looked up when the mail is sent, and not stored here, but for a mail to one that
+the user no longer has. Rows stay, because their
+idempotency keys prevent a second mail; purge__mail empties their params after 30 days.';
 comment on column private.mail_outbox.user_id is
-'Who gets it. No foreign key: a row whose user is gone by then is passed over.';
+'The recipient. No foreign key: a mail to a user who is deleted meanwhile is skipped.';
 comment on column private.mail_outbox.params is
-'What the template fills in; empty after a month, and when its recipient is gone.';
+'The values that the template shows; emptied 30 days after the mail, and when the recipient is deleted.';
+comment on column private.mail_outbox.address is
+'Where the mail goes to another address than the one that the user has when it is sent; emptied with params.';
 comment on column private.mail_outbox.idempotency_key is
-'One mail for one cause: the same key a second time is no second mail.';
-comment on column private.mail_outbox.attempts is 'How often a mail server was asked to take it.';
+'Identifies the cause: a second mail with the same key is not queued.';
+comment on column private.mail_outbox.attempts is 'How many times the worker tried to send it.';
 comment on column private.mail_outbox.last_error is
-'Why the last attempt failed: the kind of error and the code of the answer, never the answer, which quotes addresses.';
+'Why the last attempt failed: the kind of error and the reply code, never the reply, which quotes addresses.';
 alter table private.mail_outbox enable row level security;
 create index mail_outbox_template_idx on private.mail_outbox (template);
 comment on index private.mail_outbox_template_idx is 'The foreign key to mail_templates: template = ?';
 create index mail_outbox_user_id_idx on private.mail_outbox (user_id) where params <> '{}';
-comment on index private.mail_outbox_user_id_idx is 'Forgetting somebody: where user_id = ? and params <> ''{}''';
+comment on index private.mail_outbox_user_id_idx is 'account_ended__300_mail: where user_id = ? and params <> ''{}''';
 create index mail_outbox_unpurged_idx on private.mail_outbox (created_at) where params <> '{}' and status <> 'unsent';
 comment on index private.mail_outbox_unpurged_idx is
-'purge_mail: where params <> ''{}'' and status <> ''unsent'' and created_at < ?';
+'purge__mail: where params <> ''{}'' and status <> ''unsent'' and created_at < ?';
 
 insert into private.status_transitions (table_name, from_status, to_status)
 values
@@ -62,17 +67,19 @@ values
 create trigger _100_check_transition before update of status on private.mail_outbox
 for each row when (old.status is distinct from new.status) execute function private.tg__check_transition();
 
-create function private.enqueue_mail(p_user_id uuid, p_template text, p_params jsonb, p_idempotency_key text)
+create function private.enqueue_mail(
+    p_user_id uuid, p_template text, p_params jsonb, p_idempotency_key text, p_address text default null
+)
 returns void
 language plpgsql
-security definer -- the outbox is closed; only functions of ours enqueue
+security definer -- the outbox is closed
 set search_path = ''
 as $$
 declare
     v_id bigint;
 begin
-    insert into private.mail_outbox (user_id, template, params, idempotency_key)
-    values (p_user_id, p_template, p_params, p_idempotency_key)
+    insert into private.mail_outbox (user_id, template, params, idempotency_key, address)
+    values (p_user_id, p_template, p_params, p_idempotency_key, p_address)
     on conflict (idempotency_key) do nothing
     returning id into v_id;
     if found then
@@ -80,13 +87,14 @@ begin
     end if;
 end
 $$;
-comment on function private.enqueue_mail(uuid, text, jsonb, text) is
-'Puts one mail in the outbox, once per idempotency key, with the job that sends it. Called by functions of ours only.';
+comment on function private.enqueue_mail(uuid, text, jsonb, text, text) is
+'Queues a mail with the job that sends it; does nothing where a mail with this idempotency key exists. p_address is for
+a mail to an address that the user no longer has.';
 
-create function private.settle_mail(p_outbox_id bigint, p_outcome private.mail_status, p_error text default null)
+create function private.record_mail_result(p_outbox_id bigint, p_outcome private.mail_status, p_error text default null)
 returns void
 language sql
-security definer -- the outbox is closed; the worker may do this to it, and nothing else
+security definer -- the worker may not write the outbox
 set search_path = ''
 as $$
     update private.mail_outbox as m
@@ -97,22 +105,70 @@ as $$
         sent_at = case when p_outcome = 'sent' then now() end
     where m.id = p_outbox_id and m.status = 'unsent'
 $$;
-comment on function private.settle_mail(bigint, private.mail_status, text) is
-'Records what an attempt to send a mail came to: sent, failed, or unsent where it will be tried again. A mail that is
-settled stays so. For the worker.';
+comment on function private.record_mail_result(bigint, private.mail_status, text) is
+'Records the result of an attempt to send a mail: sent, failed, or unsent where the worker will try again. Does nothing
+to a mail that has another status than unsent. For the worker.';
 
-create function private.purge_mail() returns bigint
+create function private.claim_mail(p_outbox_id bigint) returns jsonb
+language plpgsql
+security definer -- the worker reads no table: it learns one address, that of the mail it sends
+set search_path = ''
+as $$
+declare
+    v_mail private.mail_outbox;
+    v_function name;
+    v_recipient jsonb;
+begin
+    -- The lock lasts until the caller's transaction ends. A second worker waits here, and then finds the mail sent.
+    select m.* into v_mail from private.mail_outbox as m
+    where m.id = p_outbox_id and m.status = 'unsent' for update;
+    if not found then
+        return null;
+    end if;
+    for v_function in select f.name from private.registered_functions('mail_recipient') as f (name) loop
+        execute format('select private.%I($1, $2)', v_function) into v_recipient using v_mail.user_id, v_mail.template;
+        exit when v_recipient is not null;
+    end loop;
+    if v_recipient is null then
+        update private.mail_outbox as m set status = 'skipped', params = '{}', address = null where m.id = p_outbox_id;
+        return null;
+    end if;
+    return v_recipient || jsonb_build_object(
+        'address', coalesce(v_mail.address, v_recipient ->> 'address'),
+        'template', v_mail.template,
+        'params', v_mail.params,
+        'attempts', v_mail.attempts,
+        'message_id', encode(sha256(convert_to(v_mail.idempotency_key, 'UTF8')), 'hex')
+    );
+end
+$$;
+comment on function private.claim_mail(bigint) is
+'What the worker needs to send a mail, and locks the mail until the transaction ends: {address, display_name, topic,
+is_mandatory, template, params, attempts, message_id}. The first answer of the functions
+private.mail_recipient__<what>(user_id uuid, template text) that is not null gives the first four. Null where the mail
+is not unsent; and where no function answers, which marks the mail skipped. The worker calls record_mail_result in the
+same transaction.';
+
+create function private.purge__mail() returns bigint
 language sql
-security definer -- the outbox is closed
 set search_path = ''
 as $$
     with purged as (
         update private.mail_outbox as m
-        set params = '{}'
+        set params = '{}', address = null
         where m.params <> '{}' and m.status <> 'unsent' and m.created_at < now() - interval '30 days'
         returning m.id
     )
     select count(*) from purged
 $$;
-comment on function private.purge_mail() is
-'Empties what mails of more than a month ago were filled in with; how many. For the worker, which calls every purge_*.';
+comment on function private.purge__mail() is
+'Empties the params of mails that are older than 30 days and not unsent; returns how many.';
+
+create function private.account_ended__300_mail(p_user_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+    update private.mail_outbox as m set params = '{}', address = null
+    where m.user_id = p_user_id and m.params <> '{}'
+$$;
+comment on function private.account_ended__300_mail(uuid) is 'Empties the params of the user''s mails.';

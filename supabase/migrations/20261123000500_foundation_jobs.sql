@@ -1,14 +1,15 @@
--- Foundation: the job queue. Slow work is deferred in the transaction that causes it, and `python -m edge.jobs` does it.
+-- Foundation: the job queue. A function defers slow work in the transaction that causes it, and the worker
+-- (`python -m edge.worker`) does it.
 --
--- The queue is Procrastinate's, in a schema of its own: between the two marker lines stands the library's
--- procrastinate/sql/schema.sql of the version in constraints.txt, byte for byte. A new version's migrations (its folder
--- sql/migrations/) come in a file of their own.
+-- The queue is Procrastinate, in a schema of its own: between the two marker lines is the library's
+-- procrastinate/sql/schema.sql of the version in constraints.txt, byte for byte. The migrations of a newer version (its
+-- folder sql/migrations/) come in a file of their own.
 
 create schema procrastinate;
 comment on schema procrastinate is
-'The job queue: Procrastinate''s own tables and functions. For the role `worker` alone; others defer by defer_job.';
+'The job queue: the tables and functions of Procrastinate. Only the role `worker` uses them; functions call defer_job.';
 
--- The library names its things without their schema. To the end of this transaction, as `set local` does.
+-- The library's script names no schema. Like `set local`, this lasts until the end of the transaction.
 select pg_catalog.set_config('search_path', 'procrastinate', true);
 
 -- >>> procrastinate/sql/schema.sql
@@ -613,7 +614,7 @@ CREATE TRIGGER procrastinate_trigger_delete_jobs_v1
     FOR EACH ROW EXECUTE PROCEDURE procrastinate_unlink_periodic_defers_v1();
 -- <<< procrastinate/sql/schema.sql
 
--- The library leaves the search path of its functions to whoever calls them.
+-- The library's functions set no search_path, so that of their caller would decide which tables they use.
 do $$
 declare
     v_function regprocedure;

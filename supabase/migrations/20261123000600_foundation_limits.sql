@@ -1,74 +1,25 @@
--- Foundation: settings of this installation, where a request comes from, how often anybody may call, and the check that
--- PostgREST makes before each request.
+-- Foundation: limits of requests, and the check that PostgREST makes before each request.
 
-create table private.app_config (
-    key text constraint app_config_pkey primary key,
-    value jsonb not null,
-    description text not null,
-    constraint app_config_key_check check (key ~ '^[a-z][a-z0-9_]*$'),
-    constraint app_config_value_check check (value <> 'null')
+insert into private.errors (token, status, meaning, hint, detail)
+values
+(
+    'tier_missing', 500,
+    'A tier of rate limits is missing.',
+    'The operator adds it to private.rate_limits.',
+    'private.rate_limits has no %s.'
+),
+(
+    'rate_limited', 429,
+    'Too many requests that may write, in a short time.',
+    'Wait as long as the header Retry-After says.',
+    'Too many requests: the next one is served in %s seconds.'
+),
+(
+    'token_invalid', 401,
+    'The token lacks exp or a user''s id in sub, or has another audience.',
+    'Sign in again and send the access token that auth answers.',
+    null
 );
-comment on table private.app_config is
-'Settings of this installation that SQL needs. The operator changes them in SQL; functions read them by
-private.setting.';
-comment on column private.app_config.description is 'What the value means, for whoever changes it.';
-alter table private.app_config enable row level security;
-
-create function private.setting(p_key text) returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-    v_value jsonb;
-begin
-    select c.value into v_value from private.app_config as c where c.key = p_key;
-    if not found then
-        raise sqlstate 'PT500' using
-            message = 'setting_missing',
-            detail = format('private.app_config has no %s.', p_key),
-            hint = 'The operator must set it.';
-    end if;
-    return v_value;
-end
-$$;
-comment on function private.setting(text) is
-'A setting. Raises PT500 setting_missing where there is none: a guard that read a null would let everybody pass.';
-
-insert into private.app_config (key, value, description)
-values (
-    'client_address',
-    '{"header": "x-forwarded-for", "hop": 1}',
-    'The header that says where a request comes from, and which of its hops to believe, counted from the last. As many '
-    || 'hops as there are trusted proxies before PostgREST: what stands further left, the client wrote. On Supabase '
-    || 'use cf-connecting-ip.'
-);
-
-create function private.client_address() returns inet
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-    v_source jsonb := private.setting('client_address');
-    v_headers json := nullif(current_setting('request.headers', true), '')::json;
-    v_hops text[] := string_to_array(v_headers ->> (v_source ->> 'header'), ',');
-    v_hop text := trim(v_hops[cardinality(v_hops) + 1 - (v_source ->> 'hop')::integer]);
-    v_address inet;
-begin
-    if v_hop is null or not pg_input_is_valid(v_hop, 'inet') or v_hop like '%/%' then
-        return null;
-    end if;
-    v_address := v_hop::inet;
-    if v_address <<= '::ffff:0.0.0.0/96' then
-        return '0.0.0.0'::inet + (v_address - '::ffff:0.0.0.0'::inet);
-    end if;
-    return v_address;
-end
-$$;
-comment on function private.client_address() is
-'Where the request at hand comes from, as the setting client_address says; null where that is no address. An IPv4
-address stays one however it is written.';
 
 create table private.rate_limits (
     tier text constraint rate_limits_pkey primary key,
@@ -76,28 +27,17 @@ create table private.rate_limits (
     per_minute integer not null constraint rate_limits_per_minute_check check (per_minute > 0)
 );
 comment on table private.rate_limits is
-'How often one caller may call, by tier. strict: what only admins do, and payments. standard: writing, and what costs
-much. generous: reading and tracking.';
-comment on column private.rate_limits.burst is 'Requests that a caller who was quiet may make at once.';
-comment on column private.rate_limits.per_minute is 'Requests a minute that he may make in the long run.';
+'How many requests each caller may make, by tier. strict: functions for admins, and payments. standard: writes and
+costly reads. generous: cheap and frequent writes, such as tracking.';
+comment on column private.rate_limits.burst is 'Requests that a caller may make at once after a pause.';
+comment on column private.rate_limits.per_minute is 'Requests a minute that a caller may make in the long run.';
 alter table private.rate_limits enable row level security;
 
 insert into private.rate_limits (tier, burst, per_minute)
 values ('strict', 5, 5), ('standard', 30, 30), ('generous', 100, 100);
 
-create table private.rate_limited_functions (
-    function_name text not null,
-    tier text not null
-    constraint rate_limited_functions_tier_fkey references private.rate_limits (tier) on delete restrict,
-    constraint rate_limited_functions_pkey primary key (tier, function_name),
-    constraint rate_limited_functions_function_name_key unique (function_name)
-);
-comment on table private.rate_limited_functions is
-'Functions of the API that are not of the tier standard. Each migration adds its own.';
-alter table private.rate_limited_functions enable row level security;
-
--- Unlogged: a crash of the server empties it, and everybody may call at once again. Half of each page is left free, so
--- that a take writes the row's next version beside it and touches no index; for the same reason full_at has none.
+-- Unlogged: a crash of the server empties it, which fills every bucket. Half of each page stays free and full_at has no
+-- index, so that taking a token is a heap-only update, which touches no index.
 create unlogged table private.rate_buckets (
     tier text not null,
     key bytea not null,
@@ -105,11 +45,11 @@ create unlogged table private.rate_buckets (
     constraint rate_buckets_pkey primary key (tier, key)
 ) with (fillfactor = 50);
 comment on table private.rate_buckets is
-'One row for each caller and tier whose bucket of tokens is not full. Purged by private.purge_rate_buckets.';
+'The token buckets that are not full, one row for each caller and tier. purge__rate_buckets deletes full ones.';
 comment on column private.rate_buckets.key is
-'The SHA-256 of who calls. Not to be read in passing; who has the table can still try all addresses there are.';
+'The SHA-256 of the caller''s user id or address. Not anonymous: a reader of the table can hash all addresses.';
 comment on column private.rate_buckets.full_at is
-'When every token will be back. Each token taken puts it off by the time in which one token comes back.';
+'When the bucket will be full. Taking a token moves it by the time in which one token is refilled.';
 alter table private.rate_buckets enable row level security;
 
 create function private.take_token(p_tier text, p_key text) returns integer
@@ -126,13 +66,10 @@ declare
 begin
     select l.* into v_limit from private.rate_limits as l where l.tier = p_tier;
     if not found then
-        raise sqlstate 'PT500' using
-            message = 'tier_missing',
-            detail = format('private.rate_limits has no %s.', p_tier),
-            hint = 'The operator must add it.';
+        perform private.refuse('tier_missing', p_tier::text);
     end if;
     v_token := interval '1 minute' / v_limit.per_minute;
-    -- One statement: callers at the same moment wait for each other at the row, and each sees what the one before left.
+    -- One statement: concurrent callers queue at the row lock, and each sees the bucket as the one before left it.
     insert into private.rate_buckets as b (tier, key, full_at)
     values (p_tier, v_key, v_now + v_token)
     on conflict (tier, key) do update set full_at = greatest(b.full_at, v_now) + v_token
@@ -145,12 +82,12 @@ begin
 end
 $$;
 comment on function private.take_token(text, text) is
-'Takes a token of the tier from a caller''s bucket and returns 0, or returns the seconds after which there will be one.
-The row stays locked until the transaction ends: take it before any other lock. Raises PT500 tier_missing.';
+'Takes a token from the bucket of this caller and tier and returns 0; where it is empty, returns the seconds until the
+next token. The row stays locked until the transaction ends: call it before taking any other lock. Raises PT500
+tier_missing.';
 
-create function private.purge_rate_buckets() returns bigint
+create function private.purge__rate_buckets() returns bigint
 language plpgsql
-security definer -- the buckets are closed to whoever runs periodic work
 set search_path = ''
 as $$
 declare
@@ -164,12 +101,12 @@ begin
     return v_purged;
 end
 $$;
-comment on function private.purge_rate_buckets() is
-'Removes the buckets that are full again, which are as good as none, and says how many. For a periodic job.';
+comment on function private.purge__rate_buckets() is
+'Deletes the buckets that are full, which mean the same as no bucket; returns how many.';
 
 create function private.take_request_token() returns integer
 language plpgsql
-security definer -- the buckets are closed to clients; the caller chooses neither tier nor key
+security definer -- the buckets are closed to clients, who choose neither tier nor key
 set search_path = ''
 as $$
 declare
@@ -179,10 +116,10 @@ declare
     v_tier text;
 begin
     if v_path like '/rpc/%' then
-        select f.tier into v_tier from private.rate_limited_functions as f where f.function_name = substr(v_path, 6);
+        select f.tier into v_tier from private.api_functions as f where f.name = substr(v_path, 6);
     end if;
     if v_tier is null then
-        -- PostgREST would find a function under an escaped name as well, and we would not.
+        -- PostgREST also finds a function by a percent-encoded name, which is not in api_functions: strict.
         v_tier := case when v_path ~ '^/[a-z0-9_/]+$' then 'standard' else 'strict' end;
     end if;
     if v_user_id is not null then
@@ -190,50 +127,98 @@ begin
     end if;
     v_address := private.client_address();
     if family(v_address) = 6 then
-        v_address := network(set_masklen(v_address, 64)); -- whoever has one address of these has all of them
+        v_address := network(set_masklen(v_address, 64)); -- one IPv6 client usually has a whole /64
     end if;
     return private.take_token(v_tier, 'rest address ' || coalesce(v_address::text, 'unknown'));
 end
 $$;
 comment on function private.take_request_token() is
-'Takes a token for the request that PostgREST serves, from the bucket of its user, else of its address. Requests without
-a known address share one bucket.';
+'Takes a token for the current PostgREST request, from the bucket of its user, else of its address; returns what
+take_token returns. Requests without a known address share one bucket.';
+
+create function private.requires_sign_in(p_method text, p_path text) returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    with request as (
+        -- PostgREST finds a function or table by an escaped name as well.
+        select string_agg(
+            case length(c.piece[1])
+                when 3 then chr(('x' || substr(c.piece[1], 2))::bit(8)::integer)
+                else c.piece[1]
+            end,
+            '' order by c.number
+        ) as path
+        from regexp_matches(p_path, '%[2-7][0-9A-Fa-f]|.', 'g') with ordinality as c (piece, number)
+    )
+    select case
+        when r.path like '/rpc/%' then coalesce((
+            select not bool_or(pg_catalog.has_function_privilege(p.oid, 'execute'))
+            from pg_catalog.pg_proc as p
+            where p.pronamespace = 'public'::regnamespace and p.proname = substr(r.path, 6)
+        ), false)
+        when p_method in ('POST', 'PUT') then not pg_catalog.has_any_column_privilege(t.oid, 'insert')
+        when p_method = 'PATCH' then not pg_catalog.has_any_column_privilege(t.oid, 'update')
+        when p_method = 'DELETE' then not pg_catalog.has_table_privilege(t.oid, 'delete')
+        else false
+    end
+    from request as r
+    cross join lateral (select to_regclass(format('public.%I', substr(r.path, 2)))::oid) as t (oid)
+$$;
+comment on function private.requires_sign_in(text, text) is
+'Whether the current role lacks the privilege for a request altogether: to call its function, or to write its table.
+check_request asks it for `anon` only.';
 
 create function private.check_request() returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-    v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
-    v_audience jsonb := v_claims -> 'aud';
-    v_request_id text := private.request_id();
+    v_method text := current_setting('request.method', true);
+    v_path text := current_setting('request.path', true);
+    v_claims jsonb;
+    v_audience jsonb;
+    v_request_id text;
     v_seconds integer;
 begin
-    if current_user = 'authenticated' and (
-        v_claims ->> 'exp' is null
-        or not coalesce(pg_input_is_valid(v_claims ->> 'sub', 'uuid'), false)
-        or coalesce(v_audience not in ('"authenticated"', '["authenticated"]'), true)
-    ) then
-        raise sqlstate 'PT401' using
-            message = 'token_invalid',
-            detail = 'The token lacks exp, or a user''s id in sub, or is not meant for this audience.',
-            hint = 'Sign in again and send the access token that auth answers.';
+    if current_user = 'authenticated' then
+        v_claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+        v_audience := v_claims -> 'aud';
+        if v_claims ->> 'exp' is null
+            or not coalesce(pg_input_is_valid(v_claims ->> 'sub', 'uuid'), false)
+            or coalesce(v_audience not in ('"authenticated"', '["authenticated"]'), true)
+        then
+            perform private.refuse('token_invalid');
+        end if;
+    elsif current_user = 'anon' then
+        -- A separate `if`: Postgres checks EXECUTE on every function of an expression, evaluated or not.
+        if (v_method <> 'GET' or v_path like '/rpc/%' or v_path like '%\%%')
+            and private.requires_sign_in(v_method, v_path)
+        then
+            perform private.refuse('sign_in_required');
+        end if;
     end if;
+    -- The transaction of a GET is read-only and cannot take a token.
+    if current_setting('transaction_read_only') = 'on' then
+        return;
+    end if;
+    v_request_id := private.request_id();
     if v_request_id is not null then
-        perform set_config('application_name', v_request_id, true); -- the log of Postgres shows it
+        perform set_config('application_name', v_request_id, true); -- for the log of Postgres
     end if;
-    -- A read cannot take a token: its transaction is read-only.
-    if current_user = 'service_role' or current_setting('transaction_read_only') = 'on' then
+    if current_user = 'service_role' then
         return;
     end if;
     v_seconds := private.take_request_token();
     if v_seconds > 0 then
-        -- PostgREST's own SQLSTATE for a refusal with headers.
+        -- PostgREST takes headers of the answer from errors of this SQLSTATE.
         raise sqlstate 'PGRST' using
-            message = json_build_object(
-                'code', 'PT429', 'message', 'rate_limited',
-                'details', format('Too many requests: the next one is served in %s seconds.', v_seconds),
-                'hint', 'Wait as long as the header Retry-After says.'
+            message = (
+                select json_build_object(
+                    'code', 'PT' || e.status, 'message', e.token, 'details', format(e.detail, v_seconds), 'hint', e.hint
+                )
+                from private.error_of('rate_limited') as e
             ),
             detail = json_build_object(
                 'status', 429, 'headers', json_build_object('Retry-After', v_seconds::text)
@@ -242,8 +227,9 @@ begin
 end
 $$;
 comment on function private.check_request() is
-'PostgREST calls this before each request (db-pre-request). Refuses user tokens that PostgREST itself would let pass:
-without exp, without a user''s id in sub, or whose aud is not `authenticated` (PT401 token_invalid). Takes a token for
-each request that may write, of everybody but service_role (PT429 rate_limited).';
+'PostgREST calls this before each request (db-pre-request). Refuses user tokens that PostgREST accepts although they
+have no exp, no user id in sub, or another aud than `authenticated` (PT401 token_invalid); refuses requests without a
+token for functions and writes that only users may make (PT401 sign_in_required). Takes a token from the caller''s
+bucket for each request that may write, except those of service_role (PT429 rate_limited).';
 
 alter role authenticator set pgrst.db_pre_request = 'private.check_request'; -- noqa: PRS

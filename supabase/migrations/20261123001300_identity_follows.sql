@@ -1,4 +1,4 @@
--- Identity: who follows whom.
+-- Identity: users who follow each other.
 
 create function private.is_member() returns boolean
 language plpgsql
@@ -13,8 +13,7 @@ begin
 end
 $$;
 comment on function private.is_member() is
-'Whether the caller may act and is more than a guest, who signed in anonymously. Policies call it as
-(select private.is_member()).';
+'Whether the caller is active and did not sign in anonymously. Policies call it as (select private.is_member()).';
 
 create table public.follows (
     follower_id uuid not null default auth.uid(),
@@ -30,31 +29,37 @@ create table public.follows (
     references public.profiles (id, is_public) on update cascade on delete cascade
 );
 comment on table public.follows is
-'Who follows whom. Everybody sees it where both profiles are public; the two themselves always. One follows public
-profiles; either ends it by deleting the row.';
-comment on column public.follows.follower_is_public is 'That of the follower''s profile; the database keeps it.';
-comment on column public.follows.followee_is_public is 'That of the followee''s profile; the database keeps it.';
+'Users who follow others. Everybody sees a row where both profiles are public; its two users always do. Users follow
+public profiles; either user deletes the row.';
+comment on column public.follows.follower_is_public is
+'Whether the follower''s profile is public; the database keeps it.';
+comment on column public.follows.followee_is_public is
+'Whether the followee''s profile is public; the database keeps it.';
+comment on constraint follows_followee_id_fkey on public.follows is 'There is no such user to follow.';
+comment on constraint follows_follower_id_fkey on public.follows is 'The follower has no profile.';
+comment on constraint follows_pkey on public.follows is 'The user already follows this user.';
+comment on constraint follows_self_check on public.follows is 'Users do not follow themselves.';
 alter table public.follows enable row level security;
 revoke all on public.follows from anon, authenticated, service_role;
 create index follows_follower_id_created_at_idx on public.follows (follower_id, created_at desc);
 comment on index public.follows_follower_id_created_at_idx is
-'Whom somebody follows: follower_id=eq.&order=created_at.desc, and the policies';
+'The users that one follows: follower_id=eq.&order=created_at.desc, and the policies';
 create index follows_followee_id_created_at_idx on public.follows (followee_id, created_at desc);
 comment on index public.follows_followee_id_created_at_idx is
-'Who follows somebody: followee_id=eq.&order=created_at.desc, and the policies';
+'The followers of a user: followee_id=eq.&order=created_at.desc, and the policies';
 create index follows_follower_id_follower_is_public_idx on public.follows (follower_id, follower_is_public);
-comment on index public.follows_follower_id_follower_is_public_idx is 'The foreign key of the follower';
+comment on index public.follows_follower_id_follower_is_public_idx is 'The foreign key to the follower''s profile';
 create index follows_followee_id_followee_is_public_idx on public.follows (followee_id, followee_is_public);
-comment on index public.follows_followee_id_followee_is_public_idx is 'The foreign key of the followee';
+comment on index public.follows_followee_id_followee_is_public_idx is 'The foreign key to the followee''s profile';
 
 create function private.tg_follows__copy_is_public() returns trigger
 language plpgsql
-security definer -- a hidden profile's privacy is copied, too
+security definer -- reads hidden profiles, too
 set search_path = ''
 as $$
 begin
-    -- The locks wait for one who is just changing it. A profile that is not there counts as hidden: both are refused
-    -- alike.
+    -- The locks wait for transactions that change is_public. A missing profile counts as hidden, so that both are
+    -- refused alike.
     select p.is_public into new.follower_is_public from public.profiles as p where p.id = new.follower_id for key share;
     select p.is_public into new.followee_is_public from public.profiles as p where p.id = new.followee_id for key share;
     new.follower_is_public := coalesce(new.follower_is_public, false);
@@ -63,13 +68,13 @@ begin
 end
 $$;
 comment on function private.tg_follows__copy_is_public() is
-'Before insert: whether each of the two profiles is public. From then on the foreign keys keep it so.';
+'Before insert: sets whether each of the two profiles is public. The foreign keys keep it equal afterwards.';
 create trigger _100_copy_is_public before insert on public.follows
 for each row execute function private.tg_follows__copy_is_public();
 
 create function private.tg_follows__count() returns trigger
 language plpgsql
-security definer -- figures are no client's to write
+security definer -- clients may not write user_stats
 set search_path = ''
 as $$
 begin
@@ -94,17 +99,30 @@ begin
     return null;
 end
 $$;
-comment on function private.tg_follows__count() is 'After insert or delete: how many each follows and is followed by.';
+comment on function private.tg_follows__count() is
+'After insert or delete: counts followers and followees of the users.';
 create trigger _300_count_new after insert on public.follows
 referencing new table as changed
 for each statement execute function private.tg_follows__count();
-create trigger _300_count_gone after delete on public.follows
+create trigger _300_count_deleted after delete on public.follows
 referencing old table as changed
 for each statement execute function private.tg_follows__count();
 
+create function private.recount_user_stats__follows(p_user_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+    update public.user_stats as s
+    set
+        follower_count = (select count(*) from public.follows as f where f.followee_id = s.user_id),
+        following_count = (select count(*) from public.follows as f where f.follower_id = s.user_id)
+    where s.user_id = p_user_id
+$$;
+comment on function private.recount_user_stats__follows(uuid) is 'Counts followers and followees.';
+
 create function private.lock_follows(p_user_id uuid) returns void
 language sql
-security definer -- rows that are others', too
+security definer -- locks rows of other users, too
 set search_path = ''
 as $$
     select from public.follows as f
@@ -113,12 +131,12 @@ as $$
     for update
 $$;
 comment on function private.lock_follows(uuid) is
-'Locks all that somebody follows and is followed by, always in the same order: two who follow each other and both change
-all of theirs at once do not deadlock.';
+'Locks all follows of and by a user in one order, so that two users who follow each other do not deadlock when both
+change theirs at once.';
 
 create function private.tg_profiles__lock_follows() returns trigger
 language plpgsql
-security definer -- see lock_follows
+security definer -- clients may not lock these rows
 set search_path = ''
 as $$
 begin
@@ -127,27 +145,20 @@ begin
 end
 $$;
 comment on function private.tg_profiles__lock_follows() is
-'Before a profile is hidden or shown: its follows are about to change by their foreign keys.';
+'Before is_public of a profile changes: locks the follows that its foreign keys are about to change.';
 create trigger _300_lock_follows before update of is_public on public.profiles
 for each row when (old.is_public <> new.is_public) execute function private.tg_profiles__lock_follows();
 
-create function private.tg_users__bury_follows() returns trigger
+create function private.account_ended__230_follows(p_user_id uuid) returns void
 language plpgsql
-security definer -- auth deletes the user as supabase_auth_admin, which must not write our tables
 set search_path = ''
 as $$
 begin
-    -- The profile is about to be hidden: whoever does both locks it first, and those who follow wait for it.
-    perform from public.profiles as p where p.id = old.id for update;
-    perform private.lock_follows(old.id);
-    delete from public.follows as f where f.follower_id = old.id or f.followee_id = old.id;
-    return null;
+    -- The profile is hidden next. A change of is_public locks the profile before its follows, and so does this.
+    perform from public.profiles as p where p.id = p_user_id for update;
+    perform private.lock_follows(p_user_id);
+    delete from public.follows as f where f.follower_id = p_user_id or f.followee_id = p_user_id;
 end
 $$;
-comment on function private.tg_users__bury_follows() is
-'After a user is deleted in auth, softly or for good: nobody follows, or is followed by, a deleted account.';
-create trigger guildhall_bury_follows after delete on auth.users
-for each row execute function private.tg_users__bury_follows();
-create trigger guildhall_bury_soft_deleted_follows after update of deleted_at on auth.users
-for each row when (old.deleted_at is null and new.deleted_at is not null)
-execute function private.tg_users__bury_follows();
+comment on function private.account_ended__230_follows(uuid) is
+'Deletes the follows of and by the user.';

@@ -1,16 +1,49 @@
--- Identity: asking to teach, and the answer.
+-- Identity: applications for the role teacher.
+
+insert into private.errors (token, status, meaning, hint, detail)
+values
+(
+    'already_teacher', 409,
+    'You already are a teacher.',
+    'Create a course.',
+    null
+),
+(
+    'application_decided', 409,
+    'The application was approved, rejected or withdrawn.',
+    'Read it again.',
+    'The application is %s.'
+),
+(
+    'application_not_found', 404,
+    'There is no such application, or it is no longer open.',
+    'Read your applications again.',
+    null
+),
+(
+    'application_pending', 409,
+    'You already have an application that waits for a decision.',
+    'Wait, or withdraw it first.',
+    null
+),
+(
+    'application_too_soon', 409,
+    'An application was rejected less than 30 days ago.',
+    'Wait until the date in details.',
+    'An application was rejected on %s; apply again from %s on.'
+);
 
 create type public.application_status as enum ('pending', 'approved', 'rejected', 'withdrawn');
 comment on type public.application_status is
-'pending: waits for an admin. approved: the applicant teaches. rejected: may apply again after 30 days. withdrawn: the
-applicant thought better of it.';
+'pending: waits for an admin. approved: the applicant is a teacher. rejected: the applicant may apply again after 30
+days. withdrawn: the applicant took it back.';
 
 create table public.teacher_applications (
     id uuid not null default gen_random_uuid() constraint teacher_applications_pkey primary key,
     user_id uuid not null
     constraint teacher_applications_user_id_fkey references public.profiles (id) on delete cascade,
     motivation text not null constraint teacher_applications_motivation_check
-    check (motivation ~ '\S' and char_length(motivation) <= 4000),
+    check (private.is_visible(motivation) and char_length(motivation) <= 4000),
     links text[] not null default '{}' constraint teacher_applications_links_check check (
         cardinality(links) <= 10
         and array_position(links, null) is null
@@ -27,23 +60,23 @@ create table public.teacher_applications (
     check ((status in ('approved', 'rejected')) = (decided_at is not null))
 );
 comment on table public.teacher_applications is
-'Who asked for the role teacher, and what admins answered. The applicant reads his own, moderators all. Written by
-functions only; gone with the user.';
-comment on column public.teacher_applications.motivation is 'Why, in the applicant''s words.';
-comment on column public.teacher_applications.links is
-'Up to ten http or https addresses that show the applicant''s work.';
+'Applications for the role teacher, and the admins'' decisions. Applicants read their own, moderators all. Functions
+write it; a user''s applications are deleted with the user.';
+comment on column public.teacher_applications.motivation is 'The applicant''s reasons.';
+comment on column public.teacher_applications.links is 'Up to ten http or https URLs of the applicant''s work.';
 comment on column public.teacher_applications.decided_by is
-'The admin. No foreign key: the decision outlives the account.';
-comment on column public.teacher_applications.decided_at is 'When it was approved or rejected.';
-comment on column public.teacher_applications.decision_note is 'What the admin said to it; the applicant reads it.';
+'The admin. No foreign key: the decision outlives the admin''s account.';
+comment on column public.teacher_applications.decided_at is 'When an admin approved or rejected it.';
+comment on column public.teacher_applications.decision_note is 'The admin''s note to the applicant, who reads it.';
 alter table public.teacher_applications enable row level security;
 revoke all on public.teacher_applications from anon, authenticated, service_role;
 create unique index teacher_applications_pending_key on public.teacher_applications (user_id)
 where status = 'pending';
-comment on index public.teacher_applications_pending_key is 'One open application a person, and what withdraw looks up';
+comment on index public.teacher_applications_pending_key is
+'One pending application for each user; withdraw_teacher_application looks it up';
 create index teacher_applications_user_id_idx on public.teacher_applications (user_id, created_at desc);
 comment on index public.teacher_applications_user_id_idx is
-'One''s own: user_id=eq.&order=created_at.desc, the policy and the foreign key';
+'A user''s applications: user_id=eq.&order=created_at.desc, the policy and the foreign key';
 create index teacher_applications_created_at_idx on public.teacher_applications (created_at);
 comment on index public.teacher_applications_created_at_idx is 'The admins'' list: status=eq.pending&order=created_at';
 
@@ -57,9 +90,12 @@ for each row when (old.status is distinct from new.status) execute function priv
 create trigger _200_set_updated_at before update on public.teacher_applications
 for each row execute function private.tg__set_updated_at();
 
-create function private.apply_to_teach(p_motivation text, p_links text[]) returns public.teacher_applications
+create function private.apply_to_teach(
+    p_motivation text, p_links text[] default '{}'
+)
+returns public.teacher_applications
 language plpgsql
-security definer -- applications are no client's to write; who may apply is checked below
+security definer -- teacher_applications is closed to clients
 set search_path = ''
 as $$
 declare
@@ -67,60 +103,35 @@ declare
     v_rejected_at timestamptz;
     v_application public.teacher_applications;
 begin
-    if not exists (
-        select from public.accounts as a
-        where a.user_id = v_caller and a.email_confirmed_at is not null and not a.is_anonymous
-    ) then
-        raise sqlstate 'PT403' using
-            message = 'email_not_confirmed',
-            detail = 'Only somebody whose email address is confirmed can do this.',
-            hint = 'Confirm the address by the link that was mailed to it.';
-    elsif (select private.has_role('teacher')) then
-        raise sqlstate 'PT409' using
-            message = 'already_teacher',
-            detail = 'You teach already.',
-            hint = 'Begin a course.';
+    perform private.require_confirmed_address();
+    if (select private.has_role('teacher')) then
+        perform private.refuse('already_teacher');
     end if;
     select max(t.decided_at) into v_rejected_at from public.teacher_applications as t
     where t.user_id = v_caller and t.status = 'rejected';
     if v_rejected_at > now() - interval '30 days' then
-        raise sqlstate 'PT409' using
-            message = 'application_too_soon',
-            detail = format('An application was rejected on %s.', v_rejected_at::date),
-            hint = format('Apply again from %s on.', (v_rejected_at + interval '30 days')::date);
+        perform private.refuse(
+            'application_too_soon', v_rejected_at::date::text, ((v_rejected_at + interval '30 days')::date)::text
+        );
     end if;
     insert into public.teacher_applications (user_id, motivation, links)
     values (v_caller, p_motivation, coalesce(p_links, '{}'))
     on conflict (user_id) where status = 'pending' do nothing
     returning * into v_application;
     if not found then
-        raise sqlstate 'PT409' using
-            message = 'application_pending',
-            detail = 'You have an application that waits for its answer.',
-            hint = 'Wait, or withdraw it first.';
+        perform private.refuse('application_pending');
     end if;
     return v_application;
 end
 $$;
 comment on function private.apply_to_teach(text, text[]) is
-'Asks for the role teacher. Raises PT403 email_not_confirmed, PT409 already_teacher, application_pending or
-application_too_soon.';
-
-create function public.apply_to_teach(motivation text, links text[] default '{}')
-returns public.teacher_applications
-language sql
-set search_path = ''
-as $$
-    select private.apply_to_teach(apply_to_teach.motivation, apply_to_teach.links)
-$$;
-comment on function public.apply_to_teach(text, text[]) is
-'Asks the admins for the role teacher, and answers the application; one at a time, and 30 days after a rejection at the
-earliest. Takes a motivation of at most 4,000 characters and up to ten addresses of one''s work. Raises
+'Applies for the role teacher and returns the application. motivation has at most 4,000 characters, links at most ten
+URLs of the applicant''s work. A user has one pending application at a time, and waits 30 days after a rejection. Raises
 email_not_confirmed (403), already_teacher, application_pending or application_too_soon (409).';
 
 create function private.withdraw_teacher_application() returns public.teacher_applications
 language plpgsql
-security definer -- applications are no client's to write; whose it is, is taken from the token
+security definer -- teacher_applications is closed to clients
 set search_path = ''
 as $$
 declare
@@ -131,30 +142,20 @@ begin
     where t.user_id = v_caller and t.status = 'pending'
     returning t.* into v_application;
     if not found then
-        raise sqlstate 'PT404' using
-            message = 'application_not_found',
-            detail = 'There is no such application.',
-            hint = 'It may be decided, or withdrawn, by now.';
+        perform private.refuse('application_not_found');
     end if;
     return v_application;
 end
 $$;
 comment on function private.withdraw_teacher_application() is
-'Takes the caller''s open application back. Raises PT404 application_not_found.';
+'Withdraws the caller''s pending application for the role teacher, and returns it. Raises application_not_found (404).';
 
-create function public.withdraw_teacher_application() returns public.teacher_applications
-language sql
-set search_path = ''
-as $$
-    select private.withdraw_teacher_application()
-$$;
-comment on function public.withdraw_teacher_application() is
-'Takes the caller''s open application to teach back, and answers it. Raises application_not_found (404).';
-
-create function private.decide_teacher_application(p_application_id uuid, p_is_approved boolean, p_note text)
+create function private.decide_teacher_application(
+    p_application_id uuid, p_is_approved boolean, p_note text default null
+)
 returns public.teacher_applications
 language plpgsql
-security definer -- applications and roles are no client's to write; the checks below decide
+security definer -- teacher_applications and user_roles are closed to clients
 set search_path = ''
 as $$
 declare
@@ -165,20 +166,11 @@ begin
     perform private.require_role('admin');
     select t.* into v_application from public.teacher_applications as t where t.id = p_application_id for update;
     if not found then
-        raise sqlstate 'PT404' using
-            message = 'application_not_found',
-            detail = 'There is no such application.',
-            hint = 'Check the id.';
-    elsif p_is_approved is null then
-        raise sqlstate 'PT422' using
-            message = 'decision_missing',
-            detail = 'A decision is yes or no.',
-            hint = 'Send is_approved.';
-    elsif v_application.status <> 'pending' then
-        raise sqlstate 'PT409' using
-            message = 'application_decided',
-            detail = format('The application is %s.', v_application.status),
-            hint = 'Read it again.';
+        perform private.refuse('application_not_found');
+    end if;
+    perform private.require_decision(p_is_approved);
+    if v_application.status <> 'pending' then
+        perform private.refuse('application_decided', v_application.status::text);
     end if;
     update public.teacher_applications as t
     set
@@ -204,24 +196,12 @@ begin
 end
 $$;
 comment on function private.decide_teacher_application(uuid, boolean, text) is
-'Approves an application, which gives the role, or rejects it; records it, and writes to the applicant. Raises PT403
-role_required, PT404 application_not_found, PT409 application_decided, PT422 decision_missing.';
+'Approves an application, which grants the role teacher from the next request on, or rejects it, with an optional note
+to the applicant; mails the applicant and returns the application. When two admins decide at once, the first decides.
+For admins. Raises role_required (403), application_not_found or user_not_found (404), application_decided (409),
+decision_missing (422).';
 
-create function public.decide_teacher_application(application_id uuid, is_approved boolean, note text default null)
-returns public.teacher_applications
-language sql
-set search_path = ''
-as $$
-    select private.decide_teacher_application(
-        decide_teacher_application.application_id, decide_teacher_application.is_approved,
-        decide_teacher_application.note
-    )
-$$;
-comment on function public.decide_teacher_application(uuid, boolean, text) is
-'Approves an application to teach, which gives the role from the next request on, or rejects it, perhaps with a note to
-the applicant; answers the application. Of two admins at once one decides. For admins. Raises role_required (403),
-application_not_found or user_not_found (404), application_decided (409), decision_missing (422).';
-
+-- By hand: reads as the caller, under row level security, and needs no private function.
 create function public.teaching_status() returns jsonb
 language sql
 stable
@@ -245,26 +225,14 @@ as $$
     )
 $$;
 comment on function public.teaching_status() is
-'Where the caller stands as a teacher: {can_teach, application, qualification_count, verified_qualification_count}; the
-application is the last one of teacher_applications, null where there is none. For everybody who is signed in.';
+'The caller''s progress towards teaching: {can_teach, application, qualification_count, verified_qualification_count};
+application is the newest row of teacher_applications, or null. For signed-in users.';
 
-create function private.tg_users__bury_teacher_applications() returns trigger
-language plpgsql
-security definer -- auth deletes the user as supabase_auth_admin, which must not write our tables
+create function private.account_ended__260_teacher_applications(p_user_id uuid) returns void
+language sql
 set search_path = ''
 as $$
-begin
-    delete from public.teacher_applications as t where t.user_id = old.id;
-    return null;
-end
+    delete from public.teacher_applications as t where t.user_id = p_user_id
 $$;
-comment on function private.tg_users__bury_teacher_applications() is
-'After a user is deleted in auth, softly or for good: what he wrote goes; that it was decided stays in the audit log.';
-create trigger guildhall_bury_teacher_applications after delete on auth.users
-for each row execute function private.tg_users__bury_teacher_applications();
-create trigger guildhall_bury_soft_deleted_teacher_applications after update of deleted_at on auth.users
-for each row when (old.deleted_at is null and new.deleted_at is not null)
-execute function private.tg_users__bury_teacher_applications();
-
-insert into private.rate_limited_functions (function_name, tier)
-values ('decide_teacher_application', 'strict');
+comment on function private.account_ended__260_teacher_applications(uuid) is
+'Deletes the user''s applications; the audit log keeps the decisions.';

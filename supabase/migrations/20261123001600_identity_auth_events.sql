@@ -1,8 +1,8 @@
--- Identity: when, whence and with what somebody signed in, or somebody tried to in his name.
+-- Identity: sign-ins, and failed attempts to sign in.
 
 create type public.auth_event_kind as enum ('sign_in', 'refresh', 'failure');
 comment on type public.auth_event_kind is
-'sign_in: a session began. refresh: it went on with a new token. failure: a wrong password.';
+'sign_in: a session began. refresh: a session got a new token. failure: the password was wrong.';
 
 create table public.auth_events (
     id bigint generated always as identity constraint auth_events_pkey primary key,
@@ -13,36 +13,35 @@ create table public.auth_events (
     created_at timestamptz not null default now()
 );
 comment on table public.auth_events is
-'Sign-ins, refreshes and failures of each user, for 180 days: he reads his own, admins read all. Written by triggers on
-auth.sessions and by the hook of auth; gone with the user.';
+'Sign-ins, refreshes and failures of each user, for 180 days. Users read their own, admins all. Triggers on
+auth.sessions and the hook of auth write it; a user''s events are deleted with the user.';
 comment on column public.auth_events.kind is 'What happened.';
-comment on column public.auth_events.address is
-'The address on the network from which it was asked; null where unknown.';
-comment on column public.auth_events.user_agent is 'What the program said that it is, cut off after 500 characters.';
+comment on column public.auth_events.address is 'The client''s network address; null where unknown.';
+comment on column public.auth_events.user_agent is 'The client''s User-Agent header, cut off after 500 characters.';
 alter table public.auth_events enable row level security;
 revoke all on public.auth_events from anon, authenticated, service_role;
 create index auth_events_user_id_idx on public.auth_events (user_id, created_at desc);
 comment on index public.auth_events_user_id_idx is
-'What happened to one account: user_id=eq.&order=created_at.desc, the policy and the foreign key';
+'A user''s events: user_id=eq.&order=created_at.desc, the policy and the foreign key';
 create index auth_events_created_at_idx on public.auth_events (created_at);
 comment on index public.auth_events_created_at_idx is
-'What is old: purge_auth_events; and what just happened, for admins';
+'purge__auth_events, and the newest events for admins: order=created_at.desc';
 
 create function private.record_auth_event(
     p_user_id uuid, p_kind public.auth_event_kind, p_address inet, p_user_agent text
 )
 returns void
 language sql
-security definer -- nobody writes events but what sees them happen
+security definer -- auth_events is closed; triggers and the hook of auth record events
 set search_path = ''
 as $$
-    -- Whatever is odd about the account, a sign-in does not fail for its record.
+    -- A select, so that an account that is missing or deleted does not make the sign-in fail.
     insert into public.auth_events (user_id, kind, address, user_agent)
     select a.user_id, p_kind, p_address, left(p_user_agent, 500)
     from public.accounts as a where a.user_id = p_user_id and a.status <> 'deleted'
 $$;
 comment on function private.record_auth_event(uuid, public.auth_event_kind, inet, text) is
-'Records an event of an account; nothing where there is none.';
+'Records an event of an account; does nothing where the account is missing or deleted.';
 
 create function private.tg_sessions__record_event() returns trigger
 language plpgsql
@@ -58,7 +57,7 @@ begin
 end
 $$;
 comment on function private.tg_sessions__record_event() is
-'After auth began a session, or went on with one: an event.';
+'After auth creates or refreshes a session: records an event.';
 create trigger guildhall_record_sign_in after insert on auth.sessions
 for each row execute function private.tg_sessions__record_event();
 create trigger guildhall_record_refresh after update of refreshed_at on auth.sessions
@@ -87,12 +86,12 @@ begin
 end
 $$;
 comment on function private.password_verification_attempt(jsonb) is
-'Supabase''s password verification attempt hook: records a wrong password, whence and with what where auth says so. It
-rejects nothing: how often one may try is limited elsewhere, by address too, so that nobody locks another out.';
+'Supabase''s password verification attempt hook: records wrong passwords, with the address and user agent where auth
+sends them. It never rejects: attempts are limited by address too, elsewhere, so that nobody can lock another user
+out.';
 
-create function private.purge_auth_events() returns bigint
+create function private.purge__auth_events() returns bigint
 language sql
-security definer -- the worker may touch no table
 set search_path = ''
 as $$
     with purged as (
@@ -100,23 +99,14 @@ as $$
     )
     select count(*) from purged
 $$;
-comment on function private.purge_auth_events() is
-'Forgets events older than 180 days; answers how many. For a nightly job.';
+comment on function private.purge__auth_events() is
+'Deletes events older than 180 days; returns how many.';
 
-create function private.tg_users__bury_auth_events() returns trigger
-language plpgsql
-security definer -- auth deletes the user as supabase_auth_admin, which must not write our tables
+create function private.account_ended__200_auth_events(p_user_id uuid) returns void
+language sql
 set search_path = ''
 as $$
-begin
-    delete from public.auth_events as e where e.user_id = old.id;
-    return null;
-end
+    delete from public.auth_events as e where e.user_id = p_user_id
 $$;
-comment on function private.tg_users__bury_auth_events() is
-'After a user is deleted in auth, softly or for good: whence he came is forgotten.';
-create trigger guildhall_bury_auth_events after delete on auth.users
-for each row execute function private.tg_users__bury_auth_events();
-create trigger guildhall_bury_soft_deleted_auth_events after update of deleted_at on auth.users
-for each row when (old.deleted_at is null and new.deleted_at is not null)
-execute function private.tg_users__bury_auth_events();
+comment on function private.account_ended__200_auth_events(uuid) is
+'Deletes the events of the user.';

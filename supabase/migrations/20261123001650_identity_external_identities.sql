@@ -1,7 +1,8 @@
--- Identity: people whom another identity provider knows, kept in step by its webhooks.
+-- Identity: accounts that an external identity provider, such as Clerk, synchronises by webhooks.
 --
--- Only an address that the provider has verified leads to an account. To link one on an unverified address, or to make
--- one that its rightful owner would later confirm, would hand accounts to whoever types an address first.
+-- Only an address that the provider has verified is linked to an account or creates one. Otherwise an attacker could
+-- type the address of another person at the provider first, and take over the account that this person uses or confirms
+-- later.
 
 create table private.external_identities (
     provider text not null constraint external_identities_provider_check check (provider ~ '^[a-z_]+$'),
@@ -21,46 +22,39 @@ create table private.external_identities (
     )
 );
 comment on table private.external_identities is
-'Who somebody is elsewhere. One row for each identity that a provider ever told of, so that an event about one that is
-deleted makes nothing anew.';
+'Identities at external providers: one row for each identity that a provider has ever sent, so that late events about a
+deleted one create nothing.';
 comment on column private.external_identities.user_id is
-'The account it belongs to; null while the provider has verified no address, and after the end of either.';
+'The linked account; null until the provider verifies an address, and after either of the two is deleted.';
 comment on column private.external_identities.has_made_account is
-'Whether the account exists because of this identity. Only then does it change with the identity, and end with it.';
-comment on column private.external_identities.email is 'The address by which it was linked, or which it last gave.';
+'Whether the identity created the account. Only then do changes and the deletion of the identity change and delete the
+account.';
+comment on column private.external_identities.email is
+'The address that linked the account, or the last one that the identity gave to it.';
 comment on column private.external_identities.display_name is
-'The name that it last gave to the profile; a profile with another one was changed by its owner.';
+'The last name that the identity gave to the profile. Where the profile has another one, its user changed it.';
 comment on column private.external_identities.last_event_at is
-'By the provider''s clock: what is told late and is older than this is passed over.';
-comment on column private.external_identities.deleted_at is 'Deleted there, or the account here. For good.';
+'The provider''s time of the newest applied event. Older events are ignored.';
+comment on column private.external_identities.deleted_at is 'When the identity or the account was deleted.';
 alter table private.external_identities enable row level security;
 create trigger _200_set_updated_at before update on private.external_identities
 for each row execute function private.tg__set_updated_at();
 
 create index external_identities_user_id_idx on private.external_identities (user_id);
-comment on index private.external_identities_user_id_idx is 'The identities of an account that ends: where user_id =';
+comment on index private.external_identities_user_id_idx is 'account_ended__330_external_identities: where user_id =';
 
-create function private.tg_users__retire_identities() returns trigger
-language plpgsql
-security definer -- auth deletes the user as supabase_auth_admin, which must not write our tables
+create function private.account_ended__330_external_identities(p_user_id uuid) returns void
+language sql
 set search_path = ''
 as $$
-begin
     update private.external_identities as e
     set deleted_at = now(), user_id = null, email = null, display_name = null
-    where e.user_id = old.id;
-    return null;
-end
+    where e.user_id = p_user_id
 $$;
-comment on function private.tg_users__retire_identities() is
-'After a user is deleted in auth, softly or for good: what a provider tells later of him makes no account again.';
-create trigger guildhall_retire_identities after delete on auth.users
-for each row execute function private.tg_users__retire_identities();
-create trigger guildhall_retire_identities_of_soft_deleted after update of deleted_at on auth.users
-for each row when (old.deleted_at is null and new.deleted_at is not null)
-execute function private.tg_users__retire_identities();
+comment on function private.account_ended__330_external_identities(uuid) is
+'Ends the identities of the user: later events of the provider do not create the account again.';
 
-create function private.give_email(p_user_id uuid, p_email text) returns void
+create function private.give_email(p_user_id uuid, p_email text, p_is_confirmed boolean) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -68,8 +62,10 @@ begin
     update auth.users as u
     set
         email = p_email,
-        email_confirmed_at = coalesce(u.email_confirmed_at, now()),
-        -- What was sent to another address, or before this one was anybody's, proves nothing now.
+        email_confirmed_at = case when p_is_confirmed then coalesce(u.email_confirmed_at, now()) end,
+        raw_user_meta_data = coalesce(u.raw_user_meta_data, '{}')
+            || jsonb_build_object('email', p_email, 'email_verified', p_is_confirmed),
+        -- Links that were sent before, or to another address, must not confirm anything now.
         confirmation_token = '', recovery_token = '', email_change = '', email_change_token_new = '',
         email_change_token_current = '', reauthentication_token = '',
         updated_at = now()
@@ -80,16 +76,18 @@ begin
     )
     values (
         gen_random_uuid(), p_user_id::text, p_user_id,
-        jsonb_build_object('sub', p_user_id, 'email', p_email, 'email_verified', true, 'phone_verified', false),
+        jsonb_build_object(
+            'sub', p_user_id, 'email', p_email, 'email_verified', p_is_confirmed, 'phone_verified', false
+        ),
         'email', now(), now(), now()
     )
     on conflict (provider_id, provider) do update
     set identity_data = i.identity_data || excluded.identity_data, updated_at = now();
 end
 $$;
-comment on function private.give_email(uuid, text) is
-'Gives an account an address that is proved to be its owner''s, as auth would write it. Called by functions of ours
-only.';
+comment on function private.give_email(uuid, text, boolean) is
+'Gives an account an address, confirmed or not, as auth would write it. Links and codes that were mailed before work no
+more. Raises a unique violation where an account has the address.';
 
 create function private.make_user(p_email text, p_name text, p_is_confirmed boolean) returns uuid
 language plpgsql
@@ -98,7 +96,7 @@ as $$
 declare
     v_id uuid := gen_random_uuid();
 begin
-    -- As auth itself makes a user: it reads none of these texts as null.
+    -- As auth itself creates a user: it cannot read nulls in these columns.
     insert into auth.users (
         id, instance_id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data,
         raw_user_meta_data, created_at, updated_at, confirmation_token, recovery_token, email_change,
@@ -123,8 +121,8 @@ begin
 end
 $$;
 comment on function private.make_user(text, text, boolean) is
-'Makes a user with an address in small letters, proved or not, and no password, as auth would; a unique violation where
-somebody has the address. Called by functions of ours only.';
+'Creates a user in auth with an address in lower case, confirmed or not, and no password; returns the id. Raises a
+unique violation where an account has the address.';
 
 create function private.clear_unproved_user(p_user_id uuid, p_name text) returns void
 language plpgsql
@@ -132,16 +130,19 @@ set search_path = ''
 as $$
 begin
     update auth.users as u
-    set encrypted_password = '', raw_user_meta_data = jsonb_build_object('display_name', p_name), phone = null
+    set
+        encrypted_password = '', raw_user_meta_data = jsonb_build_object('display_name', p_name), phone = null,
+        phone_change = '', phone_change_token = ''
     where u.id = p_user_id;
     delete from auth.identities as i where i.user_id = p_user_id;
     delete from auth.sessions as s where s.user_id = p_user_id;
+    delete from auth.mfa_factors as f where f.user_id = p_user_id;
     update public.profiles as p set display_name = coalesce(p_name, 'New member') where p.id = p_user_id;
 end
 $$;
 comment on function private.clear_unproved_user(uuid, text) is
-'Takes from an account that nobody ever entered what whoever typed its address had set: password, ways to sign in, name.
-Called by functions of ours only.';
+'Removes from an account that was never signed in to what its unconfirmed creator set: password, identities, sessions,
+second factors and name.';
 
 create function private.is_staff(p_user_id uuid) returns boolean
 language sql
@@ -151,7 +152,7 @@ as $$
     select exists (select from public.user_roles as r where r.user_id = p_user_id and r.role >= 'moderator')
 $$;
 comment on function private.is_staff(uuid) is
-'Whether somebody is moderator or more, whoever asks. No provider changes or deletes such an account.';
+'Whether the user is a moderator, admin or superadmin. Providers neither change nor delete such accounts.';
 
 create function private.audit_identity(p_action text, p_identity private.external_identities) returns void
 language sql
@@ -163,7 +164,7 @@ as $$
     )
 $$;
 comment on function private.audit_identity(text, private.external_identities) is
-'Records what a provider''s event did to an account. Called by functions of ours only.';
+'Records in the audit log what an event of a provider did to an account.';
 
 create function private.known_identity(p_provider text, p_external_id text) returns private.external_identities
 language plpgsql
@@ -180,7 +181,8 @@ begin
 end
 $$;
 comment on function private.known_identity(text, text) is
-'The row of an identity, made where it is new, and locked: events about one identity follow each other.';
+'The row of an identity, created where it is missing, and locked, so that events about one identity are applied one
+after the other.';
 
 create function private.link_identity(p_identity private.external_identities, p_email text, p_name text)
 returns private.external_identities
@@ -199,9 +201,9 @@ begin
     elsif v_user.email_confirmed_at is not null then
         v_identity.user_id := v_user.id;
     elsif v_user.phone_confirmed_at is null and v_user.last_sign_in_at is null and not v_user.is_anonymous then
-        -- Somebody signed up with the address and never proved that it is his; it is the other one's.
+        -- The account was created with the address and never confirmed it. The identity has proved it.
         perform private.clear_unproved_user(v_user.id, p_name);
-        perform private.give_email(v_user.id, p_email);
+        perform private.give_email(v_user.id, p_email, true);
         v_identity.user_id := v_user.id;
     else
         return v_identity; -- an account in use claims the address without proof
@@ -215,9 +217,9 @@ begin
 end
 $$;
 comment on function private.link_identity(private.external_identities, text, text) is
-'The identity with the account whose address it has proved: the confirmed one of that address; or one that was never
-entered, cleared; or a new one. Unlinked still, where an account in use claims the address without proof. Called by
-functions of ours only.';
+'Links an identity to the account of its verified address and returns it: to the account that confirmed the address; or
+to one that nobody ever signed in to, cleared first; or to a new one. Leaves it unlinked where an account in use has the
+address unconfirmed.';
 
 create function private.follow_identity(p_identity private.external_identities, p_email text, p_name text)
 returns private.external_identities
@@ -233,7 +235,7 @@ begin
         )
         and not exists (select from auth.users as u where lower(u.email) = p_email and not u.is_sso_user)
     then
-        perform private.give_email(v_identity.user_id, p_email);
+        perform private.give_email(v_identity.user_id, p_email, true);
         v_identity.email := p_email;
     end if;
     update public.profiles as p set display_name = p_name
@@ -245,10 +247,10 @@ begin
 end
 $$;
 comment on function private.follow_identity(private.external_identities, text, text) is
-'Gives the account that an identity made its new proved address, where nobody has that, and its new name: each where the
-account still has what the identity gave it. Called by functions of ours only.';
+'Gives the account that an identity created the new verified address, where no other account has it, and the new name;
+each only where the account still has the one that the identity gave it. Returns the identity.';
 
-create function private.settle_identity(
+create function private.sync_identity(
     p_provider text, p_external_id text, p_told_at timestamptz, p_email text, p_name text
 )
 returns boolean
@@ -277,9 +279,9 @@ begin
     return true;
 end
 $$;
-comment on function private.settle_identity(text, text, timestamptz, text, text) is
-'Applies what a provider says of an identity as of an instant: its verified address in small letters, and a name; either
-may be null. Answers false where something newer is known. Called by functions of ours only.';
+comment on function private.sync_identity(text, text, timestamptz, text, text) is
+'Applies an event about an identity: its verified address in lower case and its name, either of which may be null.
+Returns false where a newer event was applied.';
 
 create function private.end_identity(p_provider text, p_external_id text, p_told_at timestamptz) returns boolean
 language plpgsql
@@ -297,7 +299,7 @@ begin
     if v_identity.user_id is null then
         return true;
     end if;
-    -- The lock of private.change_role: nobody becomes staff between the look and the deed.
+    -- The lock of private.change_role, so that the user does not become staff between the check and the deletion.
     perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('user_roles'));
     if v_identity.has_made_account
         and not private.is_staff(v_identity.user_id)
@@ -312,8 +314,8 @@ begin
 end
 $$;
 comment on function private.end_identity(text, text, timestamptz) is
-'Ends an identity for good. The account goes with it where the identity made it; where it was there before, belongs to
-another identity too, or is a moderator''s or an admin''s, it is only unlinked. Called by functions of ours only.';
+'Ends an identity for good. Deletes the account where the identity created it; only unlinks it where it existed before,
+has another identity, or is staff. Returns false where the identity had ended.';
 
 create function private.apply_clerk_event(p_type text, p_payload jsonb) returns boolean
 language plpgsql
@@ -338,19 +340,19 @@ begin
     ) as a (address)
     where a.address ->> 'id' = v_data ->> 'primary_email_address_id'
         and a.address #>> '{verification,status}' = 'verified';
-    return private.settle_identity(
+    return private.sync_identity(
         'clerk', v_data ->> 'id', v_told_at, v_email, v_name
     );
 end
 $$;
 comment on function private.apply_clerk_event(text, jsonb) is
-'What Clerk''s user.created, user.updated and user.deleted mean here; other types mean nothing. Its metadata is never
-read: who may do what is decided here. Somebody with a phone and no address is known and has no account. Called by
-receive_webhook.';
+'Applies Clerk''s user.created, user.updated and user.deleted; returns false for other types. Clerk''s metadata is never
+read, because roles are decided here. An identity with a phone and no verified address gets no account. receive_webhook
+calls it.';
 
 create function private.sync_user() returns public.profiles
 language plpgsql
-security definer -- reads auth.identities, and may make the account that everything else asks for
+security definer -- reads auth.identities, and may create the account that every other check needs
 set search_path = ''
 as $$
 declare
@@ -362,15 +364,15 @@ begin
     then
         v_caller := private.require_active();
     end if;
-    -- Whoever signed up before these tables were there has no rows in them.
+    -- Users who signed up before the migrations have no rows in these tables.
     insert into public.accounts (user_id, email, email_confirmed_at, last_sign_in_at, is_anonymous)
     select u.id, lower(nullif(u.email, '')), u.email_confirmed_at, u.last_sign_in_at, u.is_anonymous
     from auth.users as u where u.id = v_caller
     on conflict do nothing;
     insert into public.profiles (id, display_name, is_public)
-    select u.id, 'New member', not u.is_anonymous from auth.users as u where u.id = v_caller
+    select u.id, 'New member', private.is_user_confirmed(u.id) from auth.users as u where u.id = v_caller
     on conflict do nothing;
-    update public.profiles as p set display_name = told.name
+    update public.profiles as p set display_name = latest.name
     from (
         select n.name
         from auth.identities as i
@@ -386,26 +388,13 @@ begin
         where i.user_id = v_caller and n.name is not null
         order by i.last_sign_in_at desc nulls last
         limit 1
-    ) as told
+    ) as latest
     where p.id = v_caller and p.display_name = 'New member';
     select p.* into v_profile from public.profiles as p where p.id = v_caller;
     return v_profile;
 end
 $$;
 comment on function private.sync_user() is
-'Sees to it that the caller has account and profile, and that a profile without a name gets the one that an identity
-provider told auth. Nothing else of what a provider told is believed.';
-
-create function public.sync_user() returns public.profiles
-language sql
-set search_path = ''
-as $$
-    select private.sync_user()
-$$;
-comment on function public.sync_user() is
-'For after signing in: answers the caller''s profile, with account and profile made where they are missing, and the name
-that the identity provider told where the profile has none yet. Any number of calls do what one does. Raises
-sign_in_required (401), account_inactive (403).';
-
-insert into private.rate_limited_functions (function_name, tier)
-values ('sync_user', 'generous');
+'Call it after signing in: returns the caller''s profile. Creates account and profile where they are missing, and takes
+the name from the identity provider where the profile has none yet. Idempotent. Raises sign_in_required (401),
+account_inactive (403).';

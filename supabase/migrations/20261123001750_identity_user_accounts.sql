@@ -1,4 +1,4 @@
--- Identity: the list of users that moderators and admins work with, its search, and its file for a spreadsheet.
+-- Identity: the list of users for moderators and admins, its search, and its export for spreadsheets.
 
 create view public.user_accounts with (security_invoker = true) as
 select
@@ -10,6 +10,7 @@ select
     p.avatar_path,
     p.is_public,
     a.roles,
+    a.role,
     a.status,
     a.status_reason,
     a.suspended_until,
@@ -18,52 +19,39 @@ select
     a.is_anonymous,
     a.created_at
 from public.accounts as a
--- Left, so that a count of accounts does not look at profiles.
+-- A left join, so that counting accounts does not read profiles.
 left join public.profiles as p on a.user_id = p.id;
 comment on view public.user_accounts is
-'Users as moderators and admins list, filter, sort and page them: the account and what its profile shows. Everybody else
-finds in it his own row alone. Of many rows, ask for Prefer: count=estimated. A file for a spreadsheet comes from
-export_user_accounts: the plain text/csv of this and every table has no more rows than any answer, and holds what people
-typed as they typed it, formulas and all.';
+'Users as moderators and admins list, filter, sort and page them: the account and what its profile shows. Other users
+see their own row only. For counts of many rows, send Prefer: count=estimated. For spreadsheets call
+export_user_accounts: the text/csv that PostgREST makes of a table is limited to the rows of one answer, and keeps
+formulas that users typed.';
 comment on column public.user_accounts.profile_id is
-'The user''s id again, by which what hangs on the profile is embedded: enrolments(*), certificates(*).';
+'The user''s id again, by which rows of the profile are embedded: enrolments(*), certificates(*).';
 comment on column public.user_accounts.email is 'The address in auth; null for anonymous and for deleted users.';
-comment on column public.user_accounts.handle is 'The profile''s name in web addresses.';
+comment on column public.user_accounts.handle is 'The name in URLs.';
 comment on column public.user_accounts.display_name is 'The name that people read.';
 comment on column public.user_accounts.avatar_path is 'The picture''s path in the storage bucket `avatars`.';
 comment on column public.user_accounts.is_public is 'Whether strangers see the profile.';
 comment on column public.user_accounts.roles is
 'The roles beyond student: roles=cs.{teacher}, or roles=eq.{} for none.';
-comment on column public.user_accounts.status_reason is 'Why the standing is as it is, in the moderator''s words.';
+comment on column public.user_accounts.role is
+'The highest of the roles: role=eq.student finds who has none.';
+comment on column public.user_accounts.status_reason is 'The moderator''s reason for the status.';
 comment on column public.user_accounts.suspended_until is
-'When a suspension ends by itself; null where a moderator must end it.';
-comment on column public.user_accounts.email_confirmed_at is
-'When the user proved to hold the address; null until then.';
-comment on column public.user_accounts.last_sign_in_at is 'The last sign-in; a refresh of a session is none.';
+'When the suspension ends by itself; null where a moderator must end it.';
+comment on column public.user_accounts.email_confirmed_at is 'When the user confirmed the address; null until then.';
+comment on column public.user_accounts.last_sign_in_at is 'The last sign-in. Refreshing a session does not count.';
 comment on column public.user_accounts.is_anonymous is
-'Whether the user signed in without an address and has given none since.';
+'Whether the user signed in without an address and has not added one since.';
 
-create function private.tg__refuse_write() returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-    raise sqlstate 'PT405' using
-        message = 'view_read_only',
-        detail = format('%s is for reading.', tg_table_name),
-        hint = 'Write the tables that it shows.';
-end
-$$;
-comment on function private.tg__refuse_write() is
-'Instead of a write to a view of several tables, which Postgres would else refuse before it looks at privileges, and
-PostgREST call a fault of its own. Raises PT405 view_read_only.';
 create trigger _100_refuse_write instead of insert or update or delete on public.user_accounts
 for each row execute function private.tg__refuse_write();
 
-create function private.find_accounts(p_query text) returns table (user_id uuid, place bigint)
+create function private.find_accounts(p_query text) returns table (user_id uuid, rank bigint)
 language plpgsql
 stable
-security definer -- looks through people whom the caller may not see; under row level security no index would serve
+security definer -- under row level security the search could use no index; moderators only
 set search_path = ''
 rows 50
 as $$
@@ -72,77 +60,52 @@ declare
 begin
     perform private.require_role('moderator');
     return query
-    select f.user_id, min(f.place)
+    select f.user_id, min(f.rank)
     from (
         (
-            -- Not starts_with: of a query that it does not know beforehand, the planner makes no range of an index.
-            select a.user_id, 0 as place from public.accounts as a
+            -- Not starts_with: the planner makes an index range of it only for constants.
+            select a.user_id, 0 as rank from public.accounts as a
             where a.email >= v_query and a.email < v_query || chr(1114111) and v_query <> ''
             order by a.email
             limit 500
         )
         union all
-        select m.user_id, m.place from private.matching_user_ids(v_query, 500, true) as m
-        where v_query not like '_%@%' -- which is an address and no name
+        select m.user_id, m.rank from private.matching_user_ids(v_query, 500, true) as m
+        where v_query not like '_%@%' -- an address, not a name
     ) as f
     group by f.user_id;
 end
 $$;
 comment on function private.find_accounts(text) is
-'The users whose address begins so, and those whom search_users finds by name and handle, best first. Raises what
-require_role raises.';
+'The users whose address begins with the query, and those that search_users finds by name and handle, best first. For
+moderators. Raises PT401 sign_in_required, PT403 account_inactive, PT403 role_required.';
 
+-- By hand: reads the rows that the search found as the caller, under row level security.
 create function public.search_accounts(q text) returns setof public.user_accounts
 language sql
 stable
 set search_path = ''
 rows 50
 as $$
-    -- First and by itself: where there is nothing to join, the search does not even begin.
+    -- A statement of its own: with nothing to join, the second one does not call find_accounts and its check.
     select private.require_role('moderator');
     select u.*
     from private.find_accounts(search_accounts.q) as f
     join public.user_accounts as u on u.user_id = f.user_id
-    order by f.place
+    order by f.rank
 $$;
 comment on function public.search_accounts(text) is
-'Finds users by the beginning of the address, and by name and handle as search_users does, best first and no more than
-1,000: rows of user_accounts, which are filtered, sorted, paged and embedded like those. For moderators. Raises
+'Finds users by the beginning of the address, and by name and handle as search_users does, best first, at most 1,000:
+rows of user_accounts, which can be filtered, sorted, paged and embedded like those. For moderators. Raises
 role_required (403).';
 
-create domain public."text/csv" as text; -- noqa: RF05
-comment on domain public."text/csv" is -- noqa: RF05
-'A file of comma-separated values: what PostgREST answers as it is.';
-
-create function private.csv_cell(p_text text) returns text
-language sql
-immutable
-parallel safe
-set search_path = ''
-as $$
-    select '"' || replace(
-        regexp_replace(
-            -- What a spreadsheet takes for a formula begins with one of these, perhaps after blanks and quotes,
-            regexp_replace(
-                p_text, E'^[\\s\u00a0\u200b\u3000\ufeff"'']*[=+@\\-\t\r\uff1d\uff0b\uff0d\uff20]', '''\&'
-            ),
-            -- and a cell begins also after what separates cells elsewhere: Excel of many countries takes semicolons for
-            -- that, and does not heed quotes in the middle of a line then.
-            E'([;|\t\r\n])([\\s\u00a0\u200b\u3000\ufeff"'']*[=+@\\-\uff1d\uff0b\uff0d\uff20])', '\1''\2', 'g'
-        ),
-        '"', '""'
-    ) || '"'
-$$;
-comment on function private.csv_cell(text) is
-'A text as a cell, in quotes (RFC 4180); an apostrophe keeps spreadsheets from computing what somebody typed.';
-
-create function private.csv_line(p_user public.user_accounts) returns text
-language plpgsql -- of which a call costs a fifth of one of sql
+create function private.account_csv_line(p_user public.user_accounts) returns text
+language plpgsql -- a call costs a fifth of that of an sql function
 stable
 set search_path = ''
 as $$
 begin
-    -- Only the address and what people typed can be anything.
+    -- Only these three can contain separators or formulas.
     return array_to_string(
         array[
             p_user.user_id::text,
@@ -163,34 +126,15 @@ begin
     );
 end
 $$;
-comment on function private.csv_line(public.user_accounts) is 'A user as a line of the file.';
-
-create function private.csv_file(p_name text, p_header text, p_lines text[])
-returns public."text/csv" -- noqa: RF05
-language plpgsql
-set search_path = ''
-as $$
-begin
-    perform set_config('response.headers', jsonb_build_array(
-        jsonb_build_object(
-            'Content-Disposition',
-            format('attachment; filename="%s-%s.csv"', p_name, (now() at time zone 'UTC')::date)
-        ),
-        jsonb_build_object('Cache-Control', 'no-store')
-    )::text, true);
-    -- The mark at the beginning tells Excel that this is UTF-8.
-    return E'\ufeff' || array_to_string(array[p_header] || p_lines || array[''], E'\r\n');
-end
-$$;
-comment on function private.csv_file(text, text, text[]) is
-'The lines under their header as a file to download, with its name and its date.';
+comment on function private.account_csv_line(public.user_accounts) is 'An account as a line of the export.';
 
 create function private.export_user_accounts(
-    p_query text, p_role public.app_role, p_status public.account_status, p_from timestamptz, p_to timestamptz
+    p_q text default null, p_role public.app_role default null, p_status public.account_status default null,
+    p_created_from timestamptz default null, p_created_to timestamptz default null
 )
 returns public."text/csv" -- noqa: RF05
 language plpgsql
-security definer -- reads past row level security what the role below may read, and writes the audit log
+security definer -- reads all rows, which admins may read, and writes the audit log
 set search_path = ''
 as $$
 declare
@@ -198,16 +142,16 @@ declare
     v_lines text[];
 begin
     perform private.require_role('admin');
-    v_found := case when p_query is not null then array(select f.user_id from private.find_accounts(p_query) as f) end;
-    select coalesce(array_agg(private.csv_line(u) order by u.created_at, u.user_id), '{}') into v_lines
+    v_found := case when p_q is not null then array(select f.user_id from private.find_accounts(p_q) as f) end;
+    select coalesce(array_agg(private.account_csv_line(u) order by u.created_at, u.user_id), '{}') into v_lines
     from public.user_accounts as u
     where (v_found is null or u.user_id = any(v_found))
         and (p_status is null or u.status = p_status)
         and (p_role is null or p_role = any(u.roles) or (p_role = 'student' and u.roles = '{}'))
-        and (p_from is null or u.created_at >= p_from)
-        and (p_to is null or u.created_at < p_to);
+        and (p_created_from is null or u.created_at >= p_created_from)
+        and (p_created_to is null or u.created_at < p_created_to);
     perform private.audit('account.export', 'accounts', 'csv', null, jsonb_strip_nulls(jsonb_build_object(
-        'q', p_query, 'role', p_role, 'status', p_status, 'created_from', p_from, 'created_to', p_to,
+        'q', p_q, 'role', p_role, 'status', p_status, 'created_from', p_created_from, 'created_to', p_created_to,
         'users', cardinality(v_lines)
     )));
     return private.csv_file(
@@ -221,31 +165,7 @@ $$;
 comment on function private.export_user_accounts(
     text, public.app_role, public.account_status, timestamptz, timestamptz
 ) is
-'All users of which this is true, as a file; records that they were read. Raises what require_role raises.';
-
-create function public.export_user_accounts(
-    q text default null,
-    role public.app_role default null,
-    status public.account_status default null,
-    created_from timestamptz default null,
-    created_to timestamptz default null
-)
-returns public."text/csv" -- noqa: RF05
-language sql
-set search_path = ''
-set statement_timeout = '60s' -- PostgREST raises the caller's to it
-as $$
-    select private.export_user_accounts(
-        export_user_accounts.q, export_user_accounts.role, export_user_accounts.status,
-        export_user_accounts.created_from, export_user_accounts.created_to
-    )
-$$;
-comment on function public.export_user_accounts(
-    text, public.app_role, public.account_status, timestamptz, timestamptz
-) is
-'The users as a file for a spreadsheet, however many (POST with Accept: text/csv): of a search, a role (student: no
-other), a standing, an account made from one instant until before another. What people typed cannot become a formula.
-The audit log records it. For admins. Raises role_required (403).';
-
-insert into private.rate_limited_functions (function_name, tier)
-values ('export_user_accounts', 'strict');
+'All matching users as a file for spreadsheets: POST with Accept: text/csv. Filters: a search as in search_accounts, a
+role (student: users without another role), a status, and accounts created from one instant until before another.
+Formulas in texts that users typed are disarmed. The audit log records the export. For admins. Raises role_required
+(403).';

@@ -1,32 +1,32 @@
--- Catalog: the order of the categories, and making one of two.
+-- Catalog: the order of the categories, and merging two of them.
 
-create function private.lock_categories() returns void
-language sql
-set search_path = ''
-as $$
-    select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('categories'))
-$$;
-comment on function private.lock_categories() is
-'Until the transaction ends nobody else adds, removes or moves a category. Taken before any row of them is locked.';
+insert into private.errors (token, status, meaning, hint, detail)
+values
+(
+    'category_not_found', 404,
+    'Two different categories are merged, and one of these does not exist.',
+    'Read the categories again.',
+    null
+);
 
 create function private.tg_categories__lock() returns trigger
 language plpgsql
-security definer -- what it calls is closed to clients
+security definer -- clients may not execute the function that it calls
 set search_path = ''
 as $$
 begin
-    perform private.lock_categories();
+    perform private.lock_categories(false);
     return null;
 end
 $$;
 comment on function private.tg_categories__lock() is
-'Before a statement that adds or removes categories: one at a time.';
-create trigger _010_lock before insert or delete on public.categories
+'Before a statement that adds, deletes or renames categories: takes the exclusive lock of the categories.';
+create trigger _010_lock before insert or delete or update of name on public.categories
 for each statement execute function private.tg_categories__lock();
 
 create function private.tg_categories__set_position() returns trigger
 language plpgsql
-security definer -- the last position must be seen by whoever adds one
+security definer -- must see every category
 set search_path = ''
 as $$
 begin
@@ -34,127 +34,77 @@ begin
     return new;
 end
 $$;
-comment on function private.tg_categories__set_position() is 'Before insert: a category comes last.';
+comment on function private.tg_categories__set_position() is 'Before an insert: puts the category last.';
 create trigger _050_set_position before insert on public.categories
 for each row execute function private.tg_categories__set_position();
 
 create function private.tg_categories__close_gaps() returns trigger
 language plpgsql
-security definer -- positions are no client's to write
+security definer -- clients may not write positions
 set search_path = ''
 as $$
 begin
-    update public.categories as c
-    set position = n.position
-    from (select k.id, row_number() over (order by k.position) as position from public.categories as k) as n
-    where c.id = n.id and c.position <> n.position;
+    perform private.set_positions(
+        'public.categories', array(select c.id from public.categories as c order by c.position)
+    );
     return null;
 end
 $$;
-comment on function private.tg_categories__close_gaps() is 'After categories are removed: those that remain move up.';
+comment on function private.tg_categories__close_gaps() is 'After categories are deleted: moves the others up.';
 create trigger _300_close_gaps after delete on public.categories
 for each statement execute function private.tg_categories__close_gaps();
 
-create function private.reorder_categories(p_category_ids uuid[]) returns void
+create function private.reorder_categories(p_category_ids uuid[]) returns setof public.categories
 language plpgsql
-security definer -- positions are no client's to write; the check below decides
+security definer -- clients may not write positions
 set search_path = ''
 as $$
+declare
+    v_before uuid[];
 begin
     perform private.require_role('admin');
-    perform private.lock_categories();
-    if (select array_agg(c.id order by c.id) from public.categories as c)
-        is distinct from (select array_agg(o.id order by o.id) from unnest(p_category_ids) as o (id))
-    then
-        raise sqlstate 'PT409' using
-            message = 'order_incomplete',
-            detail = 'The list must name everything that is there, each once, and nothing else.',
-            hint = 'Read what is there again: somebody may have added or removed something.';
-    end if;
-    perform private.audit(
-        'category.reorder', 'categories', '*',
-        (select to_jsonb(array_agg(c.id order by c.position)) from public.categories as c), to_jsonb(p_category_ids)
-    );
-    update public.categories as c
-    set position = o.position
-    from unnest(p_category_ids) with ordinality as o (id, position)
-    where c.id = o.id and c.position <> o.position;
+    perform private.lock_categories(false);
+    v_before := array(select c.id from public.categories as c order by c.position);
+    perform private.require_same_ids(v_before, p_category_ids);
+    perform private.set_positions('public.categories', p_category_ids);
+    perform private.audit('category.reorder', 'categories', '*', to_jsonb(v_before), to_jsonb(p_category_ids));
+    return query select c.* from public.categories as c order by c.position;
 end
 $$;
 comment on function private.reorder_categories(uuid[]) is
-'Puts the categories into this order, and records it. Raises PT403 role_required, PT409 order_incomplete.';
+'Puts the categories into the order of category_ids, which lists each of them once, and returns them in it. Audited. For
+admins. Raises role_required (403), sequence_incomplete (409: somebody added or deleted one meanwhile).';
 
-create function public.reorder_categories(category_ids uuid[]) returns setof public.categories
-language sql
-set search_path = ''
-as $$
-    select private.reorder_categories(reorder_categories.category_ids);
-    select c.* from public.categories as c order by c.position;
-$$;
-comment on function public.reorder_categories(uuid[]) is
-'Puts the categories into an order, and answers them in it. category_ids: all of them, each once. For admins. Raises
-role_required (403), order_incomplete (409: somebody added or removed one meanwhile).';
-
-create function private.merge_categories(p_source_id uuid, p_target_id uuid) returns void
+create function private.merge_categories(p_source_id uuid, p_target_id uuid) returns public.categories
 language plpgsql
-security definer -- moves the courses of all; the check below decides
+security definer -- moves the courses of all creators
 set search_path = ''
 as $$
 declare
     v_source public.categories;
+    v_target public.categories;
     v_moved bigint;
 begin
     perform private.require_role('admin');
-    perform private.lock_categories();
+    perform private.lock_categories(false);
     select c.* into v_source from public.categories as c where c.id = p_source_id;
-    if p_source_id = p_target_id or v_source.id is null
-        or not exists (select from public.categories as c where c.id = p_target_id)
-    then
-        raise sqlstate 'PT404' using
-            message = 'category_not_found',
-            detail = 'Two different categories are merged, and one of these is not there.',
-            hint = 'Read the categories again.';
+    select c.* into v_target from public.categories as c where c.id = p_target_id;
+    if p_source_id = p_target_id or v_source.id is null or v_target.id is null then
+        perform private.refuse('category_not_found');
     end if;
-    for v_try in 1..20 loop
-        begin
-            -- Waits for those who have put a course there, and who need no lock any more but to be done; from now on the
-            -- foreign key makes whoever wants to put one there wait, and then refuses him.
-            perform from public.categories as c where c.id = p_source_id for update;
-            -- Such a one may have locked courses that stand there: to wait for him as well would be a deadlock.
-            perform from public.courses as c where c.category_id = p_source_id for no key update nowait;
-            update public.courses as c set category_id = p_target_id where c.category_id = p_source_id;
-            get diagnostics v_moved = row_count;
-            delete from public.categories as c where c.id = p_source_id;
-            perform private.audit(
-                'category.merge', 'categories', p_source_id::text, to_jsonb(v_source),
-                jsonb_build_object('id', p_target_id, 'moved', v_moved)
-            );
-            return;
-        exception when lock_not_available then
-            perform pg_catalog.pg_sleep(0.01 * v_try); -- all of this is undone, and nobody waits for it any more
-        end;
-    end loop;
-    raise sqlstate 'PT409' using
-        message = 'category_busy',
-        detail = 'Courses of this category are being changed all the time.',
-        hint = 'Try again in a moment.';
+    -- Nobody can put a course into the category meanwhile: that takes the shared lock of the categories.
+    update public.courses as c set category_id = p_target_id where c.category_id = p_source_id;
+    get diagnostics v_moved = row_count;
+    delete from public.categories as c where c.id = p_source_id;
+    perform private.audit(
+        'category.merge', 'categories', p_source_id::text, to_jsonb(v_source),
+        jsonb_build_object('id', p_target_id, 'moved', v_moved)
+    );
+    select c.* into v_target from public.categories as c where c.id = p_target_id;
+    return v_target;
 end
 $$;
 comment on function private.merge_categories(uuid, uuid) is
-'Moves every course of one category to another and removes the one; records it. Raises PT403 role_required, PT404
-category_not_found, PT409 category_busy.';
-
-create function public.merge_categories(source_id uuid, target_id uuid) returns public.categories
-language sql
-set search_path = ''
-as $$
-    select private.merge_categories(merge_categories.source_id, merge_categories.target_id);
-    select c.* from public.categories as c where c.id = merge_categories.target_id;
-$$;
-comment on function public.merge_categories(uuid, uuid) is
-'Moves every course of a category (source_id) to another (target_id), removes the first, and answers the other. A
-course that somebody puts into the first at that moment comes along, or is refused with 23503 (409). For admins.
-Raises role_required (403), category_not_found (404), category_busy (409).';
-
-insert into private.rate_limited_functions (function_name, tier)
-values ('reorder_categories', 'strict'), ('merge_categories', 'strict');
+'Moves every course of the category source_id to target_id, deletes the first category, and returns the other. Who puts
+a course into the deleted category later is refused (23503, 409). Audited. For admins. Raises role_required (403),
+category_not_found (404).';

@@ -1,5 +1,5 @@
--- Catalog: how often a course's page is looked at. The edge counts, and writes down its sums every few seconds: no
--- reading of a page is a write of its own.
+-- Catalog: views of course pages. The edge counts them in memory and writes its sums every few seconds, so that reading
+-- a page is no write.
 
 create table public.course_views (
     course_id uuid not null constraint course_views_course_id_fkey references public.courses (id) on delete cascade,
@@ -8,17 +8,17 @@ create table public.course_views (
     constraint course_views_pkey primary key (course_id, day)
 );
 comment on table public.course_views is
-'How often a published course was looked at, day by day: POST /functions/v1/courses/{id}/views counts. For its creator
-and admins. A figure to see whether a page is found, and not to be paid by: whoever wants can look often.';
+'Views of published courses by day; POST /functions/v1/courses/{id}/views counts one. Creators read those of their
+courses, admins all. Do not pay by it: anybody can view a page often.';
 comment on column public.course_views.day is 'The day in UTC.';
 comment on column public.course_views.view_count is
-'How many looked; who looks again within half an hour is not counted again.';
+'The number of views; a second view by the same person within half an hour does not count.';
 alter table public.course_views enable row level security;
 revoke all on public.course_views from anon, authenticated, service_role;
 
 create function private.add_course_views(p_views jsonb) returns void
 language sql
-security definer -- figures are closed to the edge
+security definer -- the edge may not write tables
 set search_path = ''
 as $$
     insert into public.course_views as v (course_id, day, view_count)
@@ -29,5 +29,5 @@ as $$
     on conflict (course_id, day) do update set view_count = v.view_count + excluded.view_count
 $$;
 comment on function private.add_course_views(jsonb) is
-'Adds to the views of today what an edge has counted: {course id: views}. Ids of what is no published course are
-passed over. For the edge.';
+'Adds what an edge has counted to the views of today: {course id: views}. It ignores ids of courses that are not
+published. For the edge.';

@@ -1,13 +1,45 @@
--- Learning: who helps whom. A student's enrolment names his student-teacher; places are taken one by one.
+-- Learning: students of student-teachers. An enrolment names the student-teacher of the student.
 --
--- Everybody who locks does it in one order: the gate of the student-teacher, then enrolments, then student_teachers,
--- then certificates. The gate is an advisory lock, shared by those who assign a student, exclusive for who unassigns
--- them all.
+-- An advisory lock of the student-teacher comes before all other locks (catalog_locks has the order): shared for
+-- assigning one student, exclusive for unassigning all of them.
+
+insert into private.errors (token, status, meaning, hint, detail)
+values
+(
+    'enrolment_not_active', 409,
+    'Only an active enrolment has a student-teacher.',
+    'Read the enrolment again.',
+    'The enrolment is %s.'
+),
+(
+    'enrolment_not_found', 404,
+    'There is no such enrolment, or you do not teach it.',
+    'Look it up among your students.',
+    null
+),
+(
+    'student_teacher_full', 409,
+    'This student-teacher has as many students as they accept.',
+    'Choose another one: is_open=is.true.',
+    null
+),
+(
+    'student_teacher_required', 403,
+    'Only a student-teacher can do this.',
+    'Apply for a course whose certificate you hold.',
+    null
+),
+(
+    'student_teacher_unavailable', 409,
+    'This student-teacher does not accept this student now.',
+    'Choose another one: is_open=is.true.',
+    null
+);
 
 create function private.my_assigned_enrolment_ids() returns uuid[]
 language plpgsql
 stable
-security definer -- the policy of enrolments itself would ask
+security definer -- the policy of enrolments itself would call it
 set search_path = ''
 as $$
 begin
@@ -18,13 +50,13 @@ begin
 end
 $$;
 comment on function private.my_assigned_enrolment_ids() is
-'The enrolments whose student-teacher the caller is. Policies call it as any((select
+'The enrolments of the students of the caller as a student-teacher. Policies call it as any((select
 private.my_assigned_enrolment_ids())::uuid[]).';
 
 create function private.my_chosen_student_teacher_ids() returns uuid[]
 language plpgsql
 stable
-security definer -- the policy of student_teachers asks, which that of enrolments must not depend on
+security definer -- the policy of student_teachers calls it, and must not depend on that of enrolments
 set search_path = ''
 as $$
 begin
@@ -35,7 +67,7 @@ begin
 end
 $$;
 comment on function private.my_chosen_student_teacher_ids() is
-'The student-teachers who help the caller. Policies call it as any((select
+'The student-teachers of the caller. Policies call it as any((select
 private.my_chosen_student_teacher_ids())::uuid[]).';
 
 create function private.tg_enrolments__leave_student_teacher() returns trigger
@@ -48,19 +80,41 @@ begin
 end
 $$;
 comment on function private.tg_enrolments__leave_student_teacher() is
-'Before an enrolment is cancelled: nobody helps the student any more.';
+'Before an enrolment is cancelled: unassigns the student-teacher.';
 create trigger _150_leave_student_teacher before update of status on public.enrolments
 for each row when (new.status = 'cancelled' and new.student_teacher_id is not null)
 execute function private.tg_enrolments__leave_student_teacher();
 
+create function private.tg_enrolments__keep_place() returns trigger
+language plpgsql
+security definer -- reads student-teachers that the caller may not read
+set search_path = ''
+as $$
+begin
+    perform from public.student_teachers as t where t.id = new.student_teacher_id for no key update;
+    if not exists (select from public.student_teachers as t where t.id = new.student_teacher_id and t.is_open) then
+        new.student_teacher_id := null;
+    end if;
+    return new;
+end
+$$;
+comment on function private.tg_enrolments__keep_place() is
+'Before an active enrolment opens again: it keeps its student-teacher if there is a place,
+which nobody held for it meanwhile.';
+create trigger _330_keep_place before update of status, access_until, access on public.enrolments
+for each row when (
+    old.access <> 'open' and new.access = 'open' and new.status = 'active' and new.student_teacher_id is not null
+)
+execute function private.tg_enrolments__keep_place();
+
 create function private.tg_enrolments__count_students() returns trigger
 language plpgsql
-security definer -- figures are no client's to write
+security definer -- clients may not write counts
 set search_path = ''
 as $$
 declare
-    v_left uuid := case when old.status = 'active' then old.student_teacher_id end;
-    v_joined uuid := case when new.status = 'active' then new.student_teacher_id end;
+    v_left uuid := case when old.status = 'active' and old.access = 'open' then old.student_teacher_id end;
+    v_joined uuid := case when new.status = 'active' and new.access = 'open' then new.student_teacher_id end;
 begin
     if v_left is not distinct from v_joined then
         return null;
@@ -72,40 +126,110 @@ begin
 end
 $$;
 comment on function private.tg_enrolments__count_students() is
-'After an enrolment comes, goes, or changes its status or its student-teacher: how many active students each helps.';
-create trigger _310_count_students after insert or delete or update of status, student_teacher_id on public.enrolments
+'After an enrolment is inserted or deleted, or changes its status, access or student-teacher: counts the active
+students of each student-teacher with open access.';
+-- Before user_stats are counted, in the order of catalog_locks.
+create trigger _250_count_students
+after insert or delete or update of status, access_until, access, student_teacher_id on public.enrolments
 for each row execute function private.tg_enrolments__count_students();
+
+create function private.lock_student_teacher(p_student_teacher_id uuid, p_is_shared boolean) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_key constant integer := pg_catalog.hashtext('student_teachers:' || p_student_teacher_id);
+begin
+    if p_is_shared then
+        perform pg_catalog.pg_advisory_xact_lock_shared(v_key);
+    else
+        perform pg_catalog.pg_advisory_xact_lock(v_key);
+    end if;
+end
+$$;
+comment on function private.lock_student_teacher(uuid, boolean) is
+'The advisory lock of a student-teacher, until the transaction ends: shared for assigning a student, exclusive for
+unassigning all students. Taken before every other lock. Does nothing for null.';
 
 create function private.unassign_students(p_student_teacher_id uuid) returns void
 language plpgsql
-security definer -- enrolments are no client's to write; who calls it has decided
+security definer -- clients may not write enrolments; the caller of it has checked who may
 set search_path = ''
 as $$
 begin
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('student_teachers:' || p_student_teacher_id));
+    perform private.lock_student_teacher(p_student_teacher_id, false);
     perform from public.enrolments as e where e.student_teacher_id = p_student_teacher_id
     order by e.id for no key update;
     update public.enrolments as e set student_teacher_id = null where e.student_teacher_id = p_student_teacher_id;
 end
 $$;
 comment on function private.unassign_students(uuid) is
-'Takes all students from a student-teacher; nobody is assigned to him until the transaction ends.';
+'Unassigns all students of a student-teacher, and keeps anybody from assigning one until the transaction ends.';
+
+create function private.student_teacher_blocker(p_student_teacher_id uuid, p_course_id uuid, p_student_id uuid)
+returns text
+language plpgsql
+stable
+security definer -- reads accounts of others
+set search_path = ''
+as $$
+declare
+    v_student_teacher public.student_teachers;
+begin
+    select t.* into v_student_teacher from public.student_teachers as t
+    where t.id = p_student_teacher_id and t.course_id = p_course_id and t.status = 'approved';
+    return case
+        when v_student_teacher.id is null then 'student_teacher_not_found'
+        when v_student_teacher.student_count >= v_student_teacher.max_students then 'student_teacher_full'
+        when not v_student_teacher.is_available
+            or v_student_teacher.user_id = p_student_id
+            or not private.is_account_active(v_student_teacher.user_id)
+            then 'student_teacher_unavailable'
+    end;
+end
+$$;
+comment on function private.student_teacher_blocker(uuid, uuid, uuid) is
+'Why a student-teacher cannot take this student of a course now: student_teacher_not_found, student_teacher_full or
+student_teacher_unavailable; null where they can.';
+
+create function private.require_available_student_teacher(
+    p_student_teacher_id uuid, p_course_id uuid, p_student_id uuid
+)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    case private.student_teacher_blocker(p_student_teacher_id, p_course_id, p_student_id)
+        when 'student_teacher_not_found' then
+            perform private.refuse('student_teacher_not_found');
+        when 'student_teacher_full' then
+            perform private.refuse('student_teacher_full');
+        when 'student_teacher_unavailable' then
+            perform private.refuse('student_teacher_unavailable');
+        else
+            null; -- they can take the student
+    end case;
+end
+$$;
+comment on function private.require_available_student_teacher(uuid, uuid, uuid) is
+'Refuses a student-teacher who cannot take this student of a course now. Raises student_teacher_not_found (404),
+student_teacher_full or student_teacher_unavailable (409).';
 
 create function private.set_student_teacher(p_enrolment_id uuid, p_student_teacher_id uuid) returns public.enrolments
 language plpgsql
-security definer -- enrolments are no client's to write; who calls it has checked who may
+security definer -- clients may not write enrolments; the caller of it has checked who may
 set search_path = ''
 as $$
 declare
     v_enrolment public.enrolments;
-    v_student_teacher public.student_teachers;
 begin
     select e.* into v_enrolment from public.enrolments as e where e.id = p_enrolment_id for no key update;
     if v_enrolment.status <> 'active' then
-        raise sqlstate 'PT409' using
-            message = 'enrolment_not_active',
-            detail = format('The enrolment is %s.', v_enrolment.status),
-            hint = 'Only somebody who is learning needs help.';
+        perform private.refuse('enrolment_not_active', v_enrolment.status::text);
+    elsif v_enrolment.access <> 'open' and p_student_teacher_id is not null then
+        perform private.refuse('enrolment_not_active', v_enrolment.access::text);
     elsif p_student_teacher_id is not distinct from v_enrolment.student_teacher_id then
         return v_enrolment;
     end if;
@@ -113,31 +237,9 @@ begin
         perform from public.student_teachers as t
         where t.id in (p_student_teacher_id, v_enrolment.student_teacher_id)
         order by t.id for no key update;
-        select t.* into v_student_teacher from public.student_teachers as t
-        where t.id = p_student_teacher_id and t.course_id = v_enrolment.course_id and t.status = 'approved';
-        if not found then
-            raise sqlstate 'PT404' using
-                message = 'student_teacher_not_found',
-                detail = 'The course has no such student-teacher.',
-                hint = 'List the student-teachers of the course.';
-        elsif v_student_teacher.student_count >= v_student_teacher.max_students then
-            raise sqlstate 'PT409' using
-                message = 'student_teacher_full',
-                detail = 'This student-teacher has as many students as he takes.',
-                hint = 'Choose another one: is_open=is.true.';
-        elsif not v_student_teacher.is_available
-            or v_student_teacher.user_id = v_enrolment.student_id
-            or not exists (
-                select from public.accounts as a
-                where a.user_id = v_student_teacher.user_id
-                    and (a.status = 'active' or (a.status = 'suspended' and a.suspended_until <= now()))
-            )
-        then
-            raise sqlstate 'PT409' using
-                message = 'student_teacher_unavailable',
-                detail = 'This student-teacher does not take this student now.',
-                hint = 'Choose another one: is_open=is.true.';
-        end if;
+        perform private.require_available_student_teacher(
+            p_student_teacher_id, v_enrolment.course_id, v_enrolment.student_id
+        );
     end if;
     update public.enrolments as e set student_teacher_id = p_student_teacher_id
     where e.id = p_enrolment_id
@@ -146,23 +248,13 @@ begin
 end
 $$;
 comment on function private.set_student_teacher(uuid, uuid) is
-'Gives an active enrolment this student-teacher, and takes a place of his; null for none. Whoever calls it holds the
-gate. Raises PT404 student_teacher_not_found, PT409 enrolment_not_active, student_teacher_full or
-student_teacher_unavailable.';
+'Assigns a student-teacher, or null for none, to an active enrolment; its caller has called lock_student_teacher. Raises
+student_teacher_not_found (404), enrolment_not_active, student_teacher_full or student_teacher_unavailable (409).';
 
-create function private.open_gate(p_student_teacher_id uuid) returns void
-language sql
-set search_path = ''
-as $$
-    select pg_catalog.pg_advisory_xact_lock_shared(pg_catalog.hashtext('student_teachers:' || p_student_teacher_id))
-$$;
-comment on function private.open_gate(uuid) is
-'Until the transaction ends nobody takes all students from this student-teacher. Before anything else is locked.';
-
-create function private.assign_student_teacher(p_enrolment_id uuid, p_student_teacher_id uuid)
+create function private.assign_student_teacher(p_enrolment_id uuid, p_student_teacher_id uuid default null)
 returns public.enrolments
 language plpgsql
-security definer -- enrolments are no client's to write; the check below decides
+security definer -- clients may not write enrolments
 set search_path = ''
 as $$
 declare
@@ -170,13 +262,10 @@ declare
     v_after public.enrolments;
 begin
     perform private.require_active();
-    perform private.open_gate(p_student_teacher_id);
+    perform private.lock_student_teacher(p_student_teacher_id, true);
     select e.* into v_before from public.enrolments as e where e.id = p_enrolment_id for no key update;
     if not found or not private.owns_course(v_before.course_id) then
-        raise sqlstate 'PT404' using
-            message = 'enrolment_not_found',
-            detail = 'There is no such enrolment, or it is not in a course of yours.',
-            hint = 'List the students of your courses to find its id.';
+        perform private.refuse('enrolment_not_found');
     end if;
     v_after := private.set_student_teacher(p_enrolment_id, p_student_teacher_id);
     if v_after.student_teacher_id is distinct from v_before.student_teacher_id then
@@ -190,86 +279,56 @@ begin
 end
 $$;
 comment on function private.assign_student_teacher(uuid, uuid) is
-'Gives an enrolment another student-teacher, or none, and records it. Raises PT404 enrolment_not_found, and what
-set_student_teacher raises.';
-
-create function public.assign_student_teacher(enrolment_id uuid, student_teacher_id uuid default null)
-returns public.enrolments
-language sql
-set search_path = ''
-as $$
-    select private.assign_student_teacher(
-        assign_student_teacher.enrolment_id, assign_student_teacher.student_teacher_id
-    )
-$$;
-comment on function public.assign_student_teacher(uuid, uuid) is
-'Assigns a student to a student-teacher of the course, or to another one, or to none where student_teacher_id is left
-out; answers the enrolment. Of many at once no more succeed than the student-teacher has places. For the course''s
-creator and admins. Raises enrolment_not_found or student_teacher_not_found (404), enrolment_not_active,
-student_teacher_full or student_teacher_unavailable (409).';
+'Assigns a student-teacher of the course to a student in place of the present one, or nobody where student_teacher_id is
+left out; returns the enrolment. Audited. For the creator of the course and admins. Raises enrolment_not_found or
+student_teacher_not_found (404), enrolment_not_active, student_teacher_full or student_teacher_unavailable (409).';
 
 create function private.choose_student_teacher(p_student_teacher_id uuid) returns public.enrolments
 language plpgsql
-security definer -- enrolments are no client's to write; whose it is, is taken from the token
+security definer -- clients may not write enrolments
 set search_path = ''
 as $$
 declare
-    v_caller uuid := private.require_active();
+    v_caller uuid := private.require_confirmed_address(); -- a place that others cannot have
     v_course_id uuid;
     v_enrolment public.enrolments;
 begin
-    perform private.open_gate(p_student_teacher_id);
+    perform private.lock_student_teacher(p_student_teacher_id, true);
     v_course_id := (
         select t.course_id from public.student_teachers as t
         where t.id = p_student_teacher_id and t.status = 'approved' and t.is_public
     );
     if v_course_id is null then
-        raise sqlstate 'PT404' using
-            message = 'student_teacher_not_found',
-            detail = 'There is no such student-teacher.',
-            hint = 'List the student-teachers of the course.';
+        perform private.refuse('student_teacher_not_found');
     end if;
     v_enrolment := private.require_open_enrolment(v_course_id, v_caller);
     return private.set_student_teacher(v_enrolment.id, p_student_teacher_id);
 end
 $$;
 comment on function private.choose_student_teacher(uuid) is
-'Makes somebody the student-teacher of the caller in the course. Raises PT403 not_enrolled, PT404
-student_teacher_not_found, and what set_student_teacher raises.';
-
-create function public.choose_student_teacher(student_teacher_id uuid) returns public.enrolments
-language sql
-set search_path = ''
-as $$
-    select private.choose_student_teacher(choose_student_teacher.student_teacher_id)
-$$;
-comment on function public.choose_student_teacher(uuid) is
-'Chooses one''s student-teacher in a course, or another one; answers the enrolment. Of many at once no more succeed
-than he has places. For students of the course. Raises account_inactive or not_enrolled (403),
+'Assigns a student-teacher of a course to the caller in place of the present one, and returns the enrolment. For
+students of the course with a confirmed address. Raises account_inactive, email_not_confirmed or not_enrolled (403),
 student_teacher_not_found (404), enrolment_not_active, student_teacher_full or student_teacher_unavailable (409).';
 
 create function private.student_teacher_dashboard() returns jsonb
 language plpgsql
 stable
-security definer -- counts in one go what row level security would weigh row by row
+security definer -- counts at once what row level security would check row by row
 set search_path = ''
 as $$
 declare
     v_ids uuid[] := private.my_student_teacher_ids();
 begin
     if cardinality(v_ids) = 0 then
-        raise sqlstate 'PT403' using
-            message = 'student_teacher_required',
-            detail = 'Only a student-teacher can do this.',
-            hint = 'Apply for a course whose certificate you hold.';
+        perform private.refuse('student_teacher_required');
     end if;
     return (
-        with figures as (
+        with counts as (
             select
                 t.id,
-                count(e.id) as student_count,
-                count(e.id) filter (where e.status = 'active') as active_count,
-                count(e.id) filter (where e.status = 'completed') as completed_count,
+                count(e.id) filter (where e.access = 'open') as student_count,
+                count(e.id) filter (where e.access = 'open' and e.status = 'active') as active_count,
+                count(e.id) filter (where e.access <> 'refunded' and e.status = 'completed') as completed_count,
                 count(c.id) filter (where c.status = 'pending') as recommended_count,
                 count(c.id) filter (where c.status = 'issued') as certified_count
             from public.student_teachers as t
@@ -296,25 +355,17 @@ begin
                 ) || (to_jsonb(f) - 'id')
                 order by c.title, c.id
             )
-        )
-        from figures as f
+        ) || private.dashboard_parts('student_teacher')
+        from counts as f
         join public.student_teachers as t on t.id = f.id
         join public.courses as c on c.id = t.course_id
     );
 end
 $$;
 comment on function private.student_teacher_dashboard() is
-'The caller''s figures as a student-teacher, by course and in all. Raises PT403 student_teacher_required.';
-
-create function public.student_teacher_dashboard() returns jsonb
-language sql
-stable
-set search_path = ''
-as $$
-    select private.student_teacher_dashboard()
-$$;
-comment on function public.student_teacher_dashboard() is
-'What a student-teacher has before him: student_count, active_count, completed_count, recommended_count (certificates
-that wait for the creator), certified_count, and courses with the same figures, is_available and max_students. The
-students themselves are enrolments with his student_teacher_id. For student-teachers. Raises student_teacher_required
-(403).';
+'What a student-teacher sees first: {student_count (with open access), active_count, completed_count (without
+refunded ones), recommended_count (certificates that wait for the creator), certified_count, courses: [the same counts,
+student_teacher_id, course_id, course_slug, course_title, is_available, max_students], next_sessions (10 that the caller
+hosts: [{session_id, course_id, course_title, student_id, student_name, host_id, host_name, topic, starts_at, ends_at,
+time_zone}]), money (of sales with the caller as student-teacher: as in creator_dashboard)}. The students themselves are
+enrolments with student_teacher_id. For student-teachers. Raises student_teacher_required (403).';

@@ -1,4 +1,25 @@
--- Learning: gates. A lesson may open some days after enrolment, after another lesson, or after a quiz.
+-- Learning: gates of lessons, which open some days after enrolment, after another lesson, or after a quiz.
+
+insert into private.errors (token, status, meaning, hint, detail)
+values
+(
+    'gate_cycle', 409,
+    'The lesson would wait for itself.',
+    'Choose a lesson that does not wait for this one.',
+    null
+),
+(
+    'intro_has_no_gate', 409,
+    'An intro lesson is open to everybody and has no gate.',
+    'Set is_intro of the lesson to false first, or delete its gate.',
+    null
+),
+(
+    'lesson_locked', 403,
+    'The lesson is not open to you yet.',
+    'lesson_locks says what each lesson waits for.',
+    'The lesson opens %s.'
+);
 
 create table public.lesson_gates (
     lesson_id uuid constraint lesson_gates_pkey primary key,
@@ -10,27 +31,36 @@ create table public.lesson_gates (
     updated_at timestamptz not null default now(),
     constraint lesson_gates_lesson_id_fkey foreign key (lesson_id, course_id)
     references public.lessons (id, course_id) on delete cascade,
-    -- What lesson_id alone guarantees, said of the foreign key's columns: PostgREST embeds one gate, not a list.
+    -- On the columns of the foreign key, so that PostgREST embeds one gate and not a list.
     constraint lesson_gates_lesson_id_course_id_key unique (lesson_id, course_id),
-    -- What is there no more, nobody has to wait for.
+    -- Nobody waits for a deleted lesson or quiz.
     constraint lesson_gates_after_lesson_id_fkey foreign key (after_lesson_id, course_id)
     references public.lessons (id, course_id) on delete set null (after_lesson_id),
     constraint lesson_gates_after_quiz_id_fkey foreign key (after_quiz_id, course_id)
     references public.quizzes (id, course_id) on delete set null (after_quiz_id)
 );
 comment on table public.lesson_gates is
-'What a student must wait for before a lesson opens: all that is set here. Whoever sees the course sees it. Its creator
-writes it. lesson_locks says which lessons are still locked to the caller.';
-comment on column public.lesson_gates.course_id is 'Its lesson''s course; set by the database.';
+'What students wait for before a lesson opens; everything that is set must have come. Everybody who reads the course
+reads it, its creator writes it. lesson_locks shows the lessons that are still locked to the caller.';
+comment on column public.lesson_gates.course_id is 'The course of its lesson; the database sets it.';
 comment on column public.lesson_gates.after_days is
-'How many days after enrolling it opens: days of 24 hours from the instant of enrolment, whatever the time zone.';
-comment on column public.lesson_gates.after_lesson_id is 'A lesson of the course that must be finished first.';
-comment on column public.lesson_gates.after_quiz_id is 'A quiz of the course that must be passed first.';
+'The days after enrolment at which it opens: days of 24 hours from the instant of enrolment, 1 to 3,650.';
+comment on column public.lesson_gates.after_lesson_id is 'The lesson of the course to finish first.';
+comment on column public.lesson_gates.after_quiz_id is 'The quiz of the course to pass first.';
+comment on constraint lesson_gates_pkey on public.lesson_gates is 'This lesson already has a gate.';
+comment on constraint lesson_gates_lesson_id_course_id_key on public.lesson_gates is 'This lesson already has a gate.';
+comment on constraint lesson_gates_course_id_fkey on public.lesson_gates is 'There is no such course.';
+comment on constraint lesson_gates_lesson_id_fkey on public.lesson_gates is 'There is no such lesson.';
+comment on constraint lesson_gates_after_days_check on public.lesson_gates is 'A lesson opens after 1 to 3,650 days.';
+comment on constraint lesson_gates_after_lesson_id_fkey on public.lesson_gates is
+'The lesson to finish first must be a lesson of the same course.';
+comment on constraint lesson_gates_after_quiz_id_fkey on public.lesson_gates is
+'The quiz to pass first must be a quiz of the same course.';
 alter table public.lesson_gates enable row level security;
 revoke all on public.lesson_gates from anon, authenticated, service_role;
 create index lesson_gates_course_id_idx on public.lesson_gates (course_id);
 comment on index public.lesson_gates_course_id_idx is
-'A course''s gates: course_id=eq., lesson_locks, and the foreign key';
+'The gates of a course: course_id=eq., lesson_locks, and the foreign key';
 create index lesson_gates_after_lesson_id_course_id_idx on public.lesson_gates (after_lesson_id, course_id);
 comment on index public.lesson_gates_after_lesson_id_course_id_idx is 'The foreign key';
 create index lesson_gates_after_quiz_id_course_id_idx on public.lesson_gates (after_quiz_id, course_id);
@@ -40,23 +70,20 @@ for each row execute function private.tg__set_updated_at();
 
 create function private.tg_lesson_gates__check() returns trigger
 language plpgsql
-security definer -- locks what the caller may not write; whether he may write the gate, the policy says
+security definer -- locks the lesson and the course; the policy checks the caller
 set search_path = ''
 as $$
 declare
     v_is_intro boolean;
 begin
-    -- The lesson cannot become an intro meanwhile.
+    -- The lock keeps the lesson from becoming an intro meanwhile.
     select l.course_id, l.is_intro into new.course_id, v_is_intro
     from public.lessons as l where l.id = new.lesson_id for share;
     if v_is_intro then
-        raise sqlstate 'PT409' using
-            message = 'intro_has_no_gate',
-            detail = 'An intro is open to everybody, and waits for nothing.',
-            hint = 'Set is_intro of the lesson to false first, or delete its gate.';
+        perform private.refuse('intro_has_no_gate');
     end if;
     if new.after_lesson_id is not null then
-        -- Gates of one course are written one after the other, or two could close a circle that neither sees.
+        -- One gate of a course at a time: two at once could close a cycle that neither sees.
         perform from public.courses as c where c.id = new.course_id for no key update;
         if exists (
             with recursive before as (
@@ -67,46 +94,40 @@ begin
             )
             select from before as b where b.lesson_id = new.lesson_id
         ) then
-            raise sqlstate 'PT409' using
-                message = 'gate_cycle',
-                detail = 'The lesson would wait for itself.',
-                hint = 'Choose a lesson that does not wait for this one.';
+            perform private.refuse('gate_cycle');
         end if;
     end if;
     return new;
 end
 $$;
 comment on function private.tg_lesson_gates__check() is
-'Before insert or update: the gate belongs to its lesson''s course, is no intro''s, and closes no circle. Raises PT409
-gate_cycle or intro_has_no_gate.';
-create trigger _010_take_turn before insert or delete or update on public.lesson_gates
-for each statement when (pg_catalog.pg_trigger_depth() = 0) execute function private.tg__take_curriculum_turn();
+'Before an insert or update: sets the course of the lesson; refuses a gate of an intro lesson and a cycle of gates.
+Raises gate_cycle or intro_has_no_gate (409).';
+create trigger _010_lock_curriculum before insert or delete or update on public.lesson_gates
+for each statement when (pg_catalog.pg_trigger_depth() = 0) execute function private.tg__lock_teacher_curriculum();
 create trigger _050_check before insert or update of lesson_id, course_id, after_lesson_id on public.lesson_gates
 for each row execute function private.tg_lesson_gates__check();
 
 create function private.tg_lessons__check_gate() returns trigger
 language plpgsql
-security definer -- the gate counts whoever may read it
+security definer -- must read every gate
 set search_path = ''
 as $$
 begin
     if exists (select from public.lesson_gates as g where g.lesson_id = new.id) then
-        raise sqlstate 'PT409' using
-            message = 'intro_has_no_gate',
-            detail = 'An intro is open to everybody, and waits for nothing.',
-            hint = 'Set is_intro of the lesson to false first, or delete its gate.';
+        perform private.refuse('intro_has_no_gate');
     end if;
     return new;
 end
 $$;
 comment on function private.tg_lessons__check_gate() is
-'Before a lesson becomes an intro: it has no gate. Raises PT409 intro_has_no_gate.';
+'Before a lesson becomes an intro: refuses one with a gate. Raises intro_has_no_gate (409).';
 create trigger _150_check_gate before update of is_intro on public.lessons
 for each row when (new.is_intro and not old.is_intro) execute function private.tg_lessons__check_gate();
 
--- Not `exists`, of which the planner makes a table of all that anybody ever passed, where it expects many gates.
+-- Not `exists`: where the planner expects many gates, it would hash everything that anybody ever passed.
 create view public.lesson_locks with (security_invoker = true) as
-with mine as (
+with own_gates as (
     select
         g.lesson_id,
         g.course_id,
@@ -142,16 +163,16 @@ select
     after_lesson_id,
     after_quiz_id,
     case when opens_at > now() then opens_at end as opens_at
-from mine
+from own_gates
 where opens_at > now() or after_lesson_id is not null or after_quiz_id is not null;
 comment on view public.lesson_locks is
-'The lessons that are still locked to the caller in the courses that he takes, and what each waits for: course_id=eq. A
-lesson that he has finished is locked no more, whatever its gate became.';
+'The lessons that are still locked to the caller in their courses as a student, and what each waits for: course_id=eq. A
+finished lesson stays open, even if its gate changes.';
 comment on column public.lesson_locks.opens_at is
-'When the days are over; null where they are, or where there are none to wait. Until the rest of what is named here has
-come about, too, the lesson stays locked.';
-comment on column public.lesson_locks.after_lesson_id is 'The lesson that is still to be finished; null for none.';
-comment on column public.lesson_locks.after_quiz_id is 'The quiz that is still to be passed; null for none.';
+'When the days are over; null where they are, or where the gate has none. The lesson stays locked until everything in
+this row has come.';
+comment on column public.lesson_locks.after_lesson_id is 'The lesson still to finish; null for none.';
+comment on column public.lesson_locks.after_quiz_id is 'The quiz still to pass; null for none.';
 revoke all on public.lesson_locks from anon, authenticated, service_role;
 create trigger _100_refuse_write instead of insert or update or delete on public.lesson_locks
 for each row execute function private.tg__refuse_write();
@@ -167,17 +188,17 @@ begin
     select l.* into v_lock from public.lesson_locks as l
     where l.enrolment_id = p_enrolment_id and l.lesson_id = p_lesson_id;
     if found then
-        raise sqlstate 'PT403' using
-            message = 'lesson_locked',
-            detail = 'The lesson opens ' || concat_ws(
+        perform private.refuse(
+            'lesson_locked',
+            concat_ws(
                 ', and ',
                 to_char(v_lock.opens_at at time zone 'UTC', '"at "YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                 'when the lesson ' || v_lock.after_lesson_id || ' is finished',
                 'when the quiz ' || v_lock.after_quiz_id || ' is passed'
-            ) || '.',
-            hint = 'lesson_locks says of each lesson what it waits for.';
+            )
+        );
     end if;
 end
 $$;
 comment on function private.require_unlocked_lesson(uuid, uuid) is
-'Refuses what is done in a lesson that is locked to the caller. Raises PT403 lesson_locked.';
+'Requires that the lesson is open to the caller. Raises lesson_locked (403).';

@@ -1,14 +1,22 @@
--- Learning: certificates. What says that somebody learned something is concluded here, and proved by its code.
+-- Learning: certificates, which passing a quiz issues and a code proves.
+
+insert into private.errors (token, status, meaning, hint, detail)
+values
+(
+    'certificate_not_found', 404,
+    'There is no such certificate, or you may not decide on it.',
+    'Check the code (five groups of four characters) or the id.',
+    null
+);
 
 create type public.certificate_status as enum ('pending', 'issued', 'rejected', 'revoked');
 comment on type public.certificate_status is
-'pending: recommended, not decided. issued: stands. rejected: decided against; may be recommended again. revoked: stood
-once; may be reinstated.';
+'pending: recommended, not decided. issued: valid. rejected: the creator rejected it; it can be recommended again.
+revoked: an admin revoked it; it can be reinstated.';
 
 create table public.certificates (
     id uuid not null default gen_random_uuid() constraint certificates_pkey primary key,
     code text not null constraint certificates_code_key unique
-    default upper(regexp_replace(encode(extensions.gen_random_bytes(10), 'hex'), '(.{4})(?=.)', '\1-', 'g'))
     constraint certificates_code_check check (code ~ '^([0-9A-F]{4}-){4}[0-9A-F]{4}$'),
     course_id uuid not null constraint certificates_course_id_fkey references public.courses (id) on delete restrict,
     student_id uuid not null,
@@ -20,6 +28,7 @@ create table public.certificates (
     course_title text not null,
     creator_name text not null,
     issued_at timestamptz,
+    reissued_at timestamptz,
     revoked_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -29,42 +38,51 @@ create table public.certificates (
     constraint certificates_id_course_id_student_id_key unique (id, course_id, student_id),
     constraint certificates_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
     references public.enrolments (id, course_id, student_id) on delete restrict,
-    -- PostgREST embeds one certificate in an enrolment, not a list.
+    -- So that PostgREST embeds one certificate in an enrolment, and not a list.
     constraint certificates_enrolment_id_course_id_student_id_key unique (enrolment_id, course_id, student_id),
     constraint certificates_issued_at_check check (status not in ('issued', 'revoked') or issued_at is not null),
     constraint certificates_revoked_at_check check ((status = 'revoked') = (revoked_at is not null))
 );
 comment on table public.certificates is
-'What a student earned: one a person and course. Everybody reads those that stand of people with a public profile; the
-student reads his own, the creator those of his courses; anyone with the code verifies one by verify_certificate.
-Written by functions only.';
+'The certificates of students, one a person and course. Everybody reads issued ones of holders with a public profile;
+students read their own, creators those of their courses, moderators all; anybody with the code verifies one by
+verify_certificate. Only functions write it.';
 comment on column public.certificates.code is
-'What proves it: 80 random bits, as five groups of four hexadecimal digits.';
-comment on column public.certificates.holder_name is 'The student''s name when it was issued.';
-comment on column public.certificates.course_title is 'The course''s title when it was issued.';
-comment on column public.certificates.creator_name is 'The creator''s name when it was issued.';
+'The code that proves it: 80 random bits, as five groups of four hexadecimal digits.';
+comment on column public.certificates.holder_name is
+'The name of the student when it was issued or reissued. When the account is deleted it goes, unless the student chose
+that it stays.';
+comment on column public.certificates.course_title is 'The title of the course when it was issued or reissued.';
+comment on column public.certificates.creator_name is 'The name of the creator when it was issued.';
+comment on column public.certificates.reissued_at is
+'When it was last issued again with a corrected name or title, under the same code; null for never.
+certificate_reissues has what it said before.';
 comment on column public.certificates.is_holder_public is
-'Whether the student''s profile is public; the database keeps it.';
+'Whether the profile of the student is public; the database keeps it.';
 comment on column public.certificates.attempt_id is
-'The attempt that earned it; null where no quiz decided. Its score is for those who may read the attempt.';
-comment on column public.certificates.status is 'Derived from attempts and decisions; never written by a client.';
+'The attempt that earned it; null where an admin or the creator decided. Who may read the attempt reads its score
+there.';
+comment on column public.certificates.status is
+'Functions derive it from attempts and decisions; clients cannot write it.';
+comment on constraint certificates_course_id_fkey on public.certificates is
+'A course with certificates cannot be deleted; delete_course takes it out of the catalogue.';
 alter table public.certificates enable row level security;
 revoke all on public.certificates from anon, authenticated, service_role;
 create index certificates_course_id_idx on public.certificates (course_id, created_at desc);
 comment on index public.certificates_course_id_idx is
-'A course''s certificates: course_id=eq.&order=created_at.desc, and the policies';
+'The certificates of a course: course_id=eq.&order=created_at.desc, and the policies';
 create index certificates_student_id_is_holder_public_idx on public.certificates (student_id, is_holder_public);
 comment on index public.certificates_student_id_is_holder_public_idx is
-'A person''s certificates: student_id=eq., and the foreign key';
+'The certificates of a person: student_id=eq., and the foreign key';
 create index certificates_created_at_idx on public.certificates (created_at desc, id);
 comment on index public.certificates_created_at_idx is
-'The admins'' list: created_at=gte.&created_at=lt.&order=created_at.desc,id';
+'The list for admins: created_at=gte.&created_at=lt.&order=created_at.desc,id';
 create index certificates_pending_idx on public.certificates (created_at, id) where status = 'pending';
 comment on index public.certificates_pending_idx is
-'Those that wait for a decision: status=eq.pending&order=created_at,id';
+'The ones that wait for a decision: status=eq.pending&order=created_at,id';
 create index certificates_revoked_idx on public.certificates (created_at desc, id) where status = 'revoked';
 comment on index public.certificates_revoked_idx is
-'The admins'' list by status: status=eq.revoked&order=created_at.desc,id';
+'The list for admins by status: status=eq.revoked&order=created_at.desc,id';
 create index certificates_attempt_id_idx on public.certificates (attempt_id);
 comment on index public.certificates_attempt_id_idx is 'The foreign key';
 
@@ -82,23 +100,40 @@ for each row execute function private.tg__set_updated_at();
 
 create function private.tg_certificates__copy_is_public() returns trigger
 language plpgsql
-security definer -- a hidden profile's privacy is copied, too
+security definer -- must read hidden profiles
 set search_path = ''
 as $$
 begin
-    -- The lock waits for one who is just changing it.
+    -- The lock waits for a change of is_public that is not committed yet.
     select p.is_public into new.is_holder_public from public.profiles as p where p.id = new.student_id for key share;
     return new;
 end
 $$;
 comment on function private.tg_certificates__copy_is_public() is
-'Before insert: whether the holder''s profile is public. From then on the foreign key keeps it so.';
+'Before an insert: copies whether the profile of the holder is public. The foreign key keeps the copy true.';
 create trigger _100_copy_is_public before insert on public.certificates
 for each row execute function private.tg_certificates__copy_is_public();
 
+alter table public.user_stats
+add column certificate_count integer not null default 0
+constraint user_stats_certificate_count_check check (certificate_count >= 0);
+comment on column public.user_stats.certificate_count is 'How many valid certificates the user has.';
+
+create function private.recount_user_stats__certificates(p_user_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+    update public.user_stats as s
+    set certificate_count = (
+        select count(*) from public.certificates as c where c.student_id = s.user_id and c.status = 'issued'
+    )
+    where s.user_id = p_user_id
+$$;
+comment on function private.recount_user_stats__certificates(uuid) is 'Counts issued certificates.';
+
 create function private.tg_certificates__count() returns trigger
 language plpgsql
-security definer -- figures are no client's to write
+security definer -- clients may not write counts
 set search_path = ''
 as $$
 begin
@@ -110,7 +145,7 @@ begin
 end
 $$;
 comment on function private.tg_certificates__count() is
-'After a certificate comes, goes or changes its status: how many of the student''s stand.';
+'After a certificate is inserted or deleted, or changes its status: counts the issued certificates of the student.';
 create trigger _300_count after insert or delete or update of status on public.certificates
 for each row execute function private.tg_certificates__count();
 
@@ -118,33 +153,41 @@ insert into private.mail_templates (template, topic) values ('certificate_issued
 
 create function private.issue_certificate(p_enrolment public.enrolments, p_attempt_id uuid) returns void
 language plpgsql
-security definer -- certificates are no client's to write; only grading calls this
+security definer -- clients may not write certificates; only grading calls this
 set search_path = ''
 as $$
 declare
     v_certificate public.certificates;
 begin
     insert into public.certificates as t (
-        course_id, student_id, enrolment_id, attempt_id, status, holder_name, course_title, creator_name, issued_at
+        code, course_id, student_id, enrolment_id, attempt_id, status, holder_name, course_title, creator_name,
+        issued_at
     )
-    select p_enrolment.course_id, p_enrolment.student_id, p_enrolment.id, p_attempt_id, 'issued',
-        s.display_name, c.title, o.display_name, now()
+    select private.new_code(), p_enrolment.course_id, p_enrolment.student_id, p_enrolment.id, p_attempt_id, n.status,
+        s.display_name, c.title, o.display_name, case n.status when 'issued' then now() end
     from public.courses as c
     join public.profiles as o on o.id = c.creator_id
     join public.profiles as s on s.id = p_enrolment.student_id
+    -- What was passed is not refused for a name that no font has: the certificate waits, and issuing it says why.
+    cross join lateral (
+        select case
+            when private.unprintable_characters(concat(s.display_name, c.title, o.display_name)) is null then 'issued'
+            else 'pending'
+        end::public.certificate_status as status
+    ) as n
     where c.id = p_enrolment.course_id
-    -- One a person and course. One that was rejected or revoked is not earned anew by another attempt: people decided.
+    -- Another attempt does not issue a rejected or revoked certificate again: people decided.
     on conflict (student_id, course_id) do update
     set
-        status = 'issued',
-        issued_at = now(),
+        status = excluded.status,
+        issued_at = excluded.issued_at,
         holder_name = excluded.holder_name,
         course_title = excluded.course_title,
         creator_name = excluded.creator_name,
         attempt_id = excluded.attempt_id
     where t.status = 'pending'
     returning t.* into v_certificate;
-    if found then
+    if v_certificate.status = 'issued' then
         perform private.enqueue_mail(
             v_certificate.student_id,
             'certificate_issued',
@@ -159,12 +202,13 @@ begin
 end
 $$;
 comment on function private.issue_certificate(public.enrolments, uuid) is
-'Issues the certificate of an enrolment, once, and enqueues the mail that says so.';
+'Issues the certificate of an enrolment, once, and mails the student. Where no font has a character of a name or title,
+it is pending, and the creator issues it when the name was changed.';
 
 create function private.verify_certificate(p_code text) returns jsonb
 language plpgsql
 stable
-security definer -- a stranger with the code may know this much of a row that he may not read
+security definer -- somebody with the code may know this much of a row that they may not read
 set search_path = ''
 as $$
 declare
@@ -179,6 +223,7 @@ begin
             'course_title', c.course_title,
             'creator_name', c.creator_name,
             'issued_at', c.issued_at,
+            'reissued_at', c.reissued_at,
             'revoked_at', c.revoked_at,
             'course_slug', k.slug,
             'creator_handle', p.handle
@@ -186,29 +231,16 @@ begin
         from public.certificates as c
         left join public.courses as k on k.id = c.course_id and k.status = 'published'
         left join public.profiles as p on p.id = k.creator_id and p.is_public
-        where c.code = upper(btrim(p_code)) and c.status in ('issued', 'revoked')
+        where c.code = private.fold_code(p_code) and c.status in ('issued', 'revoked')
     );
     if v_found is null then
-        raise sqlstate 'PT404' using
-            message = 'certificate_not_found',
-            detail = 'No certificate has this code.',
-            hint = 'Check the code: five groups of four characters.';
+        perform private.refuse('certificate_not_found');
     end if;
     return v_found;
 end
 $$;
 comment on function private.verify_certificate(text) is
-'What anyone with its code may know of a certificate. Raises PT404 certificate_not_found.';
-
-create function public.verify_certificate(code text) returns jsonb
-language sql
-stable
-set search_path = ''
-as $$
-    select private.verify_certificate(verify_certificate.code)
-$$;
-comment on function public.verify_certificate(text) is
 'Verifies a certificate by its code: {code, is_valid, status, holder_name, course_title, creator_name, issued_at,
-revoked_at, course_slug, creator_handle}; the slug where the course is published still, and the handle of who teaches
-it now where that profile is public, else null. Why one was revoked, it does not say. For everybody. Raises
+reissued_at, revoked_at, course_slug, creator_handle}. reissued_at says when a name or title was corrected. course_slug is null where the course is not published any more, creator_handle
+where the present creator has a hidden profile. The reason of a revocation is not shown. For everybody. Raises
 certificate_not_found (404).';

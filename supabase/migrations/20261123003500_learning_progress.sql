@@ -1,4 +1,4 @@
--- Learning: how far somebody is in each part of a course, and where to go on.
+-- Learning: the progress of students by module, and the lesson at which to resume.
 
 create view public.module_progress with (security_invoker = true) as
 select
@@ -24,17 +24,20 @@ cross join lateral (
     where l.module_id = m.id
 ) as n;
 comment on view public.module_progress is
-'How far a student is in each module of a course: enrolment_id=eq.&order=position, or student_id=eq. The student reads
-his own, the creator and the assigned student-teacher those of their students.';
-comment on column public.module_progress.position is 'Where the module stands in its course, from 1.';
-comment on column public.module_progress.lesson_count is 'How many lessons it has.';
-comment on column public.module_progress.completed_lesson_count is 'How many of them the student has finished.';
-comment on column public.module_progress.is_completed is 'Whether that is all; an empty module is not completed.';
+'The progress of students in modules: enrolment_id=eq.&order=position, or student_id=eq. Students read their own,
+creators and assigned student-teachers those of their students, moderators all.';
+comment on column public.module_progress.position is 'The position of the module in its course, from 1.';
+comment on column public.module_progress.lesson_count is 'The number of its lessons.';
+comment on column public.module_progress.completed_lesson_count is
+'The number of lessons that the student has finished.';
+comment on column public.module_progress.is_completed is
+'Whether the student has finished all of its lessons; an empty module is not completed.';
 comment on column public.module_progress.last_activity_at is
-'When the student was last in one of its lessons; null for never.';
+'When the student was last active in one of its lessons; null for never.';
 create trigger _100_refuse_write instead of insert or update or delete on public.module_progress
 for each row execute function private.tg__refuse_write();
 
+-- By hand: reads as the caller, under row level security, and needs no private function.
 create function public.resume_point(course_id uuid)
 returns table (lesson_id uuid, module_id uuid, title text, position_seconds integer, is_begun boolean)
 language sql
@@ -51,12 +54,12 @@ as $$
         and e.course_id = resume_point.course_id
         and e.course_id = any((select private.my_course_ids())::uuid[])
         and p.completed_at is null
-        -- What a lesson teaches is hidden while the lesson is locked.
+        -- The policy hides the contents of locked lessons.
         and exists (select from public.lesson_contents as lc where lc.lesson_id = l.id)
     order by p.updated_at desc nulls last, m.position, l.position
     limit 1
 $$;
 comment on function public.resume_point(uuid) is
-'Where the caller goes on in a course: the lesson that he was last in and has not finished, else the first that he has
-not begun and that is open to him; its place in seconds. Nothing where all that is open is finished, or the course is
-not open to him. For students.';
+'The lesson at which the caller resumes a course, with the position in seconds: the unfinished lesson of their last
+activity, else the first open lesson that they have not begun. No row where every open lesson is finished, or the course
+is closed to the caller. For students of the course.';

@@ -1,4 +1,4 @@
--- Learning: what those who teach note about a student, for themselves.
+-- Learning: notes of creators about students.
 
 create table public.enrolment_notes (
     enrolment_id uuid constraint enrolment_notes_pkey primary key,
@@ -14,29 +14,41 @@ create table public.enrolment_notes (
     updated_at timestamptz not null default now(),
     constraint enrolment_notes_enrolment_id_fkey foreign key (enrolment_id, course_id, student_id)
     references public.enrolments (id, course_id, student_id) on delete cascade,
-    -- PostgREST embeds one row of notes in an enrolment, not a list.
+    -- So that PostgREST embeds one row of notes in an enrolment, and not a list.
     constraint enrolment_notes_enrolment_id_course_id_student_id_key unique (enrolment_id, course_id, student_id),
     constraint enrolment_notes_flagged_at_check check (is_at_risk = (flagged_at is not null)),
     constraint enrolment_notes_flag_check check (is_at_risk or (at_risk_reason is null and flagged_by is null))
 );
 comment on table public.enrolment_notes is
-'What the creator of a course notes about a student of it, and whether he fears for him: one row an enrolment, written
-by upsert. The student never reads it; the assigned student-teacher and moderators do. Admins write it, too, and the
-audit log records that.';
-comment on column public.enrolment_notes.course_id is 'Its enrolment''s course; set by the database.';
-comment on column public.enrolment_notes.student_id is 'Its enrolment''s student; set by the database.';
-comment on column public.enrolment_notes.body is 'The notes, Markdown.';
-comment on column public.enrolment_notes.is_at_risk is 'Whether the student may give up.';
-comment on column public.enrolment_notes.at_risk_reason is 'Why; goes with the flag.';
-comment on column public.enrolment_notes.flagged_at is 'Since when the student is flagged; set by the database.';
+'Notes of the creator of a course about a student, and whether the student is at risk: one row an enrolment, written by
+upsert. The student cannot read it; the assigned student-teacher and moderators can. Admins write it, too, and the audit
+log records that.';
+comment on column public.enrolment_notes.course_id is 'The course of its enrolment; the database sets it.';
+comment on column public.enrolment_notes.student_id is 'The student of its enrolment; the database sets it.';
+comment on column public.enrolment_notes.body is 'The notes, in Markdown.';
+comment on column public.enrolment_notes.is_at_risk is 'Whether the student is at risk of giving up.';
+comment on column public.enrolment_notes.at_risk_reason is 'Why; cleared with is_at_risk.';
+comment on column public.enrolment_notes.flagged_at is 'When is_at_risk became true; the database sets it.';
 comment on column public.enrolment_notes.flagged_by is
-'Who flagged him; set by the database; null where the system did.';
+'The person who set is_at_risk, or null for the system; the database sets it.';
+comment on constraint enrolment_notes_pkey on public.enrolment_notes is 'This enrolment already has notes.';
+comment on constraint enrolment_notes_enrolment_id_course_id_student_id_key on public.enrolment_notes is
+'This enrolment already has notes.';
+comment on constraint enrolment_notes_enrolment_id_fkey on public.enrolment_notes is 'There is no such enrolment.';
+comment on constraint enrolment_notes_body_check on public.enrolment_notes is 'Notes have at most 10,000 characters.';
+comment on constraint enrolment_notes_at_risk_reason_check on public.enrolment_notes is
+'The reason of a risk has at most 1,000 characters.';
+comment on constraint enrolment_notes_flagged_at_check on public.enrolment_notes is
+'A student at risk has the instant of the flag, and others have none.';
+comment on constraint enrolment_notes_flag_check on public.enrolment_notes is
+'Only a student at risk has a reason and the person who set the flag.';
 alter table public.enrolment_notes enable row level security;
 revoke all on public.enrolment_notes from anon, authenticated, service_role;
 create index enrolment_notes_course_id_idx on public.enrolment_notes (course_id);
-comment on index public.enrolment_notes_course_id_idx is 'A course''s notes: course_id=eq., and the policies';
+comment on index public.enrolment_notes_course_id_idx is 'The notes of a course: course_id=eq., and the policies';
 create index enrolment_notes_at_risk_idx on public.enrolment_notes (course_id) where is_at_risk;
-comment on index public.enrolment_notes_at_risk_idx is 'A course''s students at risk: course_id=eq.&is_at_risk=is.true';
+comment on index public.enrolment_notes_at_risk_idx is
+'The students at risk of a course: course_id=eq.&is_at_risk=is.true';
 create index enrolment_notes_flagged_by_idx on public.enrolment_notes (flagged_by);
 comment on index public.enrolment_notes_flagged_by_idx is 'The foreign key';
 create trigger _200_set_updated_at before update on public.enrolment_notes
@@ -44,7 +56,7 @@ for each row execute function private.tg__set_updated_at();
 
 create function private.tg_enrolment_notes__set_enrolment() returns trigger
 language plpgsql
-security definer -- whether the caller may write about that enrolment, the policy says
+security definer -- must read every enrolment; the policy checks the caller
 set search_path = ''
 as $$
 begin
@@ -56,12 +68,12 @@ begin
 end
 $$;
 comment on function private.tg_enrolment_notes__set_enrolment() is
-'Before insert or update: the notes belong to their enrolment''s course and student.';
+'Before an insert or update: sets the course and the student of the enrolment.';
 create trigger _050_set_enrolment before insert or update of enrolment_id, course_id, student_id
 on public.enrolment_notes
 for each row execute function private.tg_enrolment_notes__set_enrolment();
 
-create function private.tg_enrolment_notes__date_flag() returns trigger
+create function private.tg_enrolment_notes__set_flagged() returns trigger
 language plpgsql
 set search_path = ''
 as $$
@@ -77,14 +89,14 @@ begin
     return new;
 end
 $$;
-comment on function private.tg_enrolment_notes__date_flag() is
-'Before insert or update: since when a student is flagged, and by whom; nothing of it once he is not.';
-create trigger _100_date_flag before insert or update on public.enrolment_notes
-for each row execute function private.tg_enrolment_notes__date_flag();
+comment on function private.tg_enrolment_notes__set_flagged() is
+'Before an insert or update: sets flagged_at and flagged_by with is_at_risk, and clears them without.';
+create trigger _100_set_flagged before insert or update on public.enrolment_notes
+for each row execute function private.tg_enrolment_notes__set_flagged();
 
 create function private.tg_enrolment_notes__audit_change() returns trigger
 language plpgsql
-security definer -- the audit log is closed to clients
+security definer -- clients may not write the audit log
 set search_path = ''
 as $$
 declare
@@ -103,7 +115,7 @@ begin
 end
 $$;
 comment on function private.tg_enrolment_notes__audit_change() is
-'After an admin changed the notes on a course that is not his: that he did, and the flag; no word of the notes, for
-these go with the enrolment, and the audit log stays.';
+'After an admin writes notes in a course of somebody else: records that, and is_at_risk; not the notes, which are
+deleted with the enrolment, while the audit log stays.';
 create trigger _900_audit_change after insert or update or delete on public.enrolment_notes
 for each row execute function private.tg_enrolment_notes__audit_change();

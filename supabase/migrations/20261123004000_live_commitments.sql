@@ -1,5 +1,4 @@
--- Live: what takes a host's time. Whatever a host promises to be at, of whatever kind, is one row here, so that
--- nothing can overlap anything else.
+-- Live: commitments of hosts. Everything that takes the time of a host is a row of one table, so that nothing overlaps.
 
 create table private.commitments (
     id uuid not null default gen_random_uuid() constraint commitments_pkey primary key,
@@ -12,9 +11,10 @@ create table private.commitments (
     where (is_live)
 );
 comment on table private.commitments is
-'When hosts are taken. Two that are live never overlap for the same host. Written by the functions that make sessions.';
-comment on column private.commitments.busy is 'From when until when, the end excluded; frozen when it was made.';
-comment on column private.commitments.is_live is 'Whether it still stands; what is called off frees the time.';
+'When hosts are busy. Two live commitments of a host never overlap. The functions that schedule and cancel sessions
+write it.';
+comment on column private.commitments.busy is 'The time range, its end excluded; never changed.';
+comment on column private.commitments.is_live is 'Whether it is in force; false after it was cancelled.';
 alter table private.commitments enable row level security;
 revoke all on private.commitments from anon, authenticated, service_role;
 create index commitments_host_id_idx on private.commitments (host_id);

@@ -1,7 +1,7 @@
 -- Compiled from policies/ by ./guildhall policies. Edit the files there, never this one.
 
 -- policies/foundation/schemas.sql
--- Compiled first: everything of ours is closed, and opened again file by file below.
+-- Compiled first: closes everything in our schemas; the files below open it again.
 revoke all on schema public, private, procrastinate
 from public, anon, authenticated, service_role, supabase_auth_admin, edge, worker;
 revoke all on all tables in schema public, private, procrastinate
@@ -12,9 +12,29 @@ revoke all on all routines in schema public, private, procrastinate
 from public, anon, authenticated, service_role, supabase_auth_admin, edge, worker;
 
 grant usage on schema public to anon, authenticated, service_role;
--- USAGE on private lets policies and public functions reach the helpers granted to the same role, and nothing more:
+-- With USAGE on private, policies and public functions can call the helpers that are granted to the same role.
 -- PostgREST does not expose the schema.
 grant usage on schema private to anon, authenticated, service_role, supabase_auth_admin, edge, worker;
+
+-- functions.sql of each domain inserts its functions again.
+delete from private.api_functions;
+
+-- policies/foundation/accounts.sql
+select private.close_table('public.accounts');
+
+create policy accounts_select_owner_or_moderator on public.accounts for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('moderator')));
+
+grant select on public.accounts to authenticated, service_role;
+-- no insert, update or delete: functions and the triggers of auth.users write it
+
+-- policies/foundation/api_functions.sql
+select private.close_table('private.api_functions');
+
+create policy api_functions_all_nobody on private.api_functions for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: private.expose writes it, and take_request_token reads it
 
 -- policies/foundation/app_config.sql
 select private.close_table('private.app_config');
@@ -33,17 +53,75 @@ using ((select private.has_role('admin')));
 grant select on public.audit_log to authenticated, service_role;
 -- no insert, update or delete: functions write it, and nobody changes it
 
+-- policies/foundation/discarded_files.sql
+select private.close_table('private.discarded_files');
+
+create policy discarded_files_all_nobody on private.discarded_files for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: discard_file and forget_removed_files write it
+
+-- policies/foundation/errors.sql
+select private.close_table('private.errors');
+
+create policy errors_all_nobody on private.errors for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: migrations write it, private.refuse and error_catalogue read it
+
 -- policies/foundation/functions.sql
+-- The API of foundation: each function, the roles that may call it, and its tier of rate limits.
+
+select private.expose('private.error_catalogue()', '{anon, authenticated, service_role}', 'standard');
+
+select private.expose('private.replay_webhook(text, text)', '{authenticated}', 'strict');
+select private.expose('private.webhook_totals()', '{authenticated}', 'standard');
+
+-- Helpers of policies and triggers, and what the edge and the worker call.
+-- A trigger refuses as the role whose statement fires it.
+grant execute on function private.refuse(text, text[]) to anon, authenticated, service_role;
+grant execute on function private.error_of(text) to anon, authenticated;
+-- Checks of titles and names, which run as the role that writes.
+grant execute on function private.normalise_compatible(text) to authenticated, service_role;
+grant execute on function private.fold_text(text) to authenticated, service_role;
+grant execute on function private.invisible_characters() to authenticated, service_role;
+grant execute on function private.is_visible(text) to authenticated, service_role;
+grant execute on function private.is_line(text, integer) to authenticated, service_role;
+grant execute on function private.is_name(text, integer) to authenticated, service_role;
+grant execute on function private.are_names(text[], integer) to authenticated, service_role;
+grant execute on function private.requires_sign_in(text, text) to anon;
 grant execute on function private.check_request() to anon, authenticated, service_role;
 grant execute on function private.request_id() to anon, authenticated, service_role;
 grant execute on function private.schema_version() to edge, worker;
-grant execute on function private.settle_mail(bigint, private.mail_status, text) to worker;
-grant execute on function private.purge_mail() to worker;
+grant execute on function private.record_mail_result(bigint, private.mail_status, text) to worker;
+grant execute on function private.claim_mail(bigint) to worker;
+grant execute on function private.retry_webhooks() to worker;
+grant execute on function private.removable_files() to worker, file_remover;
+grant execute on function private.forget_removed_files(text[]) to worker;
+grant execute on function private.purges() to worker;
+grant execute on function private.purge(name) to worker;
+grant execute on function private.lapses() to worker;
+grant execute on function private.lapse(name) to worker;
 
--- policies/foundation/limits_functions.sql
+grant execute on function private.is_active() to authenticated, service_role;
+grant execute on function private.has_role(public.app_role) to authenticated, service_role;
+-- require_role asks as its caller, to say which of the two is missing.
+grant execute on function private.is_granted(public.app_role) to authenticated;
+grant execute on function private.is_teacher() to authenticated, service_role;
+grant execute on function private.require_active_account(uuid) to edge;
+grant execute on function private.require_signed_in() to authenticated;
+grant execute on function private.require_active() to authenticated;
+grant execute on function private.require_role(public.app_role) to authenticated;
+
+-- Exports call them as their caller.
+grant execute on function private.csv_cell(text) to authenticated;
+grant execute on function private.csv_file(text, text, text[]) to authenticated;
+
 grant execute on function private.take_request_token() to anon, authenticated;
 grant execute on function private.take_token(text, text) to edge;
-grant execute on function private.purge_rate_buckets() to worker;
+
+grant execute on function private.receive_webhook(text, text, text, jsonb, boolean) to edge;
+grant execute on function private.failed_webhooks() to authenticated;
 
 -- policies/foundation/mail_outbox.sql
 select private.close_table('private.mail_outbox');
@@ -51,7 +129,7 @@ select private.close_table('private.mail_outbox');
 create policy mail_outbox_all_nobody on private.mail_outbox for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: enqueue_mail, claim_mail and settle_mail write it
+-- no grant to anybody: enqueue_mail, claim_mail and record_mail_result write it
 
 -- policies/foundation/mail_templates.sql
 select private.close_table('private.mail_templates');
@@ -62,8 +140,8 @@ using (false);
 -- no grant to anybody: migrations write it and definer functions read it
 
 -- policies/foundation/procrastinate.sql
--- The job queue is the worker's alone. It has no row level security: the schema is closed to everybody else, and
--- whoever may work on the queue may work on all of it.
+-- Only the worker may use the job queue, and all of it: it has no row level security, and the schema is closed to every
+-- other role.
 grant usage on schema procrastinate to worker;
 grant select, insert, update, delete on all tables in schema procrastinate to worker;
 grant usage on all sequences in schema procrastinate to worker;
@@ -76,15 +154,6 @@ create policy rate_buckets_all_nobody on private.rate_buckets for all to anon, a
 using (false);
 
 -- no grant to anybody: take_token writes it
-
--- policies/foundation/rate_limited_functions.sql
-select private.close_table('private.rate_limited_functions');
-
-create policy rate_limited_functions_all_nobody on private.rate_limited_functions
-for all to anon, authenticated, service_role
-using (false);
-
--- no grant to anybody: migrations write it, and take_request_token reads it
 
 -- policies/foundation/rate_limits.sql
 select private.close_table('private.rate_limits');
@@ -102,9 +171,43 @@ using (false);
 
 -- no grant to anybody: migrations write it and definer functions read it
 
--- policies/foundation/webhook_functions.sql
-grant execute on function private.receive_webhook(text, text, text, jsonb) to edge;
-grant execute on function private.purge_webhook_inbox() to worker;
+-- policies/foundation/storage_quotas.sql
+select private.close_table('private.storage_quotas');
+
+create policy storage_quotas_all_nobody on private.storage_quotas for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: the operator writes it, and the triggers of storage.objects read and count in it
+
+-- policies/foundation/storage_usage.sql
+select private.close_table('private.storage_usage');
+
+create policy storage_usage_all_nobody on private.storage_usage for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: the triggers of storage.objects write it
+
+-- policies/foundation/transliterations.sql
+select private.close_table('private.transliterations');
+
+create policy transliterations_all_nobody on private.transliterations for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: definer functions read it
+
+-- policies/foundation/user_roles.sql
+select private.close_table('public.user_roles');
+
+create policy user_roles_select_owner_or_admin on public.user_roles for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.user_roles to authenticated, service_role;
+-- no insert, update or delete: grant_role and revoke_role write it
+
+-- policies/foundation/webhook_failures.sql
+select private.close_table('public.webhook_failures');
+
+grant select on public.webhook_failures to authenticated;
 
 -- policies/foundation/webhook_inbox.sql
 select private.close_table('private.webhook_inbox');
@@ -114,45 +217,14 @@ using (false);
 
 -- no grant to anybody: receive_webhook writes it
 
--- policies/identity/account_care_functions.sql
-grant execute on function private.create_user(text, text, public.app_role, boolean) to authenticated;
-grant execute on function public.create_user(text, text, public.app_role, boolean) to authenticated;
-grant execute on function private.verify_email(uuid) to authenticated;
-grant execute on function public.verify_email(uuid) to authenticated;
-grant execute on function private.send_password_reset(uuid) to authenticated;
-grant execute on function public.send_password_reset(uuid) to authenticated;
+-- policies/identity/account_deletions.sql
+select private.close_table('private.account_deletions');
 
-grant execute on function private.personal_files(uuid) to authenticated;
-grant execute on function public.personal_files(uuid) to authenticated;
-grant execute on function private.delete_user(uuid) to authenticated;
-grant execute on function public.delete_user(uuid) to authenticated;
-grant execute on function private.delete_account() to authenticated;
-grant execute on function public.delete_account() to authenticated;
+create policy account_deletions_all_nobody on private.account_deletions for all
+to anon, authenticated, service_role
+using (false);
 
-grant execute on function private.my_auth_facts() to authenticated;
-grant execute on function public.export_my_data() to authenticated;
-
--- policies/identity/accounts.sql
-select private.close_table('public.accounts');
-
-create policy accounts_select_owner_or_moderator on public.accounts for select to authenticated
-using (user_id = (select auth.uid()) or (select private.has_role('moderator')));
-
-grant select on public.accounts to authenticated, service_role;
--- no insert, update or delete: functions and the triggers of auth.users write it
-
--- policies/identity/accounts_functions.sql
-grant execute on function private.find_accounts(text) to authenticated;
-grant execute on function public.search_accounts(text) to authenticated;
-grant execute on function private.export_user_accounts(
-    text, public.app_role, public.account_status, timestamptz, timestamptz
-) to authenticated;
-grant execute on function public.export_user_accounts(
-    text, public.app_role, public.account_status, timestamptz, timestamptz
-) to authenticated;
-
-grant execute on function private.password_verification_attempt(jsonb) to supabase_auth_admin;
-grant execute on function private.purge_auth_events() to worker;
+-- no grant to anybody: delete_user writes it
 
 -- policies/identity/auth_events.sql
 select private.close_table('public.auth_events');
@@ -171,13 +243,6 @@ for all to anon, authenticated, service_role
 using (false);
 
 -- no grant to anybody: functions and the triggers of auth.users write it
-
--- policies/identity/external_identities_functions.sql
-grant execute on function private.sync_user() to authenticated;
-grant execute on function public.sync_user() to authenticated;
-
--- policies/identity/follow_functions.sql
-grant execute on function private.is_member() to authenticated, service_role;
 
 -- policies/identity/follows.sql
 select private.close_table('public.follows');
@@ -207,22 +272,64 @@ grant select, insert, delete on public.follows to service_role;
 -- no update: one follows or does not
 
 -- policies/identity/functions.sql
-grant execute on function private.is_active() to authenticated, service_role;
-grant execute on function private.has_role(public.app_role) to authenticated, service_role;
-grant execute on function private.require_active() to authenticated;
-grant execute on function private.require_role(public.app_role) to authenticated;
+-- The API of identity: each function, the roles that may call it, and its tier of rate limits.
+
+select private.expose(
+    'private.set_account_status(uuid, public.account_status, text, timestamptz)',
+    '{authenticated}', 'strict'
+);
+select private.expose('private.is_handle_available(text)', '{authenticated}', 'standard');
+select private.expose('private.verify_qualification(uuid, boolean, text)', '{authenticated}', 'strict');
+select private.expose('private.apply_to_teach(text, text[])', '{authenticated}', 'standard');
+select private.expose('private.withdraw_teacher_application()', '{authenticated}', 'standard');
+select private.expose('private.decide_teacher_application(uuid, boolean, text)', '{authenticated}', 'strict');
+select private.expose('private.sync_user()', '{authenticated}', 'generous');
+select private.expose('private.create_user(text, text, public.app_role, boolean)', '{authenticated}', 'strict');
+select private.expose('private.verify_email(uuid)', '{authenticated}', 'strict');
+select private.expose('private.change_email(uuid, text)', '{authenticated}', 'strict');
+select private.expose('private.send_password_reset(uuid)', '{authenticated}', 'strict');
+select private.expose('private.personal_files(uuid)', '{authenticated}', 'standard');
+select private.expose('private.account_obligations(uuid)', '{authenticated}', 'standard');
+select private.expose('private.close_obligations(uuid, jsonb)', '{authenticated}', 'strict');
+select private.expose('private.delete_user(uuid, jsonb)', '{authenticated}', 'strict');
+select private.expose('private.delete_account(boolean)', '{authenticated}', 'strict');
+select private.expose(
+    'private.export_user_accounts(text, public.app_role, public.account_status, timestamptz, timestamptz)',
+    '{authenticated}', 'strict'
+);
+select private.expose('private.create_workspace(text)', '{authenticated}', 'standard');
+select private.expose('private.add_workspace_member(uuid, uuid, public.workspace_role)', '{authenticated}', 'standard');
+select private.expose(
+    'private.update_workspace_member(uuid, uuid, public.workspace_role)',
+    '{authenticated}', 'standard'
+);
+select private.expose('private.remove_workspace_member(uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('public.grant_role(uuid, public.app_role)', '{authenticated}', 'strict');
+select private.expose('public.revoke_role(uuid, public.app_role)', '{authenticated}', 'strict');
+select private.expose('public.search_users(text)', '{authenticated}', 'standard');
+select private.expose('public.teaching_status()', '{authenticated}', 'standard');
+select private.expose('public.export_my_data()', '{authenticated}', 'strict');
+select private.expose('public.search_accounts(text)', '{authenticated}', 'standard');
+
+-- Helpers of policies and triggers, and what the edge and the worker call.
+grant execute on function private.my_auth_facts() to authenticated;
+
+grant execute on function private.find_accounts(text) to authenticated;
+
+grant execute on function private.password_verification_attempt(jsonb) to supabase_auth_admin;
+
+grant execute on function private.is_member() to authenticated, service_role;
 
 grant execute on function private.change_role(uuid, public.app_role, boolean) to authenticated;
-grant execute on function public.grant_role(uuid, public.app_role) to authenticated;
-grant execute on function public.revoke_role(uuid, public.app_role) to authenticated;
-grant execute on function private.set_account_status(
-    uuid, public.account_status, text, timestamptz
-) to authenticated;
-grant execute on function public.set_account_status(
-    uuid, public.account_status, text, timestamptz
-) to authenticated;
 
 grant execute on function private.custom_access_token(jsonb) to supabase_auth_admin;
+
+grant execute on function private.address_for_password_link(uuid) to worker;
+
+-- matching_user_ids is granted to no role: its callers decide who finds unlisted users.
+grant execute on function private.search_users(text) to authenticated;
+
+grant execute on function private.my_workspace_ids(public.workspace_role) to authenticated;
 
 -- policies/identity/notification_preferences.sql
 select private.close_table('public.notification_preferences');
@@ -254,17 +361,6 @@ using (true);
 grant select on public.notification_topics to authenticated, service_role;
 -- no insert, update or delete: migrations write it
 
--- policies/identity/notifications_functions.sql
-grant execute on function private.claim_mail(bigint) to worker;
-grant execute on function private.address_for_password_link(uuid) to worker;
-
--- policies/identity/profile_functions.sql
--- the check of profiles.display_name calls it as whoever writes
-grant execute on function private.is_name(text) to authenticated, service_role;
-
-grant execute on function private.is_handle_available(text) to authenticated;
-grant execute on function public.is_handle_available(text) to authenticated;
-
 -- policies/identity/profiles.sql
 select private.close_table('public.profiles');
 
@@ -292,11 +388,6 @@ using (false);
 
 -- no grant to anybody: migrations write it and definer functions read it
 
--- policies/identity/search_functions.sql
--- private.matching_user_ids is nobody's: who sees everybody is decided before it is called
-grant execute on function private.search_users(text) to authenticated;
-grant execute on function public.search_users(text) to authenticated;
-
 -- policies/identity/search_terms.sql
 select private.close_table('private.search_terms');
 
@@ -314,109 +405,57 @@ using (false);
 -- no grant to anybody: triggers write it and definer functions read it
 
 -- policies/identity/storage_objects.sql
--- storage.objects is Supabase's table: its grants are not ours, and only our own policies are remade here.
-drop policy if exists objects_select_owner_or_moderator on storage.objects;
-drop policy if exists objects_insert_owner on storage.objects;
-drop policy if exists objects_update_owner on storage.objects;
-drop policy if exists objects_delete_owner_or_moderator on storage.objects;
+-- storage.objects is Supabase's table: Supabase grants on it, and each domain has policies for its own buckets.
+drop policy if exists objects_select_user_or_moderator on storage.objects;
+drop policy if exists objects_insert_user on storage.objects;
+drop policy if exists objects_update_user on storage.objects;
+drop policy if exists objects_delete_user_or_moderator on storage.objects;
+drop policy if exists objects_select_remover_of_user_files on storage.objects;
+drop policy if exists objects_delete_remover_of_user_files on storage.objects;
 
--- An avatar, and the document that shows a qualification, lie in the folder named by their owner's id; the picture of a
--- course in the one named by the course's, the files of a product in the one named by the product's. The buckets of
--- avatars and thumbnails are public: fetching needs no policy, and this one lets nobody list but the owner, and
--- moderators, who take down what nobody should see. That of documents is private; one that moderators looked at is not
--- written over. That of products is private, too: who bought one fetches what his order gives.
-create policy objects_select_owner_or_moderator on storage.objects for select to authenticated
+-- Avatars and documents of qualifications are in the folder with the user's id. Anybody fetches an avatar by its path,
+-- because that bucket is public; these policies decide who lists and who reads documents.
+create policy objects_select_user_or_moderator on storage.objects for select to authenticated
 using (
-    (
-        bucket_id in ('avatars', 'qualifications')
-        and (starts_with(name, (select auth.uid())::text || '/') or (select private.has_role('moderator')))
-    )
-    or (
-        bucket_id = 'course-thumbnails'
-        and (
-            split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-            or (select private.has_role('moderator'))
-        )
-    )
-    or (
-        bucket_id = 'products'
-        and (
-            split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-            or name = any((select private.my_bought_paths())::text[])
-        )
-    )
+    bucket_id in ('avatars', 'qualifications')
+    and (starts_with(name, (select auth.uid())::text || '/') or (select private.has_role('moderator')))
 );
 
-create policy objects_insert_owner on storage.objects for insert to authenticated
+create policy objects_insert_user on storage.objects for insert to authenticated
 with check (
-    (
-        bucket_id in ('avatars', 'qualifications')
-        and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
-    )
-    or (
-        bucket_id = 'course-thumbnails'
-        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
-    or (
-        bucket_id = 'products'
-        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
+    bucket_id in ('avatars', 'qualifications')
+    and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
 );
 
-create policy objects_update_owner on storage.objects for update to authenticated
+-- no update of qualifications: a document that a moderator verified is not replaced
+create policy objects_update_user on storage.objects for update to authenticated
 using (
-    (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
-    or (
-        bucket_id = 'course-thumbnails'
-        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
-    or (
-        bucket_id = 'products'
-        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
+    bucket_id in ('avatars') and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
 )
 with check (
-    (bucket_id = 'avatars' and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
-    or (
-        bucket_id = 'course-thumbnails'
-        and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
-    or (
-        bucket_id = 'products'
-        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-        and (select private.has_role('teacher'))
+    bucket_id in ('avatars') and starts_with(name, (select auth.uid())::text || '/') and (select private.is_active())
+);
+
+create policy objects_delete_user_or_moderator on storage.objects for delete to authenticated
+using (
+    bucket_id in ('avatars', 'qualifications')
+    and (
+        (starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
+        or (select private.has_role('moderator'))
     )
 );
 
-create policy objects_delete_owner_or_moderator on storage.objects for delete to authenticated
+-- The worker removes what no row names any more. Storage removes what its caller reads and may delete.
+create policy objects_select_remover_of_user_files on storage.objects for select to file_remover
 using (
-    (
-        bucket_id in ('avatars', 'qualifications')
-        and (
-            (starts_with(name, (select auth.uid())::text || '/') and (select private.is_active()))
-            or (select private.has_role('moderator'))
-        )
-    )
-    or (
-        bucket_id = 'course-thumbnails'
-        and (
-            (
-                split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
-                and (select private.has_role('teacher'))
-            )
-            or (select private.has_role('moderator'))
-        )
-    )
-    or (
-        bucket_id = 'products'
-        and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
-        and (select private.has_role('teacher'))
-    )
+    bucket_id in ('avatars', 'qualifications')
+    and bucket_id || '/' || name = any((select private.removable_files())::text[])
+);
+
+create policy objects_delete_remover_of_user_files on storage.objects for delete to file_remover
+using (
+    bucket_id in ('avatars', 'qualifications')
+    and bucket_id || '/' || name = any((select private.removable_files())::text[])
 );
 
 -- policies/identity/teacher_applications.sql
@@ -428,15 +467,6 @@ using (user_id = (select auth.uid()) or (select private.has_role('moderator')));
 
 grant select on public.teacher_applications to authenticated, service_role;
 -- no insert, update or delete: apply_to_teach and decide_teacher_application write it
-
-grant execute on function private.apply_to_teach(text, text[]) to authenticated;
-grant execute on function public.apply_to_teach(text, text[]) to authenticated;
-grant execute on function private.withdraw_teacher_application() to authenticated;
-grant execute on function public.withdraw_teacher_application() to authenticated;
-grant execute on function private.decide_teacher_application(uuid, boolean, text) to authenticated;
-grant execute on function public.decide_teacher_application(uuid, boolean, text) to authenticated;
-
-grant execute on function public.teaching_status() to authenticated;
 
 -- policies/identity/user_accounts.sql
 select private.close_table('public.user_accounts');
@@ -493,18 +523,6 @@ delete
 on public.user_qualifications to authenticated;
 grant select, insert, update, delete on public.user_qualifications to service_role;
 
-grant execute on function private.verify_qualification(uuid, boolean) to authenticated;
-grant execute on function public.verify_qualification(uuid, boolean) to authenticated;
-
--- policies/identity/user_roles.sql
-select private.close_table('public.user_roles');
-
-create policy user_roles_select_owner_or_admin on public.user_roles for select to authenticated
-using (user_id = (select auth.uid()) or (select private.has_role('admin')));
-
-grant select on public.user_roles to authenticated, service_role;
--- no insert, update or delete: grant_role and revoke_role write it
-
 -- policies/identity/user_settings.sql
 select private.close_table('public.user_settings');
 
@@ -557,18 +575,6 @@ grant select, update (name), delete on public.workspaces to authenticated;
 grant select on public.workspaces to service_role;
 -- no insert: create_workspace also makes the first owner
 
--- policies/identity/workspaces_functions.sql
-grant execute on function private.my_workspace_ids(public.workspace_role) to authenticated;
-
-grant execute on function private.create_workspace(text) to authenticated;
-grant execute on function public.create_workspace(text) to authenticated;
-grant execute on function private.add_workspace_member(uuid, uuid, public.workspace_role) to authenticated;
-grant execute on function public.add_workspace_member(uuid, uuid, public.workspace_role) to authenticated;
-grant execute on function private.update_workspace_member(uuid, uuid, public.workspace_role) to authenticated;
-grant execute on function public.update_workspace_member(uuid, uuid, public.workspace_role) to authenticated;
-grant execute on function private.remove_workspace_member(uuid, uuid) to authenticated;
-grant execute on function public.remove_workspace_member(uuid, uuid) to authenticated;
-
 -- policies/catalog/categories.sql
 select private.close_table('public.categories');
 
@@ -586,36 +592,10 @@ create policy categories_delete_admin on public.categories for delete to authent
 using ((select private.has_role('admin')));
 
 grant select on public.categories to anon, authenticated;
--- position is the database's
+-- the database sets position
 grant insert (slug, name, description), update (slug, name, description), delete
 on public.categories to authenticated;
 grant select, insert, update, delete on public.categories to service_role;
-
--- policies/catalog/categories_functions.sql
-grant execute on function private.reorder_categories(uuid[]) to authenticated;
-grant execute on function public.reorder_categories(uuid[]) to authenticated;
-grant execute on function private.merge_categories(uuid, uuid) to authenticated;
-grant execute on function public.merge_categories(uuid, uuid) to authenticated;
-
--- policies/catalog/course_care_functions.sql
-grant execute on function private.publication_checklist(uuid) to authenticated;
-grant execute on function public.publication_checklist(uuid) to authenticated;
-grant execute on function private.archive_course(uuid) to authenticated;
-grant execute on function public.archive_course(uuid) to authenticated;
-grant execute on function private.delete_course(uuid) to authenticated;
-grant execute on function public.delete_course(uuid) to authenticated;
-
--- for admins and moderators, as each checks
-grant execute on function private.set_course_featured(uuid, boolean) to authenticated;
-grant execute on function private.feature_course(uuid) to authenticated;
-grant execute on function public.feature_course(uuid) to authenticated;
-grant execute on function public.unfeature_course(uuid) to authenticated;
-grant execute on function private.set_course_suspended(uuid, boolean, text) to authenticated;
-grant execute on function private.suspend_course(uuid, text) to authenticated;
-grant execute on function public.suspend_course(uuid, text) to authenticated;
-grant execute on function public.unsuspend_course(uuid) to authenticated;
-grant execute on function private.transfer_course(uuid, uuid) to authenticated;
-grant execute on function public.transfer_course(uuid, uuid) to authenticated;
 
 -- policies/catalog/course_search.sql
 select private.close_table('private.course_search');
@@ -624,6 +604,14 @@ create policy course_search_all_nobody on private.course_search for all to anon,
 using (false);
 
 -- no grant to anybody: triggers write it and definer functions read it
+
+-- policies/catalog/course_slugs.sql
+select private.close_table('private.course_slugs');
+
+create policy course_slugs_all_nobody on private.course_slugs for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: triggers write it and course_by_slug reads it
 
 -- policies/catalog/course_stats.sql
 select private.close_table('public.course_stats');
@@ -659,52 +647,6 @@ using (false);
 
 -- no grant to anybody: triggers write it and definer functions read it
 
--- policies/catalog/courses.sql
-select private.close_table('public.courses');
-
-create policy courses_select_anon on public.courses for select to anon
-using (status = 'published');
-
-create policy courses_select_authenticated on public.courses for select to authenticated
-using (
-    status = 'published'
-    or (creator_id = (select auth.uid()) and status <> 'deleted')
-    or id = any((select private.my_course_ids())::uuid[])
-    or (select private.has_role('moderator'))
-);
-
-create policy courses_insert_teacher on public.courses for insert to authenticated
-with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
-
-create policy courses_update_creator_or_admin on public.courses for update to authenticated
-using (
-    (creator_id = (select auth.uid()) and status <> 'deleted' and (select private.has_role('teacher')))
-    or (select private.has_role('admin'))
-)
-with check (
-    (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
-    or (select private.has_role('admin'))
-);
-
-create policy courses_delete_creator on public.courses for delete to authenticated
-using (creator_id = (select auth.uid()) and status = 'draft' and (select private.has_role('teacher')));
-
-grant select on public.courses to anon, authenticated;
--- creator_id is the caller by default; thumbnail_path begins with an id that is the database's to give; the
--- rest is for functions and triggers
-grant
-insert (
-    category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites,
-    target_audience, tags, price_amount, price_currency, is_intro
-),
-update (
-    category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites,
-    target_audience, tags, thumbnail_path, price_amount, price_currency, is_intro
-),
-delete
-on public.courses to authenticated;
-grant select, insert, update, delete on public.courses to service_role;
-
 -- policies/catalog/creator_placements.sql
 select private.close_table('public.creator_placements');
 
@@ -725,7 +667,7 @@ create policy creator_placements_delete_admin on public.creator_placements for d
 using ((select private.has_role('admin')));
 
 grant select on public.creator_placements to anon, authenticated;
--- is_public is the database's; creator_id is updatable because an upsert sets it
+-- the database sets is_public; creator_id is updatable because an upsert sets it
 grant
 insert (creator_id, is_featured, display_priority),
 update (creator_id, is_featured, display_priority),
@@ -739,116 +681,105 @@ select private.close_table('public.creators');
 grant select on public.creators to anon, authenticated, service_role;
 -- no policy: the view runs as its caller, under those of profiles, user_stats and creator_placements
 
--- policies/catalog/curriculum_functions.sql
-grant execute on function private.reorder_modules(uuid, uuid[]) to authenticated;
-grant execute on function public.reorder_modules(uuid, uuid[]) to authenticated;
-grant execute on function private.reorder_lessons(uuid, uuid[]) to authenticated;
-grant execute on function public.reorder_lessons(uuid, uuid[]) to authenticated;
-
--- policies/catalog/free_limit_functions.sql
-grant execute on function private.free_course_limit() to anon, authenticated, service_role;
-grant execute on function public.free_course_limit() to anon, authenticated, service_role;
-
 -- policies/catalog/functions.sql
+-- The API of catalog: each function, the roles that may call it, and its tier of rate limits.
+
+select private.expose('private.reorder_modules(uuid, uuid[])', '{authenticated}', 'standard');
+select private.expose('private.reorder_lessons(uuid, uuid[])', '{authenticated}', 'standard');
+select private.expose('private.publication_checklist(uuid)', '{authenticated}', 'standard');
+select private.expose('private.publish_course(uuid)', '{authenticated}', 'standard');
+select private.expose('private.unpublish_course(uuid)', '{authenticated}', 'standard');
+select private.expose('private.archive_course(uuid)', '{authenticated}', 'standard');
+select private.expose('private.copy_course(uuid, text)', '{authenticated}', 'strict');
+select private.expose('private.delete_course(uuid)', '{authenticated}', 'standard');
+select private.expose('private.feature_course(uuid)', '{authenticated}', 'strict');
+select private.expose('private.suspend_course(uuid, text)', '{authenticated}', 'strict');
+select private.expose('private.transfer_course(uuid, uuid)', '{authenticated}', 'strict');
+select private.expose('private.intro_course_limit()', '{anon, authenticated, service_role}', 'standard');
+select private.expose('private.reorder_categories(uuid[])', '{authenticated}', 'strict');
+select private.expose('private.merge_categories(uuid, uuid)', '{authenticated}', 'strict');
+select private.expose('private.unfeature_course(uuid)', '{authenticated}', 'strict');
+select private.expose('private.unsuspend_course(uuid)', '{authenticated}', 'strict');
+select private.expose('public.course_by_slug(text)', '{anon, authenticated, service_role}', 'standard');
+select private.expose('public.search_creators(text)', '{anon, authenticated, service_role}', 'standard');
+select private.expose(
+    'public.search_courses(text, public.course_level, text, text, uuid, bigint, text)',
+    '{anon, authenticated, service_role}', 'standard'
+);
+
+-- Helpers of policies and triggers, and what the edge and the worker call.
 grant execute on function private.my_taught_course_ids() to authenticated, service_role;
 grant execute on function private.require_course_owner(uuid) to authenticated;
 
-grant execute on function private.publish_course(uuid) to authenticated;
-grant execute on function public.publish_course(uuid) to authenticated;
-grant execute on function private.unpublish_course(uuid) to authenticated;
-grant execute on function public.unpublish_course(uuid) to authenticated;
-
--- policies/catalog/landing_functions.sql
+grant execute on function private.course_by_slug(text) to anon, authenticated, service_role;
 grant execute on function private.search_creators(text) to anon, authenticated, service_role;
-grant execute on function public.search_creators(text) to anon, authenticated, service_role;
 
--- policies/catalog/lesson_contents.sql
-select private.close_table('public.lesson_contents');
-
-create policy lesson_contents_select_anon on public.lesson_contents for select to anon
-using (exists (select from public.lessons as l where l.id = lesson_contents.lesson_id and l.is_intro));
-
-create policy lesson_contents_select_authenticated on public.lesson_contents for select to authenticated
-using (
-    (
-        course_id = any((select private.my_course_ids())::uuid[])
-        -- Asked of each lesson that is read, for few are: all locks of somebody in fifty courses are a thousand.
-        and not exists (select from public.lesson_locks as k where k.lesson_id = lesson_contents.lesson_id)
-    )
-    or course_id = any((select private.my_taught_course_ids())::uuid[])
-    or (select private.has_role('moderator'))
-    or exists (select from public.lessons as l where l.id = lesson_contents.lesson_id and l.is_intro)
-);
-
-create policy lesson_contents_insert_creator on public.lesson_contents for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-create policy lesson_contents_update_creator on public.lesson_contents for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-create policy lesson_contents_delete_creator on public.lesson_contents for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-grant select on public.lesson_contents to anon, authenticated;
--- lesson_id is updatable because an upsert sets it; course_id is the database's
-grant insert (lesson_id, body), update (lesson_id, body), delete on public.lesson_contents to authenticated;
-grant select, insert, update, delete on public.lesson_contents to service_role;
-
--- policies/catalog/lessons.sql
-select private.close_table('public.lessons');
-
-create policy lessons_select_all on public.lessons for select to anon, authenticated
-using (exists (select from public.courses as c where c.id = lessons.course_id));
-
-create policy lessons_insert_creator on public.lessons for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-create policy lessons_update_creator on public.lessons for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-create policy lessons_delete_creator on public.lessons for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-grant select on public.lessons to anon, authenticated;
--- course_id and position are the database's
-grant
-insert (module_id, title, summary, duration_seconds, is_intro),
-update (module_id, title, summary, duration_seconds, is_intro),
-delete
-on public.lessons to authenticated;
-grant select, insert, update, delete on public.lessons to service_role;
-
--- policies/catalog/modules.sql
-select private.close_table('public.modules');
-
-create policy modules_select_all on public.modules for select to anon, authenticated
-using (exists (select from public.courses as c where c.id = modules.course_id));
-
-create policy modules_insert_creator on public.modules for insert to authenticated
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-create policy modules_update_creator on public.modules for update to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
-with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-create policy modules_delete_creator on public.modules for delete to authenticated
-using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
-
-grant select on public.modules to anon, authenticated;
--- position is the database's; a module stays in its course
-grant insert (course_id, title, description), update (title, description), delete on public.modules to authenticated;
-grant select, insert, update, delete on public.modules to service_role;
-
--- policies/catalog/search_functions.sql
--- private.courses_worded and private.words_near are nobody's: private.search_courses asks them
+-- no grant of private.courses_matching and private.words_near: private.search_courses calls them
 grant execute on function private.search_courses(
     text, public.course_level, text, text, uuid, bigint, text
 ) to anon, authenticated, service_role;
-grant execute on function public.search_courses(
-    text, public.course_level, text, text, uuid, bigint, text
-) to anon, authenticated, service_role;
+
+-- policies/catalog/storage_objects.sql
+-- Pictures of courses are in the folder with the course's id, in a public bucket: these policies decide who lists.
+drop policy if exists objects_select_creator_or_moderator on storage.objects;
+drop policy if exists objects_insert_creator on storage.objects;
+drop policy if exists objects_update_creator on storage.objects;
+drop policy if exists objects_delete_creator_or_moderator on storage.objects;
+drop policy if exists objects_select_remover_of_thumbnails on storage.objects;
+drop policy if exists objects_delete_remover_of_thumbnails on storage.objects;
+
+create policy objects_select_creator_or_moderator on storage.objects for select to authenticated
+using (
+    bucket_id in ('course-thumbnails')
+    and (
+        split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+        or (select private.has_role('moderator'))
+    )
+);
+
+create policy objects_insert_creator on storage.objects for insert to authenticated
+with check (
+    bucket_id in ('course-thumbnails')
+    and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+    and (select private.has_role('teacher'))
+);
+
+create policy objects_update_creator on storage.objects for update to authenticated
+using (
+    bucket_id in ('course-thumbnails')
+    and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+    and (select private.has_role('teacher'))
+)
+with check (
+    bucket_id in ('course-thumbnails')
+    and split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+    and (select private.has_role('teacher'))
+);
+
+create policy objects_delete_creator_or_moderator on storage.objects for delete to authenticated
+using (
+    bucket_id in ('course-thumbnails')
+    and (
+        (
+            split_part(name, '/', 1) = any((select private.my_taught_course_ids())::text[])
+            and (select private.has_role('teacher'))
+        )
+        or (select private.has_role('moderator'))
+    )
+);
+
+-- The worker removes what no row names any more. Storage removes what its caller reads and may delete.
+create policy objects_select_remover_of_thumbnails on storage.objects for select to file_remover
+using (
+    bucket_id in ('course-thumbnails')
+    and bucket_id || '/' || name = any((select private.removable_files())::text[])
+);
+
+create policy objects_delete_remover_of_thumbnails on storage.objects for delete to file_remover
+using (
+    bucket_id in ('course-thumbnails')
+    and bucket_id || '/' || name = any((select private.removable_files())::text[])
+);
 
 -- policies/learning/certificate_decisions.sql
 select private.close_table('public.certificate_decisions');
@@ -862,7 +793,20 @@ using (
 );
 
 grant select on public.certificate_decisions to authenticated, service_role;
--- no insert, update or delete: the functions that decide write it, and nobody changes it
+-- no insert, update or delete: the functions that decide write it
+
+-- policies/learning/certificate_reissues.sql
+select private.close_table('public.certificate_reissues');
+
+create policy certificate_reissues_select_party on public.certificate_reissues for select to authenticated
+using (
+    student_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.certificate_reissues to authenticated, service_role;
+-- no insert, update or delete: the functions that request and decide write it
 
 -- policies/learning/certificates.sql
 select private.close_table('public.certificates');
@@ -882,21 +826,29 @@ using (
 grant select on public.certificates to anon, authenticated, service_role;
 -- no insert, update or delete: grading issues it; a certificate is revoked, not edited
 
--- policies/learning/certificates_functions.sql
-grant execute on function private.recommend_certificate(uuid, text) to authenticated;
-grant execute on function public.recommend_certificate(uuid, text) to authenticated;
-grant execute on function private.issue_recommended_certificate(uuid, text) to authenticated;
-grant execute on function public.issue_certificate(uuid, text) to authenticated;
-grant execute on function private.reject_certificate(uuid, text) to authenticated;
-grant execute on function public.reject_certificate(uuid, text) to authenticated;
-grant execute on function private.award_certificate(uuid, text) to authenticated;
-grant execute on function public.award_certificate(uuid, text) to authenticated;
-grant execute on function private.revoke_certificate(uuid, text) to authenticated;
-grant execute on function public.revoke_certificate(uuid, text) to authenticated;
-grant execute on function private.reinstate_certificate(uuid, text) to authenticated;
-grant execute on function public.reinstate_certificate(uuid, text) to authenticated;
-grant execute on function private.find_certificates(text) to authenticated;
-grant execute on function public.search_certificates(text) to authenticated;
+-- policies/learning/course_invitations.sql
+select private.close_table('public.course_invitations');
+
+create policy course_invitations_select_party on public.course_invitations for select to authenticated
+using (
+    recipient = any((select private.my_invitation_names())::text[])
+    or invited_by = (select auth.uid())
+    or (select private.has_role('admin'))
+);
+
+create policy course_invitations_delete_party on public.course_invitations for delete to authenticated
+using (
+    (
+        recipient = any((select private.my_invitation_names())::text[])
+        or (invited_by = (select auth.uid()) and (select private.has_role('teacher')))
+        or (select private.has_role('admin'))
+    )
+    and (select private.is_active())
+);
+
+grant select, delete on public.course_invitations to authenticated;
+grant select on public.course_invitations to service_role;
+-- no insert or update: enrol_list and accept_course_invitation write it
 
 -- policies/learning/course_students.sql
 select private.close_table('public.course_students');
@@ -904,44 +856,51 @@ select private.close_table('public.course_students');
 grant select on public.course_students to authenticated, service_role;
 -- no policy: the view runs as its caller, under those of the tables it shows
 
--- policies/learning/enrolment_functions.sql
--- private.enrol_student is nobody's: who is to be enrolled is decided before it is called
-grant execute on function private.leave_course(uuid) to authenticated;
-grant execute on function public.leave_course(uuid) to authenticated;
-grant execute on function private.free_courses_consumed() to authenticated;
-grant execute on function public.free_courses_consumed() to authenticated;
-grant execute on function private.course_access(uuid) to authenticated;
-grant execute on function public.course_access(uuid) to authenticated;
-grant execute on function public.resume_point(uuid) to authenticated;
+-- policies/learning/courses.sql
+select private.close_table('public.courses');
 
-grant execute on function private.find_students(text) to authenticated;
-grant execute on function public.search_students(text) to authenticated;
-grant execute on function public.creator_dashboard() to authenticated;
--- export_students runs as its caller, and with it what makes the file
-grant execute on function private.csv_cell(text) to authenticated;
-grant execute on function private.csv_file(text, text, text[]) to authenticated;
-grant execute on function private.csv_line(public.course_students) to authenticated;
-grant execute on function private.csv_students(text, text[]) to authenticated;
-grant execute on function public.export_students(uuid, public.enrolment_status) to authenticated;
-grant execute on function private.send_enrolment_mail(uuid, uuid) to authenticated;
-grant execute on function public.send_enrolment_mail(uuid, uuid) to authenticated;
+create policy courses_select_anon on public.courses for select to anon
+using (status = 'published');
 
-grant execute on function private.enrol_student_manually(uuid, uuid, timestamptz) to authenticated;
-grant execute on function public.enrol_student_manually(uuid, uuid, timestamptz) to authenticated;
-grant execute on function private.update_enrolment(uuid, timestamptz) to authenticated;
-grant execute on function public.update_enrolment(uuid, timestamptz) to authenticated;
-grant execute on function private.cancel_enrolment(uuid, text) to authenticated;
-grant execute on function public.cancel_enrolment(uuid, text) to authenticated;
-grant execute on function private.force_complete_enrolment(uuid) to authenticated;
-grant execute on function public.force_complete_enrolment(uuid) to authenticated;
-grant execute on function private.delete_enrolment(uuid) to authenticated;
-grant execute on function public.delete_enrolment(uuid) to authenticated;
-grant execute on function private.export_enrolments(
-    text, uuid, public.enrolment_status, boolean, timestamptz, timestamptz
-) to authenticated;
-grant execute on function public.export_enrolments(
-    text, uuid, public.enrolment_status, boolean, timestamptz, timestamptz
-) to authenticated;
+create policy courses_select_authenticated on public.courses for select to authenticated
+using (
+    status = 'published'
+    or (creator_id = (select auth.uid()) and status <> 'deleted')
+    or id = any((select private.my_enrolled_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy courses_insert_teacher on public.courses for insert to authenticated
+with check (creator_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy courses_update_creator_or_admin on public.courses for update to authenticated
+using (
+    (creator_id = (select auth.uid()) and status <> 'deleted' and (select private.has_role('teacher')))
+    or (select private.has_role('admin'))
+)
+with check (
+    (creator_id = (select auth.uid()) and (select private.has_role('teacher')))
+    or (select private.has_role('admin'))
+);
+
+create policy courses_delete_creator on public.courses for delete to authenticated
+using (creator_id = (select auth.uid()) and status = 'draft' and (select private.has_role('teacher')));
+
+grant select on public.courses to anon, authenticated;
+-- creator_id is the caller by default; thumbnail_path begins with the id, which the database gives; functions and
+-- triggers write the other columns
+grant
+insert (
+    category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites,
+    target_audience, tags, price_amount, price_currency, is_intro
+),
+update (
+    category_id, slug, title, subtitle, description, level, language, objectives, includes, prerequisites,
+    target_audience, tags, thumbnail_path, price_amount, price_currency, is_intro
+),
+delete
+on public.courses to authenticated;
+grant select, insert, update, delete on public.courses to service_role;
 
 -- policies/learning/enrolment_notes.sql
 select private.close_table('public.enrolment_notes');
@@ -975,8 +934,8 @@ using (
     or (select private.has_role('admin'))
 );
 
--- enrolment_id is updatable because an upsert sets it; course, student, and when and by whom it was flagged are the
--- database's
+-- enrolment_id is updatable because an upsert sets it; the database sets course_id, student_id, flagged_at and
+-- flagged_by
 grant
 select,
 insert (enrolment_id, body, is_at_risk, at_risk_reason),
@@ -991,30 +950,154 @@ select private.close_table('public.enrolments');
 create policy enrolments_select_party on public.enrolments for select to authenticated
 using (
     student_id = (select auth.uid())
-    or creator_id = (select auth.uid())
+    or (creator_id = (select auth.uid()) and (select private.is_teacher()))
     or student_teacher_id = any((select private.my_student_teacher_ids())::uuid[])
     or (select private.has_role('moderator'))
 );
 
 grant select on public.enrolments to authenticated, service_role;
--- no insert, update or delete: enrol and the functions of later domains write it
+-- no insert, update or delete: functions write it
 
 -- policies/learning/functions.sql
+-- The API of learning: each function, the roles that may call it, and its tier of rate limits.
+
+select private.expose('private.apply_as_student_teacher(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.decide_student_teacher(uuid, boolean, text)', '{authenticated}', 'standard');
+select private.expose('private.revoke_student_teacher(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.withdraw_as_student_teacher(uuid)', '{authenticated}', 'standard');
+select private.expose('private.enrol(uuid)', '{authenticated}', 'standard');
+select private.expose('private.leave_course(uuid)', '{authenticated}', 'standard');
+select private.expose('private.record_progress(uuid, integer, boolean)', '{authenticated}', 'generous');
+select private.expose('private.intro_courses_taken()', '{authenticated}', 'standard');
+select private.expose('private.course_access(uuid)', '{authenticated}', 'standard');
+select private.expose('private.assign_student_teacher(uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.choose_student_teacher(uuid)', '{authenticated}', 'standard');
+select private.expose('private.student_teacher_dashboard()', '{authenticated}', 'standard');
+select private.expose(
+    'private.save_quiz_question(uuid, public.question_kind, text, jsonb, jsonb, smallint, text, uuid)',
+    '{authenticated}', 'standard'
+);
+select private.expose('private.save_quiz_questions(uuid, jsonb)', '{authenticated}', 'standard');
+select private.expose('private.reorder_quiz_questions(uuid, uuid[])', '{authenticated}', 'standard');
+select private.expose('private.quiz_answer_keys(uuid)', '{authenticated}', 'standard');
+select private.expose('private.start_quiz(uuid)', '{authenticated}', 'standard');
+select private.expose('private.attempt_questions(uuid)', '{authenticated}', 'standard');
+select private.expose('private.save_answers(uuid, jsonb)', '{authenticated}', 'generous');
+select private.expose('private.regrade_question(uuid, uuid, text, boolean)', '{authenticated}', 'standard');
+select private.expose('private.verify_certificate(text)', '{anon, authenticated, service_role}', 'standard');
+select private.expose('private.recommend_certificate(uuid, text)', '{authenticated}', 'standard');
+select private.expose(
+    'private.issue_recommended_certificate(uuid, text)',
+    '{authenticated}', 'standard', 'issue_certificate'
+);
+select private.expose('private.reject_certificate(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.award_certificate(uuid, text)', '{authenticated}', 'strict');
+select private.expose('private.revoke_certificate(uuid, text)', '{authenticated}', 'strict');
+select private.expose('private.reinstate_certificate(uuid, text)', '{authenticated}', 'strict');
+select private.expose('private.request_certificate_reissue(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.decide_certificate_reissue(uuid, boolean, text)', '{authenticated}', 'standard');
+select private.expose('private.attempt_feedback(uuid)', '{authenticated}', 'standard');
+select private.expose('private.send_enrolment_mail(uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.enrol_student_manually(uuid, uuid, timestamptz)', '{authenticated}', 'strict');
+select private.expose('private.enrol_list(uuid, text[], timestamptz)', '{authenticated}', 'strict');
+select private.expose('private.accept_course_invitation(uuid)', '{authenticated}', 'standard');
+select private.expose('private.update_enrolment(uuid, timestamptz)', '{authenticated}', 'strict');
+select private.expose('private.lift_enrolment_bar(uuid)', '{authenticated}', 'strict');
+select private.expose('private.cancel_enrolment(uuid, text)', '{authenticated}', 'strict');
+select private.expose('private.force_complete_enrolment(uuid)', '{authenticated}', 'strict');
+select private.expose('private.delete_enrolment(uuid)', '{authenticated}', 'strict');
+select private.expose(
+    'private.export_enrolments(text,uuid,public.enrolment_status,boolean,timestamptz,timestamptz,public.access_state)',
+    '{authenticated}', 'strict'
+);
+select private.expose('public.search_certificates(text)', '{authenticated}', 'standard');
+select private.expose('public.submit_quiz(uuid, jsonb, uuid)', '{authenticated}', 'standard');
+select private.expose('public.resume_point(uuid)', '{authenticated}', 'standard');
+select private.expose('public.search_students(text)', '{authenticated}', 'standard');
+select private.expose('public.creator_dashboard()', '{authenticated}', 'standard');
+select private.expose('public.export_students(uuid, public.enrolment_status)', '{authenticated}', 'standard');
+
+-- Helpers of policies and triggers, and what the edge and the worker call.
+grant execute on function private.find_certificates(text) to authenticated;
+
+-- no grant of private.enrol_student: its callers decide who may enrol
+
+grant execute on function private.find_students(text) to authenticated;
+-- creator_dashboard runs as its caller
+grant execute on function private.dashboard_parts(text) to authenticated;
+-- export_students runs as its caller, and so do the functions that make its file
+grant execute on function private.student_csv_line(public.course_students) to authenticated;
+grant execute on function private.student_csv_file(text, text[], text) to authenticated;
+
 grant execute on function private.my_course_ids() to authenticated, service_role;
+grant execute on function private.my_enrolled_course_ids() to authenticated, service_role;
 
-grant execute on function private.enrol(uuid) to authenticated;
-grant execute on function public.enrol(uuid) to authenticated;
-grant execute on function private.record_progress(uuid, integer, boolean) to authenticated;
-grant execute on function public.record_progress(uuid, integer, boolean) to authenticated;
+grant execute on function private.my_invitation_names() to authenticated, service_role;
 
-grant execute on function private.verify_certificate(text) to anon, authenticated, service_role;
-grant execute on function public.verify_certificate(text) to anon, authenticated, service_role;
+grant execute on function private.my_sealed_quiz_ids() to authenticated, service_role;
+
+grant execute on function private.grade_quiz(uuid, jsonb, uuid) to authenticated;
+
+grant execute on function private.regrade_next_attempt(uuid) to worker;
+
+grant execute on function private.my_student_teacher_ids() to authenticated, service_role;
+grant execute on function private.my_assigned_enrolment_ids() to authenticated, service_role;
+grant execute on function private.my_chosen_student_teacher_ids() to authenticated, service_role;
+
+-- policies/learning/lesson_contents.sql
+select private.close_table('public.lesson_contents');
+
+create policy lesson_contents_select_anon on public.lesson_contents for select to anon
+using (exists (select from public.lessons as l where l.id = lesson_contents.lesson_id and l.is_intro));
+
+create policy lesson_contents_select_authenticated on public.lesson_contents for select to authenticated
+using (
+    (
+        course_id = any((select private.my_course_ids())::uuid[])
+        -- Checked for each lesson that is read, which are few: all locks of a student in fifty courses are a thousand.
+        and not exists (select from public.lesson_locks as k where k.lesson_id = lesson_contents.lesson_id)
+    )
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+    or exists (select from public.lessons as l where l.id = lesson_contents.lesson_id and l.is_intro)
+);
+
+create policy lesson_contents_insert_creator on public.lesson_contents for insert to authenticated
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy lesson_contents_update_creator on public.lesson_contents for update to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy lesson_contents_delete_creator on public.lesson_contents for delete to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+grant select on public.lesson_contents to anon, authenticated;
+-- lesson_id is updatable because an upsert sets it; the database sets course_id
+grant insert (lesson_id, body), update (lesson_id, body), delete on public.lesson_contents to authenticated;
+grant select, insert, update, delete on public.lesson_contents to service_role;
 
 -- policies/learning/lesson_gates.sql
 select private.close_table('public.lesson_gates');
 
-create policy lesson_gates_select_all on public.lesson_gates for select to anon, authenticated
+create policy lesson_gates_select_anon on public.lesson_gates for select to anon
 using (exists (select from public.courses as c where c.id = lesson_gates.course_id));
+
+-- Less than the course itself, of which students read the row after it has closed to them.
+create policy lesson_gates_select_authenticated on public.lesson_gates for select to authenticated
+using (
+    exists (
+        select from public.courses as c
+        where
+            c.id = lesson_gates.course_id
+            and (
+                c.status = 'published'
+                or c.creator_id = (select auth.uid())
+                or c.id = any((select private.my_course_ids())::uuid[])
+                or (select private.has_role('moderator'))
+            )
+    )
+);
 
 create policy lesson_gates_insert_creator on public.lesson_gates for insert to authenticated
 with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
@@ -1027,7 +1110,7 @@ create policy lesson_gates_delete_creator on public.lesson_gates for delete to a
 using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
 
 grant select on public.lesson_gates to anon, authenticated;
--- lesson_id is updatable because an upsert sets it; course_id is the database's
+-- lesson_id is updatable because an upsert sets it; the database sets course_id
 grant
 insert (lesson_id, after_days, after_lesson_id, after_quiz_id),
 update (lesson_id, after_days, after_lesson_id, after_quiz_id),
@@ -1055,11 +1138,94 @@ using (
 grant select on public.lesson_progress to authenticated, service_role;
 -- no insert, update or delete: record_progress writes it
 
+-- policies/learning/lessons.sql
+select private.close_table('public.lessons');
+
+create policy lessons_select_anon on public.lessons for select to anon
+using (exists (select from public.courses as c where c.id = lessons.course_id));
+
+-- Less than the course itself, of which students read the row after it has closed to them.
+create policy lessons_select_authenticated on public.lessons for select to authenticated
+using (
+    exists (
+        select from public.courses as c
+        where
+            c.id = lessons.course_id
+            and (
+                c.status = 'published'
+                or c.creator_id = (select auth.uid())
+                or c.id = any((select private.my_course_ids())::uuid[])
+                or (select private.has_role('moderator'))
+            )
+    )
+);
+
+create policy lessons_insert_creator on public.lessons for insert to authenticated
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy lessons_update_creator on public.lessons for update to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy lessons_delete_creator on public.lessons for delete to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+grant select on public.lessons to anon, authenticated;
+-- the database sets course_id and position
+grant
+insert (module_id, title, summary, duration_seconds, is_intro),
+update (module_id, title, summary, duration_seconds, is_intro),
+delete
+on public.lessons to authenticated;
+grant select, insert, update, delete on public.lessons to service_role;
+
 -- policies/learning/module_progress.sql
 select private.close_table('public.module_progress');
 
 grant select on public.module_progress to authenticated, service_role;
 -- no policy: the view runs as its caller, under those of the tables it shows
+
+-- policies/learning/modules.sql
+select private.close_table('public.modules');
+
+create policy modules_select_anon on public.modules for select to anon
+using (exists (select from public.courses as c where c.id = modules.course_id));
+
+-- Less than the course itself, of which students read the row after it has closed to them.
+create policy modules_select_authenticated on public.modules for select to authenticated
+using (
+    exists (
+        select from public.courses as c
+        where
+            c.id = modules.course_id
+            and (
+                c.status = 'published'
+                or c.creator_id = (select auth.uid())
+                or c.id = any((select private.my_course_ids())::uuid[])
+                or (select private.has_role('moderator'))
+            )
+    )
+);
+
+create policy modules_insert_creator on public.modules for insert to authenticated
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy modules_update_creator on public.modules for update to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+create policy modules_delete_creator on public.modules for delete to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+grant select on public.modules to anon, authenticated;
+-- the database sets position; a module stays in its course
+grant insert (course_id, title, description), update (title, description), delete on public.modules to authenticated;
+grant select, insert, update, delete on public.modules to service_role;
+
+-- policies/learning/open_enrolments.sql
+select private.close_table('private.open_enrolments');
+
+-- no grant: definer functions read the view
 
 -- policies/learning/pending_approvals.sql
 select private.close_table('public.pending_approvals');
@@ -1073,16 +1239,29 @@ select private.close_table('private.quiz_answer_keys');
 create policy quiz_answer_keys_all_nobody on private.quiz_answer_keys for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: save_quiz_question writes it, grading and the creator's function read it
+-- no grant to anybody: save_quiz_question writes it, grading and the function quiz_answer_keys read it
 
--- policies/learning/quiz_attempt_points.sql
-select private.close_table('private.quiz_attempt_points');
+-- policies/learning/quiz_attempt_records.sql
+select private.close_table('private.quiz_attempt_records');
 
-create policy quiz_attempt_points_all_nobody on private.quiz_attempt_points
+create policy quiz_attempt_records_all_nobody on private.quiz_attempt_records
 for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: grading writes it, attempt_feedback reads it
+-- no grant to anybody: grading writes it, attempt_questions and attempt_feedback read it
+
+-- policies/learning/quiz_attempt_regrades.sql
+select private.close_table('public.quiz_attempt_regrades');
+
+create policy quiz_attempt_regrades_select_party on public.quiz_attempt_regrades for select to authenticated
+using (
+    student_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.quiz_attempt_regrades to authenticated, service_role;
+-- no insert, update or delete: the worker writes it
 
 -- policies/learning/quiz_attempts.sql
 select private.close_table('public.quiz_attempts');
@@ -1095,7 +1274,16 @@ using (
 );
 
 grant select on public.quiz_attempts to authenticated, service_role;
--- no insert, update or delete: submit_quiz writes it, and nobody changes it
+-- no insert, update or delete: start_quiz and submit_quiz write it
+
+-- policies/learning/quiz_question_versions.sql
+select private.close_table('private.quiz_question_versions');
+
+create policy quiz_question_versions_all_nobody on private.quiz_question_versions
+for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: attempts and regrades keep versions, grading and attempt_feedback read them
 
 -- policies/learning/quiz_questions.sql
 select private.close_table('public.quiz_questions');
@@ -1117,11 +1305,40 @@ grant select, delete on public.quiz_questions to authenticated;
 grant select on public.quiz_questions to service_role;
 -- no insert or update: save_quiz_question writes a question together with its key
 
+-- policies/learning/quiz_regrades.sql
+select private.close_table('public.quiz_regrades');
+
+create policy quiz_regrades_select_creator on public.quiz_regrades for select to authenticated
+using (
+    course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.quiz_regrades to authenticated, service_role;
+-- not for students: the reason may say which answer is right, to those who have attempts left
+-- no insert, update or delete: regrade_question and the worker write it
+
 -- policies/learning/quizzes.sql
 select private.close_table('public.quizzes');
 
-create policy quizzes_select_all on public.quizzes for select to anon, authenticated
+create policy quizzes_select_anon on public.quizzes for select to anon
 using (exists (select from public.courses as c where c.id = quizzes.course_id));
+
+-- Less than the course itself, of which students read the row after it has closed to them.
+create policy quizzes_select_authenticated on public.quizzes for select to authenticated
+using (
+    exists (
+        select from public.courses as c
+        where
+            c.id = quizzes.course_id
+            and (
+                c.status = 'published'
+                or c.creator_id = (select auth.uid())
+                or c.id = any((select private.my_course_ids())::uuid[])
+                or (select private.has_role('moderator'))
+            )
+    )
+);
 
 create policy quizzes_insert_creator on public.quizzes for insert to authenticated
 with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
@@ -1148,31 +1365,6 @@ delete
 on public.quizzes to authenticated;
 grant select, insert, update, delete on public.quizzes to service_role;
 
--- policies/learning/quizzes_functions.sql
-grant execute on function private.my_sealed_quiz_ids() to authenticated, service_role;
-
-grant execute on function private.save_quiz_question(
-    uuid, uuid, public.question_kind, text, jsonb, jsonb, smallint, text
-) to authenticated;
-grant execute on function public.save_quiz_question(
-    uuid, public.question_kind, text, jsonb, jsonb, smallint, text, uuid
-) to authenticated;
-grant execute on function private.save_quiz_questions(uuid, jsonb) to authenticated;
-grant execute on function public.save_quiz_questions(uuid, jsonb) to authenticated;
-grant execute on function private.reorder_quiz_questions(uuid, uuid[]) to authenticated;
-grant execute on function public.reorder_quiz_questions(uuid, uuid[]) to authenticated;
-grant execute on function private.quiz_answer_keys(uuid) to authenticated;
-grant execute on function public.quiz_answer_keys(uuid) to authenticated;
-
-grant execute on function private.start_quiz(uuid) to authenticated;
-grant execute on function public.start_quiz(uuid) to authenticated;
-grant execute on function private.attempt_questions(uuid) to authenticated;
-grant execute on function public.attempt_questions(uuid) to authenticated;
-grant execute on function private.grade_quiz_and_issue_certificate(uuid, jsonb, uuid) to authenticated;
-grant execute on function public.submit_quiz(uuid, jsonb, uuid) to authenticated;
-grant execute on function private.attempt_feedback(uuid) to authenticated;
-grant execute on function public.attempt_feedback(uuid) to authenticated;
-
 -- policies/learning/student_teacher_decisions.sql
 select private.close_table('public.student_teacher_decisions');
 
@@ -1184,7 +1376,7 @@ using (
 );
 
 grant select on public.student_teacher_decisions to authenticated, service_role;
--- no insert, update or delete: the functions that decide write it, and nobody changes it
+-- no insert, update or delete: the functions that decide write it
 
 -- policies/learning/student_teachers.sql
 select private.close_table('public.student_teachers');
@@ -1206,29 +1398,8 @@ using (user_id = (select auth.uid()) and (select private.is_active()))
 with check (user_id = (select auth.uid()) and (select private.is_active()));
 
 grant select on public.student_teachers to anon, authenticated, service_role;
--- no insert or delete: apply_as_student_teacher writes it, and what was decided is not forgotten
+-- no insert or delete: apply_as_student_teacher writes it, and decisions stay on record
 grant update (is_available, max_students) on public.student_teachers to authenticated;
-
--- policies/learning/student_teachers_functions.sql
-grant execute on function private.my_student_teacher_ids() to authenticated, service_role;
-grant execute on function private.my_assigned_enrolment_ids() to authenticated, service_role;
-grant execute on function private.my_chosen_student_teacher_ids() to authenticated, service_role;
-
-grant execute on function private.apply_as_student_teacher(uuid, text) to authenticated;
-grant execute on function public.apply_as_student_teacher(uuid, text) to authenticated;
-grant execute on function private.withdraw_as_student_teacher(uuid) to authenticated;
-grant execute on function public.withdraw_as_student_teacher(uuid) to authenticated;
-grant execute on function private.decide_student_teacher(uuid, boolean, text) to authenticated;
-grant execute on function public.decide_student_teacher(uuid, boolean, text) to authenticated;
-grant execute on function private.revoke_student_teacher(uuid, text) to authenticated;
-grant execute on function public.revoke_student_teacher(uuid, text) to authenticated;
-
-grant execute on function private.assign_student_teacher(uuid, uuid) to authenticated;
-grant execute on function public.assign_student_teacher(uuid, uuid) to authenticated;
-grant execute on function private.choose_student_teacher(uuid) to authenticated;
-grant execute on function public.choose_student_teacher(uuid) to authenticated;
-grant execute on function private.student_teacher_dashboard() to authenticated;
-grant execute on function public.student_teacher_dashboard() to authenticated;
 
 -- policies/live/commitments.sql
 select private.close_table('private.commitments');
@@ -1236,15 +1407,17 @@ select private.close_table('private.commitments');
 create policy commitments_all_nobody on private.commitments for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: the functions that make sessions write it
+-- no grant to anybody: the functions that schedule and cancel sessions write it
 
 -- policies/live/functions.sql
-grant execute on function private.schedule_session(uuid, timestamptz, integer, text, text) to authenticated;
-grant execute on function public.schedule_session(uuid, timestamptz, integer, text, text) to authenticated;
-grant execute on function private.cancel_session(uuid, text) to authenticated;
-grant execute on function public.cancel_session(uuid, text) to authenticated;
-grant execute on function private.complete_session(uuid, boolean) to authenticated;
-grant execute on function public.complete_session(uuid, boolean) to authenticated;
+-- The API of live: each function, the roles that may call it, and its tier of rate limits.
+
+select private.expose(
+    'private.schedule_session(uuid, timestamptz, integer, text, text)',
+    '{authenticated}', 'standard'
+);
+select private.expose('private.cancel_session(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.complete_session(uuid, boolean)', '{authenticated}', 'standard');
 
 -- policies/live/sessions.sql
 select private.close_table('public.sessions');
@@ -1260,6 +1433,11 @@ using (
 grant select on public.sessions to authenticated, service_role;
 -- no insert, update or delete: schedule_session, cancel_session and complete_session write it
 
+-- policies/commerce/account_statement.sql
+select private.close_table('public.account_statement');
+
+grant select on public.account_statement to authenticated, service_role;
+
 -- policies/commerce/balance_transactions.sql
 select private.close_table('private.balance_transactions');
 
@@ -1267,17 +1445,17 @@ create policy balance_transactions_all_nobody on private.balance_transactions
 for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: functions of ours write and read it
+-- no grant to anybody: functions write and read it
 
 -- policies/commerce/balances.sql
 select private.close_table('public.balances');
 
 grant select on public.balances to authenticated, service_role;
 
--- policies/commerce/billing_log.sql
-select private.close_table('public.billing_log');
+-- policies/commerce/billing_events.sql
+select private.close_table('public.billing_events');
 
-grant select on public.billing_log to authenticated, service_role;
+grant select on public.billing_events to authenticated, service_role;
 
 -- policies/commerce/coupons.sql
 select private.close_table('public.coupons');
@@ -1300,11 +1478,11 @@ with check (
 );
 
 grant select on public.coupons to authenticated;
--- what it takes off stays; how often it is used is the database's
+-- the discount cannot change, and the database counts the uses
 grant
 insert (
-    seller_id, code, percent_off, amount_off, currency, offer_id, maximum_uses, maximum_uses_per_buyer, starts_at,
-    ends_at, is_active
+    seller_id, code, percent_off, amount_off, currency, duration, duration_months, offer_id, maximum_uses,
+    maximum_uses_per_buyer, starts_at, ends_at, is_active
 ),
 update (maximum_uses, maximum_uses_per_buyer, starts_at, ends_at, is_active)
 on public.coupons to authenticated;
@@ -1317,7 +1495,12 @@ select private.close_table('private.currencies');
 create policy currencies_all_nobody on private.currencies for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: functions of ours write and read it
+-- no grant to anybody: functions write and read it
+
+-- policies/commerce/current_entitlements.sql
+select private.close_table('private.current_entitlements');
+
+-- no grant to anybody: functions read it
 
 -- policies/commerce/disputes.sql
 select private.close_table('public.disputes');
@@ -1326,7 +1509,7 @@ create policy disputes_select_admin on public.disputes for select to authenticat
 using ((select private.has_role('admin')));
 
 grant select on public.disputes to authenticated, service_role;
--- no insert, update or delete: settle_dispute writes it
+-- no insert, update or delete: record_dispute_result writes it
 
 -- policies/commerce/entitlements.sql
 select private.close_table('public.entitlements');
@@ -1335,7 +1518,7 @@ create policy entitlements_select_party on public.entitlements for select to aut
 using (user_id = (select auth.uid()) or seller_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.entitlements to authenticated, service_role;
--- no insert, update or delete: settle_entitlements writes it
+-- no insert, update or delete: sync_entitlements writes it
 
 -- policies/commerce/fulfilments.sql
 select private.close_table('public.fulfilments');
@@ -1344,74 +1527,74 @@ create policy fulfilments_select_party on public.fulfilments for select to authe
 using (seller_id = (select auth.uid()) or buyer_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.fulfilments to authenticated, service_role;
--- no insert, update or delete: settle_entitlements and deliver_order write it
+-- no insert, update or delete: fulfil_work and deliver_order write it
 
 -- policies/commerce/functions.sql
-grant execute on function private.place_order(uuid, uuid, integer, bigint, text, uuid, jsonb) to authenticated;
-grant execute on function public.place_order(uuid, uuid, integer, bigint, text, uuid, jsonb) to authenticated;
-grant execute on function private.cancel_order(uuid) to authenticated;
-grant execute on function public.cancel_order(uuid) to authenticated;
-grant execute on function private.settle_order(uuid, text) to authenticated;
-grant execute on function public.settle_order(uuid, text) to authenticated;
-grant execute on function private.publish_offer(uuid) to authenticated;
-grant execute on function public.publish_offer(uuid) to authenticated;
-grant execute on function private.archive_offer(uuid) to authenticated;
-grant execute on function public.archive_offer(uuid) to authenticated;
-grant execute on function private.publish_product(uuid) to authenticated;
-grant execute on function public.publish_product(uuid) to authenticated;
-grant execute on function private.archive_product(uuid) to authenticated;
-grant execute on function public.archive_product(uuid) to authenticated;
-grant execute on function private.order_files(uuid, public.file_type) to authenticated;
-grant execute on function public.order_files(uuid, public.file_type) to authenticated;
-grant execute on function private.order_document(uuid) to authenticated;
-grant execute on function public.order_document(uuid) to authenticated;
-grant execute on function private.verify_licence(text) to anon, authenticated;
-grant execute on function public.verify_licence(text) to anon, authenticated;
+-- The API of commerce: each function, the roles that may call it, and its tier of rate limits.
+
+select private.expose('private.publish_product(uuid)', '{authenticated}', 'standard');
+select private.expose('private.archive_product(uuid)', '{authenticated}', 'standard');
+select private.expose('private.retire_product_file(uuid)', '{authenticated}', 'standard');
+select private.expose('private.replace_product_file(uuid, text, bigint, text)', '{authenticated}', 'standard');
+select private.expose('private.publish_offer(uuid)', '{authenticated}', 'standard');
+select private.expose('private.archive_offer(uuid)', '{authenticated}', 'standard');
+select private.expose(
+    'private.place_order(uuid, uuid, integer, bigint, text, uuid, jsonb)',
+    '{authenticated}', 'strict'
+);
+select private.expose('private.cancel_order(uuid)', '{authenticated}', 'standard');
+select private.expose('private.refund_order(uuid, bigint, text)', '{authenticated}', 'strict');
+select private.expose('private.mark_order_paid(uuid, text)', '{authenticated}', 'strict');
+select private.expose('private.deliver_order(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.order_files(uuid, public.file_type)', '{authenticated}', 'standard');
+select private.expose('private.verify_licence(text)', '{anon, authenticated}', 'standard');
+select private.expose('private.order_document(uuid)', '{authenticated}', 'standard');
+select private.expose('private.sync_offer(uuid)', '{authenticated}', 'strict');
+select private.expose('private.bind_course_price(uuid, text, text)', '{authenticated}', 'strict');
+select private.expose('private.request_payout(text, bigint)', '{authenticated}', 'strict');
+select private.expose('private.approve_payouts(uuid[])', '{authenticated}', 'strict');
+select private.expose('private.process_payouts(uuid[])', '{authenticated}', 'strict');
+select private.expose('private.cancel_payout(uuid)', '{authenticated}', 'strict');
+
+-- Helpers of policies and views.
 grant execute on function private.my_product_ids() to authenticated;
 grant execute on function private.my_bought_file_ids() to authenticated;
 grant execute on function private.my_bought_paths() to authenticated;
-grant execute on function private.sync_offer(uuid) to authenticated;
-grant execute on function public.sync_offer(uuid) to authenticated;
-grant execute on function private.deliver_order(uuid, text) to authenticated;
-grant execute on function public.deliver_order(uuid, text) to authenticated;
-grant execute on function private.request_payout(text, bigint) to authenticated;
-grant execute on function public.request_payout(text, bigint) to authenticated;
-grant execute on function private.approve_payouts(uuid[]) to authenticated;
-grant execute on function public.approve_payouts(uuid[]) to authenticated;
-grant execute on function private.process_payouts(uuid[]) to authenticated;
-grant execute on function public.process_payouts(uuid[]) to authenticated;
-grant execute on function private.cancel_payout(uuid) to authenticated;
-grant execute on function public.cancel_payout(uuid) to authenticated;
-grant execute on function private.replay_webhook(text, text) to authenticated;
-grant execute on function public.replay_webhook(text, text) to authenticated;
-grant execute on function private.bind_course_price(uuid, text, text) to authenticated;
-grant execute on function public.bind_course_price(uuid, text, text) to authenticated;
-grant execute on function private.begin_refund(uuid, bigint, text) to authenticated;
-grant execute on function public.refund_order(uuid, bigint, text) to authenticated;
-grant execute on function private.failed_webhooks() to authenticated;
 grant execute on function private.reconciliation() to authenticated;
 
--- The edge: checkout, onboarding, the browser's return.
-grant execute on function private.checkout_brief(uuid) to edge;
+-- The edge: checkout, onboarding and the browser's return.
+grant execute on function private.checkout_payload(uuid) to edge;
 grant execute on function private.bind_stripe_object(text, text, uuid) to edge;
-grant execute on function private.bind_session(text, uuid) to edge;
-grant execute on function private.stripe_id(text, uuid) to edge;
-grant execute on function private.stripe_as_of(text) to edge;
-grant execute on function private.payout_account_brief(uuid) to edge;
+grant execute on function private.bind_session(text, uuid, text) to edge;
+grant execute on function private.stripe_id_of(text, uuid) to edge;
+grant execute on function private.stripe_observed_at(text) to edge;
+grant execute on function private.stripe_attempt(text, text) to edge;
+grant execute on function private.renew_stripe_attempt(text, text, integer) to edge;
+grant execute on function private.drop_stripe_id(text, text) to edge;
+grant execute on function private.payout_account_payload(uuid) to edge;
 grant execute on function private.bind_payout_account(uuid, text) to edge;
 grant execute on function private.apply_stripe_object(jsonb, timestamptz) to edge;
+grant execute on function private.require_resumable(uuid, uuid) to edge;
+grant execute on function private.require_price_binder(uuid) to edge;
+grant execute on function private.record_stripe_price(jsonb) to edge;
 
--- The worker: what Stripe is asked in the background.
-grant execute on function private.stripe_as_of(text) to worker;
-grant execute on function private.offer_brief(uuid) to worker;
-grant execute on function private.refund_brief(uuid) to worker;
-grant execute on function private.payout_brief(uuid) to worker;
-grant execute on function private.settle_refund(uuid, public.refund_status) to worker;
-grant execute on function private.settle_payout(uuid, text, text) to worker;
+-- The worker: requests to Stripe.
+grant execute on function private.stripe_observed_at(text) to worker;
+grant execute on function private.offer_payload(uuid) to worker;
+grant execute on function private.refund_payload(uuid) to worker;
+grant execute on function private.payout_payload(uuid) to worker;
+grant execute on function private.renewal_payload(uuid) to worker;
+grant execute on function private.record_refund_result(uuid, public.refund_status) to worker;
+grant execute on function private.try_fulfilment(uuid) to worker;
+grant execute on function private.record_payout_result(uuid, text, text, text) to worker;
+grant execute on function private.record_stripe_transfer(uuid, jsonb) to worker;
+grant execute on function private.record_stripe_balance(jsonb) to worker;
+grant execute on function private.stripe_attempt(text, text) to worker;
+grant execute on function private.renew_stripe_attempt(text, text, integer) to worker;
+grant execute on function private.drop_stripe_id(text, text) to worker;
 grant execute on function private.bind_stripe_object(text, text, uuid) to worker;
 grant execute on function private.apply_stripe_object(jsonb, timestamptz) to worker;
-grant execute on function private.purge_expired_orders() to worker;
-grant execute on function private.keep_balance_transactions(jsonb) to worker;
+grant execute on function private.upsert_balance_transactions(jsonb) to worker;
 grant execute on function private.newest_balance_transaction() to worker;
 
 -- policies/commerce/ledger_accounts.sql
@@ -1423,6 +1606,15 @@ using (user_id = (select auth.uid()) or (select private.has_role('admin')));
 grant select on public.ledger_accounts to authenticated, service_role;
 -- no insert, update or delete: post_journal writes it
 
+-- policies/commerce/ledger_entries.sql
+select private.close_table('public.ledger_entries');
+
+create policy ledger_entries_select_owner_or_admin on public.ledger_entries for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.ledger_entries to authenticated, service_role;
+-- no insert, update or delete: post_journal writes it
+
 -- policies/commerce/ledger_journals.sql
 select private.close_table('public.ledger_journals');
 
@@ -1432,14 +1624,36 @@ using ((select private.has_role('admin')));
 grant select on public.ledger_journals to authenticated, service_role;
 -- no insert, update or delete: post_journal writes it
 
--- policies/commerce/ledger_lines.sql
-select private.close_table('public.ledger_lines');
+-- policies/commerce/licence_terms.sql
+select private.close_table('public.licence_terms');
 
-create policy ledger_lines_select_owner_or_admin on public.ledger_lines for select to authenticated
-using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+create policy licence_terms_select_all on public.licence_terms for select to anon, authenticated
+using (exists (select from public.offers as o where o.id = licence_terms.offer_id));
 
-grant select on public.ledger_lines to authenticated, service_role;
--- no insert, update or delete: post_journal writes it
+create policy licence_terms_insert_seller on public.licence_terms for insert to authenticated
+with check (seller_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy licence_terms_update_seller_or_admin on public.licence_terms for update to authenticated
+using (
+    (seller_id = (select auth.uid()) and (select private.has_role('teacher'))) or (select private.has_role('admin'))
+)
+with check (
+    (seller_id = (select auth.uid()) and (select private.has_role('teacher'))) or (select private.has_role('admin'))
+);
+
+grant select on public.licence_terms to anon, authenticated;
+-- the tier stays: the offer of a beat for each tier is another one
+grant
+insert (
+    offer_id, tier, file_types, maximum_copies, maximum_streams, maximum_videos, maximum_performances,
+    is_credit_required, term_years
+),
+update (
+    file_types, maximum_copies, maximum_streams, maximum_videos, maximum_performances, is_credit_required, term_years
+)
+on public.licence_terms to authenticated;
+grant select on public.licence_terms to service_role;
+-- no delete: terms go with their offer, and an offer on sale keeps them
 
 -- policies/commerce/offer_courses.sql
 select private.close_table('public.offer_courses');
@@ -1457,6 +1671,20 @@ grant select on public.offer_courses to anon, authenticated;
 grant insert (offer_id, course_id), delete on public.offer_courses to authenticated;
 grant select on public.offer_courses to service_role;
 
+-- policies/commerce/offer_kinds.sql
+select private.close_table('public.offer_kinds');
+
+create policy offer_kinds_select_all on public.offer_kinds for select to anon, authenticated using (true);
+
+grant select on public.offer_kinds to anon, authenticated, service_role;
+-- no insert, update or delete: a kind comes with the code that fulfils it, in a migration
+
+-- policies/commerce/offer_problems.sql
+select private.close_table('public.offer_problems');
+
+grant select on public.offer_problems to authenticated, service_role;
+-- no policy: the view runs as its caller, under those of the tables it shows
+
 -- policies/commerce/offers.sql
 select private.close_table('public.offers');
 
@@ -1466,7 +1694,7 @@ using (status = 'active');
 create policy offers_select_authenticated on public.offers for select to authenticated
 using (status = 'active' or seller_id = (select auth.uid()) or (select private.has_role('admin')));
 
--- a course's offer is its course's: nobody can name the course in an insert, and without it no offer is one of a course
+-- nobody inserts the offer of a course: the course makes it, and course_id is not granted
 create policy offers_insert_seller_or_admin on public.offers for insert to authenticated
 with check (
     (seller_id = (select auth.uid()) and (select private.has_role('teacher')))
@@ -1490,21 +1718,37 @@ using (
 );
 
 grant select on public.offers to anon, authenticated;
--- what it is and whose stays; the status is publish_offer's and archive_offer's
+-- kind, seller and product cannot change; publish_offer and archive_offer write the status
 grant
 insert (
     seller_id, kind, title, description, price_amount, price_currency, maximum_amount, maximum_quantity,
-    billing_interval, trial_days, credits, duration_minutes, product_id, licence_tier, file_types, maximum_copies,
-    maximum_streams, maximum_videos, maximum_performances, is_credit_required, term_years
+    billing_interval, trial_days, credits, duration_minutes, product_id
 ),
 update (
     title, description, price_amount, price_currency, maximum_amount, maximum_quantity, trial_days, credits,
-    duration_minutes, file_types, maximum_copies, maximum_streams, maximum_videos, maximum_performances,
-    is_credit_required, term_years
+    duration_minutes
 ),
 delete
 on public.offers to authenticated;
 grant select on public.offers to service_role;
+
+-- policies/commerce/order_courses.sql
+select private.close_table('public.order_courses');
+
+create policy order_courses_select_party on public.order_courses for select to authenticated
+using (exists (select from public.orders as o where o.id = order_courses.order_id));
+
+grant select on public.order_courses to authenticated, service_role;
+-- no insert, update or delete: the database writes it with the order
+
+-- policies/commerce/order_terms.sql
+select private.close_table('public.order_terms');
+
+create policy order_terms_select_party on public.order_terms for select to authenticated
+using (exists (select from public.orders as o where o.id = order_terms.order_id));
+
+grant select on public.order_terms to authenticated, service_role;
+-- no insert, update or delete: the database writes it with the order
 
 -- policies/commerce/orders.sql
 select private.close_table('public.orders');
@@ -1518,7 +1762,24 @@ using (
 );
 
 grant select on public.orders to authenticated, service_role;
--- no insert, update or delete: place_order, cancel_order, settle_order and the payment provider's word write it
+-- no insert, update or delete: place_order, cancel_order, mark_order_paid and reports of the payment provider write it
+
+-- policies/commerce/payment_exceptions.sql
+select private.close_table('public.payment_exceptions');
+
+create policy payment_exceptions_select_admin on public.payment_exceptions for select to authenticated
+using ((select private.has_role('admin')));
+
+grant select on public.payment_exceptions to authenticated, service_role;
+-- no insert, update or delete: report_payment_exception and resolve_payment_exception write it
+
+-- policies/commerce/payment_providers.sql
+select private.close_table('private.payment_providers');
+
+create policy payment_providers_all_nobody on private.payment_providers for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions read it, and migrations add rows
 
 -- policies/commerce/payment_splits.sql
 select private.close_table('public.payment_splits');
@@ -1527,7 +1788,7 @@ create policy payment_splits_select_owner_or_admin on public.payment_splits for 
 using (user_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.payment_splits to authenticated, service_role;
--- no insert, update or delete: settle_payment and settle_returns write it
+-- no insert, update or delete: receive_payment and reverse_splits write it
 
 -- policies/commerce/payments.sql
 select private.close_table('private.payments');
@@ -1535,7 +1796,7 @@ select private.close_table('private.payments');
 create policy payments_all_nobody on private.payments for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: functions of ours write and read it
+-- no grant to anybody: functions write and read it
 
 -- policies/commerce/payout_accounts.sql
 select private.close_table('public.payout_accounts');
@@ -1545,6 +1806,15 @@ using (user_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.payout_accounts to authenticated, service_role;
 -- no insert, update or delete: bind_payout_account and apply_account write it
+
+-- policies/commerce/payout_items.sql
+select private.close_table('public.payout_items');
+
+create policy payout_items_select_owner_or_admin on public.payout_items for select to authenticated
+using (user_id = (select auth.uid()) or (select private.has_role('admin')));
+
+grant select on public.payout_items to authenticated, service_role;
+-- no insert, update or delete: a trigger of payouts writes it
 
 -- policies/commerce/payouts.sql
 select private.close_table('public.payouts');
@@ -1595,13 +1865,37 @@ create policy products_delete_creator on public.products for delete to authentic
 using (status = 'draft' and creator_id = (select auth.uid()) and (select private.has_role('teacher')));
 
 grant select on public.products to anon, authenticated;
--- what it is stays; the status is publish_product's and archive_product's, and whether it is sold the database's
+-- kind and creator cannot change; publish_product and archive_product write the status, the database is_sold
 grant
 insert (creator_id, kind, title, description, bpm, musical_key),
 update (title, description, bpm, musical_key),
 delete
 on public.products to authenticated;
 grant select on public.products to service_role;
+
+-- policies/commerce/provider_attempts.sql
+select private.close_table('private.provider_attempts');
+
+create policy provider_attempts_all_nobody on private.provider_attempts for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions write and read it
+
+-- policies/commerce/provider_balances.sql
+select private.close_table('private.provider_balances');
+
+create policy provider_balances_all_nobody on private.provider_balances for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions write and read it
+
+-- policies/commerce/provider_references.sql
+select private.close_table('private.provider_references');
+
+create policy provider_references_all_nobody on private.provider_references for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions write and read it
 
 -- policies/commerce/reconciliation.sql
 select private.close_table('public.reconciliation');
@@ -1615,20 +1909,58 @@ create policy refunds_select_buyer_or_admin on public.refunds for select to auth
 using (buyer_id = (select auth.uid()) or (select private.has_role('admin')));
 
 grant select on public.refunds to authenticated, service_role;
--- no insert, update or delete: refund_order and settle_refund write it
+-- no insert, update or delete: refund_order and record_refund_result write it
 
--- policies/commerce/statement.sql
-select private.close_table('public.statement');
+-- policies/commerce/storage_objects.sql
+-- Files of products are in the folder with the product's id, in a private bucket. Buyers read the files of their
+-- orders.
+drop policy if exists objects_select_seller_or_buyer on storage.objects;
+drop policy if exists objects_insert_seller on storage.objects;
+drop policy if exists objects_update_seller on storage.objects;
+drop policy if exists objects_delete_seller on storage.objects;
 
-grant select on public.statement to authenticated, service_role;
+create policy objects_select_seller_or_buyer on storage.objects for select to authenticated
+using (
+    bucket_id in ('products')
+    and (
+        split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+        or name = any((select private.my_bought_paths())::text[])
+    )
+);
 
--- policies/commerce/stripe_objects.sql
-select private.close_table('private.stripe_objects');
+create policy objects_insert_seller on storage.objects for insert to authenticated
+with check (
+    bucket_id in ('products')
+    and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+    and (select private.has_role('teacher'))
+);
 
-create policy stripe_objects_all_nobody on private.stripe_objects for all to anon, authenticated, service_role
+create policy objects_update_seller on storage.objects for update to authenticated
+using (
+    bucket_id in ('products')
+    and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+    and (select private.has_role('teacher'))
+)
+with check (
+    bucket_id in ('products')
+    and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+    and (select private.has_role('teacher'))
+);
+
+create policy objects_delete_seller on storage.objects for delete to authenticated
+using (
+    bucket_id in ('products')
+    and split_part(name, '/', 1) = any((select private.my_product_ids())::text[])
+    and (select private.has_role('teacher'))
+);
+
+-- policies/commerce/stripe_prices.sql
+select private.close_table('private.stripe_prices');
+
+create policy stripe_prices_all_nobody on private.stripe_prices for all to anon, authenticated, service_role
 using (false);
 
--- no grant to anybody: functions of ours write and read it
+-- no grant to anybody: functions write and read it
 
 -- policies/commerce/subscriptions.sql
 select private.close_table('public.subscriptions');
@@ -1638,8 +1970,3 @@ using (user_id = (select auth.uid()) or seller_id = (select auth.uid()) or (sele
 
 grant select on public.subscriptions to authenticated, service_role;
 -- no insert, update or delete: apply_subscription writes it
-
--- policies/commerce/webhook_failures.sql
-select private.close_table('public.webhook_failures');
-
-grant select on public.webhook_failures to authenticated;

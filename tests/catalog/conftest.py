@@ -1,4 +1,4 @@
-"""People and a course whom the tests of this folder only read or let act within what is their own."""
+"""People and a course that the tests of this folder do not change."""
 
 import pytest
 

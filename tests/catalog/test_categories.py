@@ -1,24 +1,24 @@
-"""The shelves of the catalogue: everybody reads them, admins write them."""
+"""Categories: everybody reads them, admins write them."""
 
 import uuid
 
 import pytest
 
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 SHOWN = {"prefer": "return=representation"}
 
 
 def slug() -> str:
     """A slug that nobody has."""
-    return f"shelf-{uuid.uuid4().hex[:10]}"
+    return f"category-{uuid.uuid4().hex[:10]}"
 
 
 @pytest.mark.route("PL-183", call="POST /rest/v1/categories")
 @pytest.mark.route("PL-184", call="PATCH /rest/v1/categories?id=eq.{category_id}")
 @pytest.mark.route("PL-185", call="DELETE /rest/v1/categories?id=eq.{category_id}")
 @pytest.mark.route("PL-042", call="GET /rest/v1/categories", public=True)
-def test_admins_keep_the_shelves(academy: Academy, admin: Person, teacher: Person, published: Course) -> None:
+def test_admins_write_categories(academy: Academy, admin: Person, teacher: Person, published: Course) -> None:
     new = {"slug": slug(), "name": "Craft", "description": "Things made by hand"}
     assert academy.call(teacher, "POST", "/rest/v1/categories", new).status_code == 403
     assert academy.call(None, "POST", "/rest/v1/categories", new).status_code == 401
@@ -40,22 +40,22 @@ def test_admins_keep_the_shelves(academy: Academy, admin: Person, teacher: Perso
 
 
 @pytest.mark.route("PL-182", call="GET /rest/v1/categories?select=*,courses(count)", public=True)
-def test_a_shelf_counts_the_courses_that_one_may_see(academy: Academy, admin: Person, teacher: Person) -> None:
-    shelf = academy.insert(admin, "categories", slug=slug(), name="Counted")
+def test_a_category_counts_the_courses_that_the_caller_reads(academy: Academy, admin: Person, teacher: Person) -> None:
+    category = academy.insert(admin, "categories", slug=slug(), name="Counted")
     for course in (academy.course(teacher), academy.course(teacher, published=False)):
-        change = {"category_id": shelf["id"]}
+        change = {"category_id": category["id"]}
         assert academy.call(teacher, "PATCH", f"/rest/v1/courses?id=eq.{course.id}", change).status_code == 204
-    path = f"/rest/v1/categories?id=eq.{shelf['id']}&select=*,courses(count)"
+    path = f"/rest/v1/categories?id=eq.{category['id']}&select=*,courses(count)"
     for who, expected in ((admin, 2), (None, 1)):
         (listed,) = rows(academy.call(who, "GET", path))
         assert listed["courses"] == [{"count": expected}]
 
 
 def order(academy: Academy) -> list[str]:
-    """The categories as they stand; their positions are 1, 2, 3 ..."""
+    """The ids of the categories in their order; fails where the positions are not 1, 2, 3 ..."""
     listed = rows(academy.call(None, "GET", "/rest/v1/categories?order=position&select=id,position"))
-    assert [shelf["position"] for shelf in listed] == list(range(1, len(listed) + 1))
-    return [shelf["id"] for shelf in listed]
+    assert [category["position"] for category in listed] == list(range(1, len(listed) + 1))
+    return [category["id"] for category in listed]
 
 
 @pytest.mark.route("PL-186", call="POST /rest/v1/rpc/reorder_categories")
@@ -69,20 +69,20 @@ def test_admins_reorder_them_in_one_request(academy: Academy, teacher: Person) -
         answer = academy.rpc(admin, "reorder_categories", category_ids=turned)
         if answer.status_code == 200:
             break
-        refused(answer, 409, "order_incomplete")
-    assert [shelf["id"] for shelf in rows(answer)] == turned
-    assert [shelf for shelf in order(academy) if shelf in new] == new[::-1]
+        refused(answer, 409, "sequence_incomplete")
+    assert [category["id"] for category in rows(answer)] == turned
+    assert [category for category in order(academy) if category in new] == new[::-1]
     for wrong in (turned[1:], [*turned, turned[0]], [*turned[1:], teacher.id], [], None, [*turned[1:], turned[1]]):
-        refused(academy.rpc(admin, "reorder_categories", category_ids=wrong), 409, "order_incomplete")
+        refused(academy.rpc(admin, "reorder_categories", category_ids=wrong), 409, "sequence_incomplete")
     assert academy.call(admin, "PATCH", f"/rest/v1/categories?id=eq.{new[0]}", {"position": 1}).status_code == 403
-    assert [shelf for shelf in order(academy) if shelf in new] == new[::-1]
+    assert [category for category in order(academy) if category in new] == new[::-1]
     [(was, became)] = academy.sql(
         "select before, after from public.audit_log where action = 'category.reorder' and actor_id = %s", admin.id
     )
     assert (was, became) == (before, turned)
 
 
-def test_positions_have_no_gaps_whatever_happens_at_once(academy: Academy, admin: Person) -> None:
+def test_concurrent_changes_leave_no_gap_in_positions(academy: Academy, admin: Person) -> None:
     old = [academy.insert(admin, "categories", slug=slug(), name="Old")["id"] for _ in range(3)]
 
     def act(number: int) -> int:
@@ -92,7 +92,7 @@ def test_positions_have_no_gaps_whatever_happens_at_once(academy: Academy, admin
             return academy.call(admin, "POST", "/rest/v1/categories", {"slug": slug(), "name": "New"}).status_code
         return academy.rpc(admin, "reorder_categories", category_ids=order(academy)[::-1]).status_code
 
-    done = together(9, act)
+    done = concurrently(9, act)
     assert done[::3] == [204] * 3
     assert done[1::3] == [201] * 3
     assert set(done[2::3]) <= {200, 409}
@@ -100,7 +100,7 @@ def test_positions_have_no_gaps_whatever_happens_at_once(academy: Academy, admin
 
 
 @pytest.mark.route("PL-187", call="POST /rest/v1/rpc/merge_categories")
-def test_admins_make_one_of_two(academy: Academy, admin: Person, teacher: Person) -> None:
+def test_admins_merge_two_categories(academy: Academy, admin: Person, teacher: Person) -> None:
     source, target = (academy.insert(admin, "categories", slug=slug(), name=name)["id"] for name in ("From", "To"))
     courses = [academy.course(teacher, published=number > 0) for number in range(3)]
     for course in courses:
@@ -121,7 +121,7 @@ def test_admins_make_one_of_two(academy: Academy, admin: Person, teacher: Person
     assert (actor, before["name"], after) == (admin.id, "From", {"id": target, "moved": 3})
 
 
-def test_a_merge_loses_no_course_that_arrives_meanwhile(academy: Academy, admin: Person) -> None:
+def test_a_merge_loses_no_course_that_is_added_meanwhile(academy: Academy, admin: Person) -> None:
     writers = [academy.member("teacher") for _ in range(5)]
     for _ in range(4):
         source, target = (academy.insert(admin, "categories", slug=slug(), name="Shelf")["id"] for _ in range(2))
@@ -134,7 +134,7 @@ def test_a_merge_loses_no_course_that_arrives_meanwhile(academy: Academy, admin:
                 return [academy.rpc(admin, "merge_categories", source_id=source, target_id=target).status_code]
             writer, answers = writers[number - 1], []
             for turn in range(6):
-                if turn % 2:  # all of one's courses at once, those that stand there and those that do not
+                if turn % 2:  # all courses of the creator, in the category or not
                     path = f"/rest/v1/courses?creator_id=eq.{writer.id}"
                     answer = academy.call(writer, "PATCH", path, {"category_id": source})
                 else:
@@ -143,7 +143,7 @@ def test_a_merge_loses_no_course_that_arrives_meanwhile(academy: Academy, admin:
                 answers.append(answer.status_code)
             return answers
 
-        (merged,), *written = together(6, act)
+        (merged,), *written = concurrently(6, act)
         assert merged == 200
         arrived = sum(status == 201 for answers in written for status in answers)
         ids = ",".join(writer.id for writer in writers)
@@ -168,7 +168,7 @@ def test_a_merge_loses_no_course_that_arrives_meanwhile(academy: Academy, admin:
         ({"description": "x" * 501}, 400, "categories_description_check"),
     ],
 )
-def test_a_shelf_out_of_bounds_names_the_constraint(
+def test_a_category_out_of_bounds_names_the_constraint(
     academy: Academy, admin: Person, change: dict[str, str], status: int, constraint: str
 ) -> None:
     answer = academy.call(admin, "POST", "/rest/v1/categories", {"slug": slug(), "name": "Fine"} | change)
@@ -176,8 +176,8 @@ def test_a_shelf_out_of_bounds_names_the_constraint(
     assert constraint in answer.json()["message"]
 
 
-def test_a_slug_is_one_shelfs(academy: Academy, admin: Person) -> None:
-    shelf = {"slug": slug(), "name": "One"}
-    assert academy.call(admin, "POST", "/rest/v1/categories", shelf).status_code == 201
-    again = academy.call(admin, "POST", "/rest/v1/categories", shelf)
+def test_two_categories_cannot_have_one_slug(academy: Academy, admin: Person) -> None:
+    category = {"slug": slug(), "name": "One"}
+    assert academy.call(admin, "POST", "/rest/v1/categories", category).status_code == 201
+    again = academy.call(admin, "POST", "/rest/v1/categories", category)
     assert (again.status_code, again.json()["code"]) == (409, "23505"), again.text

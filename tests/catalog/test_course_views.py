@@ -1,4 +1,4 @@
-"""How often courses are looked at: for their creators and for admins."""
+"""Views of courses, which creators and admins read."""
 
 import time
 import uuid

@@ -1,23 +1,24 @@
-"""Courses: found by everybody once published, written by the teacher who made them."""
+"""Courses: everybody finds published ones, teachers write their own."""
 
 import uuid
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 SHOWN = {"prefer": "return=representation"}
 DETAIL = "select=*,creator:profiles(handle,display_name,avatar_path),category:categories(slug,name)"
 
 
 def word() -> str:
-    """A word that stands nowhere yet."""
+    """A word that no course has yet."""
     return f"w{uuid.uuid4().hex[:12]}"
 
 
 def lacking(answer: Any) -> set[str]:
-    """What an incomplete course is said to lack."""
+    """The items that publishing names as missing."""
     refused(answer, 422, "course_incomplete")
     return set(answer.json()["details"].rstrip(".").partition(": ")[2].split(", "))
 
@@ -30,20 +31,20 @@ def lacking(answer: Any) -> set[str]:
     public=True,
 )
 def test_everybody_searches_filters_and_pages_the_catalogue(academy: Academy, admin: Person, teacher: Person) -> None:
-    topic, shelf = word(), academy.insert(admin, "categories", slug=f"shelf-{word()}", name="Shelf")
+    topic, category = word(), academy.insert(admin, "categories", slug=f"category-{word()}", name="Shelf")
     for number, level in enumerate(("beginner", "beginner", "advanced", "beginner")):
         course = academy.course(teacher, published=number < 3)
-        change = {"title": f"About {topic}", "level": level, "category_id": shelf["id"]}
+        change = {"title": f"About {topic}", "level": level, "category_id": category["id"]}
         assert academy.call(teacher, "PATCH", f"/rest/v1/courses?id=eq.{course.id}", change).status_code == 204
     listing = "/rest/v1/courses?select=title,level,category:categories!inner(slug),creator:profiles(display_name)"
-    asked = f"{listing}&search=wfts(simple).{topic}&category.slug=eq.{shelf['slug']}"
+    asked = f"{listing}&search=wfts(simple).{topic}&category.slug=eq.{category['slug']}"
     page = academy.call(None, "GET", f"{asked}&level=eq.beginner&limit=1&offset=1", prefer="count=exact")
     assert page.headers["content-range"] == "1-1/2"
     assert page.json() == [
         {
             "title": f"About {topic}",
             "level": "beginner",
-            "category": {"slug": shelf["slug"]},
+            "category": {"slug": category["slug"]},
             "creator": {"display_name": "Ines"},
         }
     ]
@@ -123,8 +124,7 @@ def test_a_teacher_begins_a_course(academy: Academy, teacher: Person, student: P
 
 @pytest.mark.route("PL-033", "WC-147", call="PATCH /rest/v1/courses?id=eq.{course_id}")
 @pytest.mark.route("WC-146", call="GET /rest/v1/courses?id=eq.{course_id}")
-@pytest.mark.route("WC-148", call="DELETE /rest/v1/courses?id=eq.{course_id}")
-def test_a_draft_is_its_creators_alone(
+def test_only_the_creator_reads_a_draft(
     academy: Academy, teacher: Person, stranger: Person, student: Person, draft: Course
 ) -> None:
     path = f"/rest/v1/courses?id=eq.{draft.id}"
@@ -148,7 +148,7 @@ def test_a_draft_is_its_creators_alone(
 @pytest.mark.route("CM-079", call="GET /rest/v1/courses?creator_id=eq.{user_id}&status=eq.draft")
 @pytest.mark.route("CM-080", "PL-035", call="POST /rest/v1/rpc/publish_course")
 @pytest.mark.route("PL-036", call="POST /rest/v1/rpc/unpublish_course")
-def test_a_creator_publishes_a_draft_and_takes_it_back(academy: Academy, stranger: Person) -> None:
+def test_a_creator_publishes_and_unpublishes_a_draft(academy: Academy, stranger: Person) -> None:
     creator = academy.member("teacher")
     course = academy.course(creator, published=False)
     own = f"/rest/v1/courses?creator_id=eq.{creator.id}&order=created_at.desc&select=id,status"
@@ -166,7 +166,7 @@ def test_a_creator_publishes_a_draft_and_takes_it_back(academy: Academy, strange
     assert again.json() == first.json()
     assert rows(academy.call(stranger, "GET", own)) == [{"id": course.id, "status": "published"}]
     assert rows(academy.call(creator, "GET", drafts)) == []
-    # What is published is not deleted under its students.
+    # A published course cannot be deleted directly.
     assert rows(academy.call(creator, "DELETE", f"/rest/v1/courses?id=eq.{course.id}", **SHOWN)) == []
 
     refused(academy.rpc(stranger, "unpublish_course", course_id=course.id), 404, "course_not_found")
@@ -183,24 +183,24 @@ def test_a_creator_publishes_a_draft_and_takes_it_back(academy: Academy, strange
 def test_admins_list_the_courses_of_all(
     academy: Academy, admin: Person, stranger: Person, teacher: Person, draft: Course
 ) -> None:
-    topic, shelf = word(), academy.insert(admin, "categories", slug=f"shelf-{word()}", name="Shelf")
-    change = {"title": f"About {topic}", "category_id": shelf["id"], "level": "advanced"}
+    topic, category = word(), academy.insert(admin, "categories", slug=f"category-{word()}", name="Shelf")
+    change = {"title": f"About {topic}", "category_id": category["id"], "level": "advanced"}
     assert academy.call(teacher, "PATCH", f"/rest/v1/courses?id=eq.{draft.id}", change).status_code == 204
     path = (
-        f"/rest/v1/courses?{DETAIL}&search=wfts(simple).{topic}&category_id=eq.{shelf['id']}&status=eq.draft"
+        f"/rest/v1/courses?{DETAIL}&search=wfts(simple).{topic}&category_id=eq.{category['id']}&status=eq.draft"
         "&level=eq.advanced&is_featured=is.false&limit=10&offset=0"
     )
     (course,) = rows(academy.call(admin, "GET", path))
     assert (course["id"], course["creator"]["display_name"], course["category"]["slug"]) == (
         draft.id,
         "Ines",
-        shelf["slug"],
+        category["slug"],
     )
     assert rows(academy.call(stranger, "GET", path)) == []
 
 
 @pytest.mark.parametrize("column", ["id", "creator_id", "status", "is_featured", "published_at", "created_at"])
-def test_what_functions_decide_is_no_clients_to_write(
+def test_clients_cannot_write_columns_of_functions(
     academy: Academy, teacher: Person, published: Course, column: str
 ) -> None:
     changed = academy.call(teacher, "PATCH", f"/rest/v1/courses?id=eq.{published.id}", {column: None})
@@ -233,8 +233,22 @@ def test_a_course_out_of_bounds_names_the_constraint(
     ("title", "slug"),
     [
         ("Élan vital: Straße & Größe {0}", "elan-vital-strasse-grosse-{0}"),
-        ("  --Dashes   and\ttabs-- {0}", "dashes-and-tabs-{0}"),
+        ("  --Dashes   and  spaces-- {0}", "dashes-and-spaces-{0}"),
         ("{0} 🎹 piano 🎹", "{0}-piano"),
+        ("Пейзаж маслом {0}", "peyzazh-maslom-{0}"),
+        ("Ψυχή {0}", "psychi-{0}"),
+        ("كتاب {0}", "ktb-{0}"),
+        ("שלום {0}", "slvm-{0}"),
+        ("हिन्दी {0}", "hindi-{0}"),
+        ("陶芸入門 {0}", "tao-yun-ru-men-{0}"),
+        ("한국어 {0}", "hangugeo-{0}"),
+        ("ภาษาไทย {0}", "phasaaithy-{0}"),
+        ("ქართული {0}", "kartuli-{0}"),
+        ("አማርኛ {0}", "amarnya-{0}"),
+        ("བོད {0}", "bod-{0}"),
+        ("İSTANBUL & Łódź {0}", "istanbul-lodz-{0}"),
+        ("Ｆｕｌｌ x² ½ {0}", "full-x2-1-2-{0}"),  # noqa: RUF001
+        ("photo\u00adgraphy {0}", "photography-{0}"),
     ],
 )
 def test_a_slug_is_made_from_the_title(academy: Academy, teacher: Person, title: str, slug: str) -> None:
@@ -254,13 +268,13 @@ def test_a_slug_never_fails_a_title(academy: Academy, teacher: Person) -> None:
     assert all(slug.startswith(f"{topic}-") for slug in slugs[5:])
 
 
-def test_titles_that_are_taken_at_the_same_moment_are_no_conflict(academy: Academy, teacher: Person) -> None:
+def test_concurrent_courses_with_one_title_get_different_slugs(academy: Academy, teacher: Person) -> None:
     topic = word()
-    made = together(8, lambda _: academy.call(teacher, "POST", "/rest/v1/courses", {"title": topic}, **SHOWN))
+    made = concurrently(8, lambda _: academy.call(teacher, "POST", "/rest/v1/courses", {"title": topic}, **SHOWN))
     assert len({rows(answer)[0]["slug"] for answer in made}) == 8
 
 
-def test_a_slug_of_ones_own_is_kept_and_is_one_courses(academy: Academy, teacher: Person) -> None:
+def test_a_given_slug_is_kept_and_unique(academy: Academy, teacher: Person) -> None:
     slug = word()
     course = academy.insert(teacher, "courses", title="Something else", slug=slug)
     assert course["slug"] == slug
@@ -269,7 +283,7 @@ def test_a_slug_of_ones_own_is_kept_and_is_one_courses(academy: Academy, teacher
     assert "courses_slug_key" in again.json()["message"]
 
 
-def test_an_incomplete_course_is_told_what_it_lacks(academy: Academy, teacher: Person) -> None:
+def test_publishing_names_what_a_course_lacks(academy: Academy, teacher: Person) -> None:
     course_id = academy.insert(teacher, "courses", title="Begun")["id"]
 
     def publish() -> Any:
@@ -311,3 +325,73 @@ def test_a_course_with_students_is_not_deleted(academy: Academy, teacher: Person
     assert academy.rpc(teacher, "unpublish_course", course_id=course.id).status_code == 200
     answer = academy.call(teacher, "DELETE", f"/rest/v1/courses?id=eq.{course.id}")
     assert (answer.status_code, answer.json()["code"]) == (409, "23503"), answer.text
+
+
+def by_slug(academy: Academy, who: Person | None, slug: str, select: str = "id,slug") -> list[dict[str, Any]]:
+    return rows(academy.call(who, "GET", f"/rest/v1/rpc/course_by_slug?slug={slug}&select={select}"))
+
+
+def change_slug(academy: Academy, course: Course, slug: str) -> httpx.Response:
+    return academy.call(course.teacher, "PATCH", f"/rest/v1/courses?id=eq.{course.id}", {"slug": slug})
+
+
+def test_an_old_slug_leads_to_the_new(academy: Academy, teacher: Person) -> None:
+    course = academy.course(teacher)
+    slugs = [course.slug, word(), word()]
+    for slug in slugs[1:]:
+        assert change_slug(academy, course, slug).status_code == 204
+    for slug in slugs:
+        assert by_slug(academy, None, slug) == [{"id": course.id, "slug": slugs[-1]}]
+    assert by_slug(academy, None, slugs[0].upper()) == [{"id": course.id, "slug": slugs[-1]}]
+    embedded = by_slug(academy, None, slugs[0], "slug,modules(lessons(id))")
+    assert len(embedded[0]["modules"][0]["lessons"]) == len(course.lesson_ids)
+    assert by_slug(academy, None, word()) == []
+    # The creator may return to it.
+    assert change_slug(academy, course, slugs[0]).status_code == 204
+    assert by_slug(academy, None, slugs[-1]) == [{"id": course.id, "slug": slugs[0]}]
+
+
+def test_nobody_takes_over_the_slug_of_another_course(academy: Academy, teacher: Person) -> None:
+    course, title = academy.course(teacher), word()
+    assert change_slug(academy, course, title).status_code == 204
+    assert change_slug(academy, course, word()).status_code == 204
+    thief = academy.course(academy.member("teacher"), published=False)
+    refused(change_slug(academy, thief, title), 409, "slug_taken")
+    refused(
+        academy.call(thief.teacher, "POST", "/rest/v1/courses", {"title": "Mine", "slug": title}), 409, "slug_taken"
+    )
+    # A title that would give the slug gets another one.
+    made = academy.insert(thief.teacher, "courses", title=title)
+    assert made["slug"].startswith(f"{title}-")
+    assert len(by_slug(academy, None, title)) == 1
+
+
+def test_the_slug_of_a_course_that_was_published_and_deleted_stays_retired(academy: Academy, teacher: Person) -> None:
+    course = academy.course(teacher)
+    assert academy.rpc(teacher, "delete_course", course_id=course.id).status_code in {200, 204}
+    assert by_slug(academy, None, course.slug) == []
+    answer = academy.call(academy.member("teacher"), "POST", "/rest/v1/courses", {"title": "A", "slug": course.slug})
+    assert answer.status_code == 409, answer.text
+
+
+def test_an_upsert_by_slug_changes_the_course_that_has_it(academy: Academy, teacher: Person) -> None:
+    course = academy.course(teacher)
+    row = {"slug": course.slug, "title": "Changed"}
+    path, prefer = "/rest/v1/courses?on_conflict=slug", "resolution=merge-duplicates,return=representation"
+    (changed,) = rows(academy.call(teacher, "POST", path, row, prefer=prefer))
+    assert (changed["id"], changed["title"]) == (course.id, "Changed")
+
+
+def test_the_slug_of_a_draft_is_free_again(academy: Academy, teacher: Person) -> None:
+    draft = academy.course(teacher, published=False)
+    assert change_slug(academy, draft, word()).status_code == 204
+    assert academy.insert(teacher, "courses", title="Another", slug=draft.slug)["slug"] == draft.slug
+
+
+def test_an_old_slug_shows_no_hidden_course(academy: Academy, teacher: Person, stranger: Person) -> None:
+    course = academy.course(teacher)
+    assert change_slug(academy, course, word()).status_code == 204
+    assert academy.rpc(teacher, "archive_course", course_id=course.id).status_code == 200
+    for who in (None, stranger):
+        assert by_slug(academy, who, course.slug) == []
+    assert len(by_slug(academy, teacher, course.slug)) == 1

@@ -1,4 +1,4 @@
-"""The order of modules, lessons and questions: written in one call, and 1, 2, 3 ... whatever happens at once."""
+"""The order of modules, lessons and questions: written in one call, and 1, 2, 3 ... after concurrent changes."""
 
 import random
 import uuid
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 
 def listed(academy: Academy, who: Person, table: str, parent: str) -> list[str]:
@@ -69,7 +69,7 @@ def test_a_creator_orders_lessons(academy: Academy, teacher: Person, stranger: P
     assert listed(academy, teacher, "lessons", f"module_id=eq.{draft.module_id}") == after
 
 
-def test_lessons_come_over_from_other_modules(academy: Academy, teacher: Person, draft: Course) -> None:
+def test_reordering_moves_lessons_from_other_modules(academy: Academy, teacher: Person, draft: Course) -> None:
     first = lessons(academy, draft, 2)
     module_id = modules(academy, draft, 1)[1]
     second = lessons(academy, draft, 2, module_id)
@@ -90,7 +90,7 @@ def test_a_creator_orders_questions(academy: Academy, teacher: Person, stranger:
 
 
 @pytest.mark.parametrize("kind", ["modules", "lessons", "questions"])
-def test_an_order_names_what_is_there_and_nothing_else(
+def test_an_order_must_list_every_row_once(
     academy: Academy, teacher: Person, stranger: Person, draft: Course, kind: str
 ) -> None:
     other, foreign = academy.course(teacher, published=False), academy.course(stranger, published=False)
@@ -114,7 +114,7 @@ def test_an_order_names_what_is_there_and_nothing_else(
         [*there[:-1], make(academy, other, 0)[0]],
     ]
     for order in wrong:
-        refused(academy.rpc(teacher, name, **parent, **{argument: order}), 409, "order_incomplete")
+        refused(academy.rpc(teacher, name, **parent, **{argument: order}), 409, "sequence_incomplete")
     answer = academy.rpc(teacher, name, **parent, **{argument: there[::-1]})
     assert [row["id"] for row in rows(answer)] == there[::-1]
 
@@ -129,7 +129,7 @@ def test_an_empty_course_has_an_order(academy: Academy, teacher: Person) -> None
         refused(academy.rpc(teacher, name, **arguments), 404, "course_not_found")
 
 
-def test_what_is_deleted_or_moved_leaves_no_gap(academy: Academy, teacher: Person, draft: Course) -> None:
+def test_deleting_and_moving_leave_no_gap(academy: Academy, teacher: Person, draft: Course) -> None:
     module_ids = modules(academy, draft, 3)
     academy.call(teacher, "DELETE", f"/rest/v1/modules?id=in.({module_ids[1]},{module_ids[2]})")
     assert listed(academy, teacher, "modules", f"course_id=eq.{draft.id}") == [module_ids[0], module_ids[3]]
@@ -150,7 +150,7 @@ def test_what_is_deleted_or_moved_leaves_no_gap(academy: Academy, teacher: Perso
 
 
 def test_a_large_course_goes_at_once(academy: Academy, teacher: Person) -> None:
-    """What goes with its parent closes no gaps: 200 modules of 50 lessons, in well under the statement timeout."""
+    """Rows that are deleted with their parent close no gaps: 200 modules of 50 lessons take less than the timeout."""
     course_id = academy.insert(teacher, "courses", title="Large")["id"]
     academy.sql(
         "with m as (insert into public.modules (course_id, title, position)"
@@ -168,8 +168,8 @@ def test_a_large_course_goes_at_once(academy: Academy, teacher: Person) -> None:
     assert academy.sql("select 1 from public.lessons where course_id = %s", course_id) == []
 
 
-def test_two_who_order_at_once_end_with_an_order(academy: Academy, teacher: Person, draft: Course) -> None:
-    """The creator and an admin, and the creator twice: one of the orders stands, whole."""
+def test_concurrent_orders_end_with_one_of_them(academy: Academy, teacher: Person, draft: Course) -> None:
+    """The creator and an admin, and the creator twice: one of the orders remains, whole."""
     admin = academy.member("admin")
     module_ids = modules(academy, draft, 5)
     lesson_ids = lessons(academy, draft, 5)
@@ -182,12 +182,12 @@ def test_two_who_order_at_once_end_with_an_order(academy: Academy, teacher: Pers
         second = academy.rpc(who, "reorder_lessons", module_id=draft.module_id, lesson_ids=lesson_orders[number])
         return [first.status_code, second.status_code]
 
-    assert together(12, reorder) == [[200, 200]] * 12
+    assert concurrently(12, reorder) == [[200, 200]] * 12
     assert listed(academy, teacher, "modules", f"course_id=eq.{draft.id}") in orders
     assert listed(academy, teacher, "lessons", f"module_id=eq.{draft.module_id}") in lesson_orders
 
 
-def test_order_survives_whatever_happens_at_once(academy: Academy, teacher: Person, draft: Course) -> None:
+def test_concurrent_changes_keep_the_order(academy: Academy, teacher: Person, draft: Course) -> None:
     """Adding, deleting, moving and ordering, by creator and admin together: no fault, no deadlock, no gap."""
     admin = academy.member("admin")
     second = modules(academy, draft, 1)[1]
@@ -225,7 +225,7 @@ def test_order_survives_whatever_happens_at_once(academy: Academy, teacher: Pers
         ]
         return [answer.status_code for answer in answers]
 
-    for codes in together(8, act):
+    for codes in concurrently(8, act):
         assert set(codes) <= {200, 201, 204, 404, 409}, codes
     for module_id in (draft.module_id, second):
         listed(academy, teacher, "lessons", f"module_id=eq.{module_id}")

@@ -1,11 +1,11 @@
-"""What whoever comes by is shown first: tasters, popular courses, creators."""
+"""The lists of a landing page: intro courses, popular courses, creators."""
 
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.people import Academy, Person, rows, together
+from tests.people import Academy, Person, concurrently, rows
 
 SHOWN = {"prefer": "return=representation"}
 PLACED = {"prefer": "resolution=merge-duplicates,return=representation"}
@@ -20,7 +20,7 @@ POPULAR = (
     "WC-095", call="GET /rest/v1/courses?status=eq.published&order=is_intro.desc,published_at.desc,id", public=True
 )
 @pytest.mark.route("WC-102", call="GET /rest/v1/courses?is_intro=is.true&status=eq.published", public=True)
-def test_tasters_come_first(academy: Academy) -> None:
+def test_intro_courses_come_first(academy: Academy) -> None:
     creator = academy.member("teacher")
     taster, draft, late = (academy.course(creator, published=number != 1) for number in range(3))
     for course in (taster, draft):
@@ -38,11 +38,11 @@ def test_tasters_come_first(academy: Academy) -> None:
     "&order=course_stats(display_priority),course_stats(student_count).desc,id",
     public=True,
 )
-def test_popular_courses_come_by_priority_and_students(academy: Academy, admin: Person) -> None:
+def test_popular_courses_are_ordered_by_priority_and_students(academy: Academy, admin: Person) -> None:
     quiet, loud = academy.member("teacher"), academy.member("teacher")
     first, second, third = academy.course(loud), academy.course(loud), academy.course(quiet)
     students = [academy.member() for _ in range(3)]
-    assert together(3, lambda number: academy.enrol(students[number], second)).count("") == 0
+    assert concurrently(3, lambda number: academy.enrol(students[number], second)).count("") == 0
     academy.enrol(students[0], third)
     popular = f"{POPULAR}&creator_id=in.({quiet.id},{loud.id})"
 
@@ -76,7 +76,7 @@ def test_popular_courses_come_by_priority_and_students(academy: Academy, admin: 
     ]
 
 
-def test_students_are_counted_as_they_come_and_go(academy: Academy, teacher: Person) -> None:
+def test_students_are_counted_when_they_enrol_and_leave(academy: Academy, teacher: Person) -> None:
     course, student = academy.course(teacher), academy.member()
 
     def count() -> int:
@@ -91,7 +91,7 @@ def test_students_are_counted_as_they_come_and_go(academy: Academy, teacher: Per
         assert count() == expected
 
 
-def test_figures_show_no_draft(academy: Academy, teacher: Person, stranger: Person) -> None:
+def test_statistics_of_drafts_are_hidden(academy: Academy, teacher: Person, stranger: Person) -> None:
     draft = academy.course(teacher, published=False)
     path = f"/rest/v1/course_stats?course_id=eq.{draft.id}"
     assert [len(rows(academy.call(who, "GET", path))) for who in (teacher, stranger, None)] == [1, 0, 0]
@@ -99,7 +99,7 @@ def test_figures_show_no_draft(academy: Academy, teacher: Person, stranger: Pers
 
 
 def creator(academy: Academy, name: str, *topics: str) -> Person:
-    """Somebody of this name with a published course, who knows about these topics."""
+    """A creator with this name, a published course and these topics of expertise."""
     made = academy.member("teacher", name=name)
     academy.course(made)
     for topic in topics:
@@ -145,7 +145,7 @@ def test_everybody_lists_and_searches_creators(academy: Academy) -> None:
 
 
 @pytest.mark.route("PL-063", call="GET /rest/v1/creators?is_featured=is.true", public=True)
-def test_admins_say_whom_to_feature(academy: Academy, admin: Person) -> None:
+def test_admins_place_creators(academy: Academy, admin: Person) -> None:
     first, second, hidden = (creator(academy, name) for name in ("First", "Second", "Hidden"))
     assert (
         academy.call(hidden, "PATCH", f"/rest/v1/profiles?id=eq.{hidden.id}", {"is_public": False}).status_code == 204

@@ -1,4 +1,4 @@
-"""The pictures of courses."""
+"""Thumbnails of courses."""
 
 from typing import Any
 
@@ -23,9 +23,7 @@ def refused_with(answer: Any, status: str) -> bool:
 
 
 @pytest.mark.route("PL-037", call="POST /storage/v1/object/course-thumbnails/{course_id}/{file}")
-def test_a_creator_gives_a_course_its_picture(
-    academy: Academy, stranger: Person, student: Person, admin: Person
-) -> None:
+def test_a_creator_uploads_a_thumbnail(academy: Academy, stranger: Person, student: Person, admin: Person) -> None:
     creator = academy.member("teacher")
     course, other = academy.course(creator), academy.course(stranger)
     path = f"{course.id}/cover.png"
@@ -48,7 +46,7 @@ def test_a_creator_gives_a_course_its_picture(
     assert "courses_thumbnail_path_check" in foreign.json()["message"]
 
 
-def test_who_teaches_no_more_writes_no_picture(academy: Academy) -> None:
+def test_a_former_teacher_cannot_upload_a_thumbnail(academy: Academy) -> None:
     retired, suspended = academy.member("teacher"), academy.member("teacher")
     for creator in (retired, suspended):
         course = academy.course(creator)
@@ -59,7 +57,7 @@ def test_who_teaches_no_more_writes_no_picture(academy: Academy) -> None:
         assert refused_with(upload(academy, creator, f"{course.id}/cover.png"), "403")
 
 
-def test_nobody_lists_anothers_pictures(academy: Academy, teacher: Person, stranger: Person, draft: Course) -> None:
+def test_nobody_lists_thumbnails_of_others(academy: Academy, teacher: Person, stranger: Person, draft: Course) -> None:
     assert upload(academy, teacher, f"{draft.id}/cover.png").status_code == 200
     found = {
         who: [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.project import ROOT
+from stack.paths import ROOT
 from tests.conftest import Stack
 
 README = (ROOT / "README.md").read_text()

@@ -84,7 +84,7 @@ def test_the_main_story(stack: Stack, academy: Academy, connect: Callable[[], Cl
         run(student.rpc("record_progress", {"lesson_id": lesson_id, "is_completed": True}))
 
     # The quiz, and the certificate that anyone verifies.
-    attempt = run(student.rpc("submit_quiz", {"quiz_id": course.quiz_id, "answers": course.right_answers}))
+    attempt = run(student.rpc("submit_quiz", {"quiz_id": course.quiz_id, "answers": course.correct_answers}))
     assert attempt["is_passed"]
     enrolment = run(student.table("enrolments").select("status").eq("course_id", course.id))
     assert enrolment == [{"status": "completed"}]

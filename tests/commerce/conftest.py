@@ -1,4 +1,4 @@
-"""People of commerce."""
+"""People for the tests of commerce."""
 
 import pytest
 

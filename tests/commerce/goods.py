@@ -1,20 +1,21 @@
-"""Beats and digital products of tests, made through the API as their creators would."""
+"""Beats and digital products for tests, created through the API."""
 
 from typing import Any
 
 import httpx
 import msgspec
 
-from tests.commerce.told import offer
+from tests.commerce.stripe_events import offer
 from tests.people import Academy, Person
 
 BYTES = {"mp3": b"ID3\x04" + b"m" * 60, "wav": b"RIFF" + b"w" * 60, "stems": b"PK\x03\x04" + b"s" * 60}
-"""What the files of a beat hold, by type."""
+"""The content of a beat's files, by type."""
 KINDS = {"mp3": "audio/mpeg", "wav": "audio/wav", "stems": "application/zip"}
+PRICES = {"basic": 2000, "premium": 5000, "exclusive": 90000}
+"""The price of each tier of a beat."""
 TIERS: dict[str, dict[str, Any]] = {
-    "basic": {"price_amount": 2000, "file_types": ["mp3"], "maximum_copies": 500, "is_credit_required": True},
+    "basic": {"file_types": ["mp3"], "maximum_copies": 500, "is_credit_required": True},
     "premium": {
-        "price_amount": 5000,
         "file_types": ["mp3", "wav"],
         "maximum_copies": 5000,
         "maximum_streams": 100000,
@@ -23,9 +24,9 @@ TIERS: dict[str, dict[str, Any]] = {
         "term_years": 10,
         "is_credit_required": True,
     },
-    "exclusive": {"price_amount": 90000, "file_types": ["mp3", "wav", "stems"], "is_credit_required": False},
+    "exclusive": {"file_types": ["mp3", "wav", "stems"], "is_credit_required": False},
 }
-"""What is sold of a beat, and on what terms."""
+"""The licence terms of each tier of a beat."""
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ def upload(academy: Academy, who: Person | None, path: str, content: bytes, kind
 
 
 def fetch(academy: Academy, who: Person | None, path: str) -> httpx.Response:
-    """Fetch a file of the bucket with one's own token."""
+    """Download a file of the bucket with a person's token."""
     headers = {"apikey": academy.publishable_key}
     if who is not None:
         headers["authorization"] = f"Bearer {who.token}"
@@ -70,17 +71,17 @@ def beat(academy: Academy, creator: Person, **columns: Any) -> Beat:
     assert academy.rpc(creator, "publish_product", product_id=made["id"]).status_code == 200
     offers = {
         tier: offer(
-            academy, creator, "beat_licence", title=f"{made['title']}: {tier}",
-            product_id=made["id"], licence_tier=tier, **terms,
+            academy, creator, "beat_licence", title=f"{made['title']}: {tier}", price_amount=PRICES[tier],
+            product_id=made["id"], licence_terms={"tier": tier, **terms},
         )["id"]
         for tier, terms in TIERS.items()
     }  # fmt: skip
     return Beat(id=made["id"], creator=creator, offers=offers)
 
 
-def settle(academy: Academy, admin: Person, order: dict[str, Any]) -> dict[str, Any]:
-    """Have an admin say that an order was paid."""
-    answer = academy.rpc(admin, "settle_order", order_id=order["id"], reference="Transfer")
+def mark_paid(academy: Academy, admin: Person, order: dict[str, Any]) -> dict[str, Any]:
+    """Have an admin mark an order as paid; returns the order."""
+    answer = academy.rpc(admin, "mark_order_paid", order_id=order["id"], reference="Transfer")
     assert answer.status_code == 200, answer.text
-    settled: dict[str, Any] = answer.json()
-    return settled
+    paid: dict[str, Any] = answer.json()
+    return paid

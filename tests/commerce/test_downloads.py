@@ -1,13 +1,14 @@
-"""What somebody bought, fetched: by tier, by the buyer, for as long as it is his."""
+"""Downloads of bought files: by tier, by the buyer, until the order is refunded."""
 
+import re
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
 
-from tests.commerce.goods import BYTES, Beat, beat, fetch, give_files, settle
-from tests.commerce.told import offer, pay, placed
+from tests.commerce.goods import BYTES, Beat, beat, fetch, give_files, mark_paid, upload
+from tests.commerce.stripe_events import offer, pay, placed
 from tests.people import Academy, Person, refused, rows
 
 
@@ -19,14 +20,14 @@ def sold(academy: Academy, teacher: Person) -> Beat:
 
 @pytest.fixture(scope="module")
 def buyer(academy: Academy) -> Person:
-    """Who bought the premium licence."""
+    """The buyer of the premium licence."""
     return academy.member()
 
 
 @pytest.fixture(scope="module")
 def order(academy: Academy, sold: Beat, buyer: Person, admin: Person) -> dict[str, Any]:
-    """His order, paid."""
-    return settle(academy, admin, placed(academy, buyer, offer_id=sold.offers["premium"]))
+    """The buyer's paid order."""
+    return mark_paid(academy, admin, placed(academy, buyer, offer_id=sold.offers["premium"]))
 
 
 def downloads(academy: Academy, who: Person | None, order: dict[str, Any], query: str = "") -> httpx.Response:
@@ -34,7 +35,7 @@ def downloads(academy: Academy, who: Person | None, order: dict[str, Any], query
 
 
 @pytest.mark.route("CM-010", call="GET /functions/v1/orders/{order_id}/downloads?file_type=mp3")
-def test_a_buyer_downloads_what_his_tier_gives(
+def test_a_buyer_downloads_the_files_of_the_tier(
     *,
     academy: Academy,
     sold: Beat,
@@ -60,7 +61,7 @@ def test_a_buyer_downloads_what_his_tier_gives(
         ("mp3", "mp3 of it.bin"), ("wav", "wav of it.bin"),
     ]  # fmt: skip
     for file in files:
-        # The link alone opens it: no token goes with it.
+        # The link needs no token.
         got = httpx.get(file["url"])
         assert (got.status_code, got.content) == (200, BYTES[file["file_type"]])
         assert f"filename*=UTF-8''{file['name']}" in unquote(got.headers["content-disposition"])
@@ -69,7 +70,24 @@ def test_a_buyer_downloads_what_his_tier_gives(
     assert one["file_type"] == "mp3"
 
 
-def test_storage_itself_serves_the_buyer_and_nobody_else(
+def test_links_to_files_of_any_name_can_be_followed(
+    academy: Academy, sold: Beat, buyer: Person, order: dict[str, Any]
+) -> None:
+    """Browsers, mail readers and redirects take an address in ASCII; the names are in any script."""
+    path = f"{sold.id}/Noten für 歌?.mp3"
+    assert upload(academy, sold.creator, quote(path), b"notes", "audio/mpeg").status_code == 200
+    columns = {"file_type": "mp3", "path": path, "mime_type": "audio/mpeg", "size_bytes": 5}
+    added = academy.insert(sold.creator, "product_files", product_id=sold.id, **columns)
+    files = {file["id"]: file for file in downloads(academy, buyer, order, "?file_type=mp3").json()["files"]}
+    url = files[added["id"]]["url"]
+    assert files[added["id"]]["name"] == "Noten für 歌?.mp3"
+    assert re.fullmatch(r"[!-~]+", url)
+    assert httpx.get(url).content == b"notes"
+    removed = academy.call(sold.creator, "DELETE", f"/rest/v1/product_files?id=eq.{added['id']}")
+    assert removed.status_code == 204, removed.text
+
+
+def test_storage_serves_the_buyer_and_the_creator_only(
     *,
     academy: Academy,
     sold: Beat,
@@ -100,11 +118,11 @@ def test_storage_itself_serves_the_buyer_and_nobody_else(
         assert put.status_code == 400
 
 
-def test_what_was_given_back_is_closed(academy: Academy, sold: Beat, admin: Person) -> None:
+def test_a_full_refund_ends_downloads(academy: Academy, sold: Beat, admin: Person) -> None:
     buyer = academy.member()
     waiting = placed(academy, buyer, offer_id=sold.offers["basic"])
     refused(downloads(academy, buyer, waiting), 409, "order_unpaid")
-    order = settle(academy, admin, waiting)
+    order = mark_paid(academy, admin, waiting)
     path = f"{sold.id}/mp3 of it.bin"
     assert downloads(academy, buyer, order).status_code == fetch(academy, buyer, path).status_code == 200
     assert academy.rpc(admin, "refund_order", order_id=order["id"], amount=500).status_code == 200
@@ -115,36 +133,36 @@ def test_what_was_given_back_is_closed(academy: Academy, sold: Beat, admin: Pers
     assert rows(academy.call(buyer, "GET", f"/rest/v1/product_files?product_id=eq.{sold.id}")) == []
 
 
-def test_who_is_suspended_downloads_nothing(academy: Academy, sold: Beat, admin: Person) -> None:
+def test_a_suspended_buyer_downloads_nothing(academy: Academy, sold: Beat, admin: Person) -> None:
     buyer = academy.member()
-    order = settle(academy, admin, placed(academy, buyer, offer_id=sold.offers["basic"]))
+    order = mark_paid(academy, admin, placed(academy, buyer, offer_id=sold.offers["basic"]))
     academy.suspend(buyer)
     refused(downloads(academy, buyer, order), 403, "account_inactive")
     assert fetch(academy, buyer, f"{sold.id}/mp3 of it.bin").json()["statusCode"] == "404"
 
 
-def test_a_digital_product_gives_all_its_files(academy: Academy, teacher: Person) -> None:
+def test_a_digital_product_includes_all_its_files(academy: Academy, teacher: Person) -> None:
     product = academy.insert(teacher, "products", kind="digital_product", title="Drum kit")
     give_files(academy, teacher, product["id"])
-    academy.insert(
-        teacher, "product_files", product_id=product["id"], file_type="other", path=f"{product['id']}/notes.pdf"
-    )
+    notes = f"{product['id']}/notes.pdf"
+    academy.insert(teacher, "product_files", product_id=product["id"], file_type="other", path=notes)
     academy.rpc(teacher, "publish_product", product_id=product["id"])
     buyer = academy.member()
     order = placed(academy, buyer, offer_id=offer(academy, teacher, "digital_product", product_id=product["id"])["id"])
     assert (order["licence"], order["licence_code"], order["product_id"]) == (None, None, product["id"])
     pay(academy, order)
     files = {file["file_type"]: file["url"] for file in downloads(academy, buyer, order).json()["files"]}
-    assert files.keys() == {"mp3", "wav", "stems", "other"}
-    # Told, but never uploaded.
-    assert files["other"] is None
+    # What is listed, but was never uploaded, has no link.
+    assert files.keys() == {"mp3", "wav", "stems"}
+    refused(downloads(academy, buyer, order, "?file_type=other"), 409, "files_unavailable")
     assert httpx.get(files["stems"]).content == BYTES["stems"]
-    # Taken down, it stays with who bought it.
+    assert upload(academy, teacher, notes, b"%PDF-1.7", "application/pdf").status_code == 200
+    # The buyer keeps it after it is archived.
     academy.rpc(teacher, "archive_product", product_id=product["id"])
     assert len(downloads(academy, buyer, order).json()["files"]) == 4
 
 
-def test_an_order_of_something_else_has_no_files(academy: Academy, teacher: Person) -> None:
+def test_other_orders_have_no_files(academy: Academy, teacher: Person) -> None:
     buyer = academy.member()
     order = placed(academy, buyer, offer_id=offer(academy, teacher, "service", price_amount=0)["id"])
     refused(downloads(academy, buyer, order), 409, "order_without_files")

@@ -1,11 +1,11 @@
-"""Orders of courses: at the price of the course, one pending at a time, paid once."""
+"""Orders: at the price of the offer, one pending order for each offer, paid once."""
 
 import uuid
 
 import pytest
 
-from tests.commerce.told import event, offer, pay, refund, tell
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.commerce.stripe_events import deliver, event, offer, pay, refund
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +16,12 @@ def course(academy: Academy, teacher: Person) -> Course:
 
 @pytest.fixture
 def buyer(academy: Academy) -> Person:
-    """Somebody who wants it."""
+    """A new buyer."""
     return academy.member()
 
 
 @pytest.mark.route("WC-091", call="GET /rest/v1/orders?course_id=eq.{course_id}&order=created_at.desc&limit=1")
-def test_a_buyer_looks_up_his_latest_order(academy: Academy, course: Course, buyer: Person, stranger: Person) -> None:
+def test_a_buyer_reads_the_latest_order(academy: Academy, course: Course, buyer: Person, stranger: Person) -> None:
     first = academy.rpc(buyer, "place_order", course_id=course.id).json()
     assert (first["amount"], first["currency"], first["status"]) == (4900, "EUR", "pending")
     assert academy.rpc(buyer, "place_order", course_id=course.id).json() == first
@@ -34,7 +34,7 @@ def test_a_buyer_looks_up_his_latest_order(academy: Academy, course: Course, buy
     assert academy.call(None, "GET", latest).status_code == 401
 
 
-def test_the_price_is_the_courses(academy: Academy, teacher: Person, buyer: Person) -> None:
+def test_an_order_keeps_the_price_of_its_course(academy: Academy, teacher: Person, buyer: Person) -> None:
     course = academy.course(teacher, price_amount=1000)
     order = academy.rpc(buyer, "place_order", course_id=course.id).json()
     for who in (buyer, teacher):
@@ -49,7 +49,7 @@ def test_the_price_is_the_courses(academy: Academy, teacher: Person, buyer: Pers
     assert statuses == [("cancelled",)]
 
 
-def test_what_cannot_be_ordered(academy: Academy, course: Course, teacher: Person, buyer: Person) -> None:
+def test_some_courses_cannot_be_ordered(academy: Academy, course: Course, teacher: Person, buyer: Person) -> None:
     free, draft = academy.course(teacher), academy.course(teacher, published=False, price_amount=100)
     refused(academy.rpc(buyer, "place_order", course_id=free.id), 409, "course_free")
     refused(academy.rpc(buyer, "place_order", course_id=draft.id), 404, "course_not_found")
@@ -57,36 +57,38 @@ def test_what_cannot_be_ordered(academy: Academy, course: Course, teacher: Perso
     assert academy.rpc(None, "place_order", course_id=course.id).status_code == 401
 
 
-def test_twenty_at_once_are_one_order(academy: Academy, course: Course, buyer: Person) -> None:
-    answers = together(20, lambda _: academy.rpc(buyer, "place_order", course_id=course.id))
+def test_twenty_concurrent_calls_place_one_order(academy: Academy, course: Course, buyer: Person) -> None:
+    answers = concurrently(20, lambda _: academy.rpc(buyer, "place_order", course_id=course.id))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["id"] for answer in answers}) == 1
 
 
-def test_an_admin_who_saw_the_money_enrols_once(
+def test_marking_an_order_paid_enrols_once(
     academy: Academy, course: Course, teacher: Person, buyer: Person, stranger: Person
 ) -> None:
     order = academy.rpc(buyer, "place_order", course_id=course.id).json()
     for who in (buyer, teacher, stranger, academy.member("moderator")):
-        answer = academy.rpc(who, "settle_order", order_id=order["id"], reference="RF18")
+        answer = academy.rpc(who, "mark_order_paid", order_id=order["id"], reference="RF18")
         refused(answer, 403, "role_required")
     admin = academy.member("admin")
-    refused(academy.rpc(admin, "settle_order", order_id=order["id"], reference=" "), 422, "reference_missing")
-    answers = together(10, lambda _: academy.rpc(admin, "settle_order", order_id=order["id"], reference="RF18"))
+    refused(academy.rpc(admin, "mark_order_paid", order_id=order["id"], reference=" "), 422, "reference_missing")
+    answers = concurrently(10, lambda _: academy.rpc(admin, "mark_order_paid", order_id=order["id"], reference="RF18"))
     assert {answer.json()["status"] for answer in answers} == {"paid"}
     enrolments = rows(academy.call(buyer, "GET", f"/rest/v1/enrolments?course_id=eq.{course.id}"))
     assert [(row["source"], row["status"]) for row in enrolments] == [("purchase", "active")]
-    logged = "select after ->> 'reference' from public.audit_log where action = 'order.settle' and target_id = %s"
+    logged = "select after ->> 'reference' from public.audit_log where action = 'order.mark_paid' and target_id = %s"
     assert academy.sql(logged, order["id"]) == [("RF18",)]
     refused(academy.rpc(buyer, "place_order", course_id=course.id), 409, "already_enrolled")
     refused(academy.rpc(buyer, "cancel_order", order_id=order["id"]), 409, "illegal_transition")
 
 
-def test_somebody_elses_order_is_not_found(academy: Academy, course: Course, buyer: Person, stranger: Person) -> None:
+def test_orders_of_others_are_not_found(academy: Academy, course: Course, buyer: Person, stranger: Person) -> None:
     order = academy.rpc(buyer, "place_order", course_id=course.id).json()
     refused(academy.rpc(stranger, "cancel_order", order_id=order["id"]), 404, "order_not_found")
     refused(
-        academy.rpc(academy.member("admin"), "settle_order", order_id=buyer.id, reference="x"), 404, "order_not_found"
+        academy.rpc(academy.member("admin"), "mark_order_paid", order_id=buyer.id, reference="x"),
+        404,
+        "order_not_found",
     )
 
 
@@ -100,27 +102,29 @@ def test_a_buyer_orders_services_and_lists_the_orders(
     assert academy.rpc(None, "place_order", offer_id=service["id"]).status_code == 401
     order = academy.rpc(buyer, "place_order", offer_id=service["id"]).json()
     assert (order["amount"], order["kind"], order["seller_id"]) == (2500, "service", teacher.id)
+    assert (order["buyer_id"], order["offer_id"], order["currency"]) == (buyer.id, service["id"], "EUR")
+    assert (order["title"], order["status"], order["payment_status"]) == (service["title"], "pending", "unpaid")
+    refused(academy.rpc(buyer, "place_order", offer_id=buyer.id), 404, "offer_not_found")
     mine = f"/rest/v1/orders?buyer_id=eq.{buyer.id}&status=eq.pending&order=created_at.desc"
     one = f"/rest/v1/orders?id=eq.{order['id']}"
     assert rows(academy.call(buyer, "GET", mine)) == rows(academy.call(buyer, "GET", one)) == [order]
     for path in (mine, one):
-        # Not even its seller, before it is paid.
+        # The seller cannot read it before it is paid either.
         for who in (stranger, teacher):
             assert rows(academy.call(who, "GET", path)) == []
         assert academy.call(None, "GET", path).status_code == 401
 
 
-@pytest.mark.route("CM-021", call="POST /rest/v1/rpc/place_order")
-def test_what_is_free_needs_no_payment(academy: Academy, teacher: Person, buyer: Person) -> None:
+def test_a_free_offer_needs_no_payment(academy: Academy, teacher: Person, buyer: Person) -> None:
     gift = offer(academy, teacher, "service", price_amount=0)
     assert academy.rpc(None, "place_order", offer_id=gift["id"]).status_code == 401
     order = academy.rpc(buyer, "place_order", offer_id=gift["id"]).json()
     assert (order["status"], order["paid_amount"]) == ("paid", 0)
     assert len(rows(academy.call(buyer, "GET", f"/rest/v1/entitlements?order_id=eq.{order['id']}"))) == 1
-    assert academy.sql("select count(*) from public.ledger_lines where order_id = %s", order["id"]) == [(0,)]
+    assert academy.sql("select count(*) from public.ledger_entries where order_id = %s", order["id"]) == [(0,)]
 
 
-def test_a_tip_is_as_much_as_one_likes(academy: Academy, teacher: Person, buyer: Person) -> None:
+def test_the_buyer_chooses_the_amount_of_a_tip(academy: Academy, teacher: Person, buyer: Person) -> None:
     tip = offer(academy, teacher, "tip", price_amount=100, maximum_amount=50000)
     for amount in (None, 0, -5, 99, 50001):
         answer = academy.rpc(buyer, "place_order", offer_id=tip["id"], amount=amount)
@@ -130,7 +134,7 @@ def test_a_tip_is_as_much_as_one_likes(academy: Academy, teacher: Person, buyer:
     refused(academy.rpc(buyer, "place_order", offer_id=service["id"], amount=1), 422, "amount_fixed")
 
 
-def test_credits_are_bought_spent_and_given_back(academy: Academy, buyer: Person) -> None:
+def test_credits_are_bought_spent_and_refunded(academy: Academy, buyer: Person) -> None:
     admin = academy.member("admin")
     package = offer(academy, admin, "credit_package", seller_id=None, credits=500, maximum_quantity=10)
     order = academy.rpc(buyer, "place_order", offer_id=package["id"], quantity=2).json()
@@ -141,27 +145,27 @@ def test_credits_are_bought_spent_and_given_back(academy: Academy, buyer: Person
     assert academy.sql(spend, buyer.id, 300, "test:one") == academy.sql(spend, buyer.id, 300, "test:one") == [(700,)]
     with pytest.raises(Exception, match="credits_insufficient"):
         academy.sql(spend, buyer.id, 701, "test:two")
-    # Half of the money back takes half of the credits; all of it, what is left.
+    # A refund of half withdraws half of the credits, a full refund what is left of them.
     half = refund(payment, order["amount"] // 2)
-    assert tell(academy, event("refund.created", half)) == "applied"
+    assert deliver(academy, event("refund.created", half)) == "applied"
     assert rows(academy.call(buyer, "GET", balance)) == [{"balance": 200}]
-    assert tell(academy, event("refund.created", refund(payment, order["amount"] // 2))) == "applied"
+    assert deliver(academy, event("refund.created", refund(payment, order["amount"] // 2))) == "applied"
     assert rows(academy.call(buyer, "GET", balance)) == [{"balance": 0}]
 
 
-def test_what_nobody_pays_expires(academy: Academy, course: Course, buyer: Person) -> None:
+def test_unpaid_orders_expire(academy: Academy, course: Course, buyer: Person) -> None:
     order = academy.rpc(buyer, "place_order", course_id=course.id).json()
     academy.sql("update public.orders set expires_at = now() - interval '1 hour' where id = %s", order["id"])
     anew = academy.rpc(buyer, "place_order", course_id=course.id).json()
     assert anew["id"] != order["id"]
     academy.sql("update public.orders set expires_at = now() - interval '1 hour' where id = %s", anew["id"])
-    academy.sql("select private.purge_expired_orders()")
+    academy.sql("select private.purge__expired_orders()")
     statuses = {row["id"]: row["status"] for row in rows(academy.call(buyer, "GET", "/rest/v1/orders"))}
     assert statuses == {order["id"]: "cancelled", anew["id"]: "expired"}
 
 
-def test_ordering_and_withdrawing_at_once_wait_for_each_other_in_one_order(academy: Academy, teacher: Person) -> None:
-    """What is free by a coupon enrols at once, which locks the course, as does whoever takes it off sale."""
+def test_concurrent_orders_and_unpublishing_do_not_deadlock(academy: Academy, teacher: Person) -> None:
+    """An order that a coupon makes free enrols at once, which locks the course, as unpublishing does."""
     code = uuid.uuid4().hex[:12].upper()
     academy.insert(teacher, "coupons", code=code, percent_off=100)
     courses = [academy.course(teacher, price_amount=1000) for _ in range(4)]
@@ -176,6 +180,6 @@ def test_ordering_and_withdrawing_at_once_wait_for_each_other_in_one_order(acade
                 answer = academy.rpc(teacher, name, course_id=course.id)
             return answer.status_code, answer.text
 
-        answers = together(12, act)
+        answers = concurrently(12, act)
         assert [text for status, text in answers if status >= 500 or "40P01" in text] == []
         assert {status for status, _ in answers[:6]} <= {200, 404}

@@ -1,1 +1,1 @@
-"""The edge by itself: what stands behind it is a double, unless a test asks for the stack."""
+"""Tests of the edge and the worker, with doubles behind them where a test does not ask for the stack."""

@@ -1,4 +1,4 @@
-"""Fixtures: one edge and one double for the whole run, the double as new for each test."""
+"""Fixtures: one edge and one double for the whole run; the double is reset for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def _upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def upstream(_upstream: Upstream) -> Upstream:
-    """The double behind `edge`, as new."""
+    """The double behind `edge`, reset."""
     _upstream.reset()
     return _upstream
 
@@ -37,7 +37,7 @@ def _edge(_upstream: Upstream) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def edge(_edge: httpx.Client, upstream: Upstream) -> httpx.Client:
-    """A client of the edge, signed in as nobody."""
+    """A client of the edge, not signed in."""
     assert upstream.rows == {}
     _edge.headers.pop("authorization", None)
     return _edge
@@ -58,7 +58,7 @@ def user(edge: httpx.Client, token: str) -> httpx.Client:
 
 @pytest.fixture(scope="session")
 def refused() -> Refused:
-    """Asserts that an answer is an error of the one shape, with this status and token; its body."""
+    """Asserts that an answer is an error of our shape with this status and token, and returns its body."""
 
     def check(response: httpx.Response, status: int, token: str) -> dict[str, Any]:
         assert response.status_code == status, response.text
@@ -74,11 +74,11 @@ def refused() -> Refused:
 
 @pytest.fixture(scope="session")
 def shop(academy: Academy, stripe_double: StripeDouble, stack_data: Path) -> Shop:
-    """The run's edge and Stripe's double."""
+    """The edge and Stripe's double of the run's stack."""
     return Shop(academy, stripe_double, Folder(stack_data).state().double_keys["stripe_webhook_secret"])
 
 
 @pytest.fixture(scope="session")
 def admin(academy: Academy) -> Person:
-    """An admin; not to be changed."""
+    """An admin, whom no test changes."""
     return academy.member("admin")

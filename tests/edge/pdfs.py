@@ -1,4 +1,4 @@
-"""What a PDF of one page says, in which fonts, and where it leads."""
+"""The text, fonts and links of a PDF of one page."""
 
 import io
 
@@ -15,13 +15,13 @@ def pdf_of(answer: httpx.Response) -> pypdf.PdfReader:
 
 
 def words_of(document: pypdf.PdfReader) -> str:
-    """All that the only page says, without line ends and the invisible places where a long word may break."""
+    """The text of the page, without line ends and the invisible places where a long word may break."""
     [page] = document.pages
     return " ".join(page.extract_text().replace("\u200b", "").split())
 
 
 def unset(document: pypdf.PdfReader) -> int:
-    """How many letters of the only page no font has: in every font, the first glyph is the box that stands for them."""
+    """How many characters of the page have no glyph: the first glyph of every font is the box that stands for them."""
     [page] = document.pages
     shown = []
     for operands, operator in ContentStream(page.get_contents(), document).operations:
@@ -37,7 +37,7 @@ def unset(document: pypdf.PdfReader) -> int:
 
 
 def fonts_of(document: pypdf.PdfReader) -> set[str]:
-    """The fonts that the only page is set in, every one embedded."""
+    """The fonts of the page, all of which are embedded."""
     [page] = document.pages
     fonts = [font.get_object() for font in page["/Resources"]["/Font"].values()]  # type: ignore[index]
     for font in fonts:
@@ -47,5 +47,5 @@ def fonts_of(document: pypdf.PdfReader) -> set[str]:
 
 
 def links_of(page: pypdf.PageObject) -> set[str]:
-    """Where the page's links lead."""
+    """The targets of the links of the page."""
     return {str(annotation.get_object()["/A"]["/URI"]) for annotation in page.annotations or []}

@@ -1,4 +1,4 @@
-"""Buying in tests: at the edge as a browser does it, and at Stripe's double as a person and Stripe itself do it."""
+"""Buying in tests: calls of the edge as a browser makes them, and of Stripe's double as its control allows."""
 
 import json
 import time
@@ -22,27 +22,27 @@ class Shop:
     """The edge and the double."""
 
     def __init__(self, academy: Academy, double: StripeDouble, secret: str) -> None:
-        """Args: the API, Stripe, and what webhooks are signed with."""
+        """Args: the API, Stripe's double, and the secret of its webhooks."""
         self.academy = academy
         self.double = double
         self.secret = secret
 
     def begin(self, buyer: Person, **wanted: Any) -> Object:
-        """Check out; the answer."""
+        """Check out, and return the answer."""
         answer = self.academy.call(buyer, "POST", CHECKOUT, wanted)
         assert answer.status_code == 200, answer.text
         begun: Object = answer.json()
         return begun
 
     def verify(self, buyer: Person, session: str) -> Object:
-        """Come back from a session; the answer."""
+        """Come back from a session, and return the answer."""
         answer = self.academy.call(buyer, "POST", VERIFY, {"session_id": session})
         assert answer.status_code == 200, answer.text
         state: Object = answer.json()
         return state
 
     def buy(self, buyer: Person, **wanted: Any) -> Object:
-        """Check out, pay, and come back; the order."""
+        """Check out, pay, and come back; returns the order."""
         begun = self.begin(buyer, **wanted)
         self.double.pay(begun["session_id"])
         assert self.verify(buyer, begun["session_id"])["status"] == "paid"
@@ -54,13 +54,13 @@ class Shop:
         return order
 
     def entitlements(self, buyer: Person) -> list[Object]:
-        """What somebody has, the newest first."""
+        """The entitlements of a buyer, the newest first."""
         return rows(
             self.academy.call(buyer, "GET", f"/rest/v1/entitlements?user_id=eq.{buyer.id}&order=starts_at.desc")
         )
 
     def delivered(self, contains: str) -> None:
-        """Wait until every event in which a text occurs was taken, those that were refused at first, too."""
+        """Wait until every event that contains a text is delivered, retries included."""
         until = time.monotonic() + 40
         while left := self.double.post("webhooks/wait", contains=contains, seconds=1)["undelivered"]:
             assert time.monotonic() < until, left
@@ -80,47 +80,37 @@ class Shop:
         return str(intent["latest_charge"])
 
     def events(self, contains: str) -> list[Object]:
-        """The events in which a text occurs, as they were or would have been delivered."""
-        found = self.double.client.v1.events.list({"limit": 100})
-        return [event for event in map(json_of, found.data) if contains in json.dumps(event)]
+        """The events that contain a text, delivered or not."""
+        # All pages: events of test clocks in the future come first.
+        found = self.double.client.v1.events.list({"limit": 100}).auto_paging_iter()
+        return [event for event in map(json_of, found) if contains in json.dumps(event)]
 
     def deliver(self, event: Object, **signed: Any) -> httpx.Response:
         """Deliver an event as Stripe does."""
         return self.deliver_bytes(json.dumps(event).encode(), **signed)
 
     def deliver_bytes(self, body: bytes, *, secret: str | None = None, at: float | None = None) -> httpx.Response:
-        """Deliver a body, signed with a secret at a time."""
+        """Deliver a body that was signed with a secret at a time."""
         header = stripe.WebhookSignature.generate_signature_header(
             body.decode(errors="replace"), secret or self.secret, int(at or time.time())
         )
         return self.post(body, header)
 
     def post(self, body: bytes, header: str | None) -> httpx.Response:
-        """Deliver a body under a signature, or none."""
+        """Deliver a body with a signature, or with none."""
         headers = {"content-type": "application/json"} | ({"stripe-signature": header} if header is not None else {})
         return self.academy.http.post(WEBHOOK, content=body, headers=headers)
 
     def balance(self, order_id: str) -> list[tuple[Any, ...]]:
-        """What the ledger has of an order: each journal's kind, and what it moved at the provider."""
+        """The journals of an order in the ledger: the kind of each, and what it moved at the provider."""
         return self.academy.sql(
-            "select kind, sum(amount) from public.ledger_lines where order_id = %s and account_kind = 'provider'"
-            " group by journal_id, kind, occurred_at order by occurred_at",
+            "select kind, sum(amount) from public.ledger_entries where order_id = %s and account_kind = 'provider'"
+            " group by journal_id, kind, occurred_at order by occurred_at, kind",
             order_id,
         )
 
 
 def json_of(found: stripe.StripeObject) -> Object:
-    """What Stripe answered, as plain JSON."""
+    """An object of Stripe as plain JSON."""
     plain: Object = json.loads(str(found))
     return plain
-
-
-def eventually(check: Any, *, seconds: float = 15) -> Any:
-    """Ask until the answer is true, and return it: what the worker does takes a moment."""
-    until = time.monotonic() + seconds
-    while True:
-        found = check()
-        if found or time.monotonic() > until:
-            assert found, "it did not come about in time"
-            return found
-        time.sleep(0.05)

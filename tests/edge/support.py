@@ -1,4 +1,4 @@
-"""Helpers: an edge over real sockets, and a double of what stands behind it: PostgREST's table and Auth's keys."""
+"""Helpers: an edge over real sockets, and a double of PostgREST and of Auth's keys behind it."""
 
 import json
 import threading
@@ -14,7 +14,8 @@ import httpx
 import uvicorn
 from litestar import Litestar
 
-from edge.settings import Settings
+from common.settings import ProcessSettings
+from edge.settings import read_settings
 from stack.keys import Keys
 from stack.ports import LOOPBACK
 
@@ -33,7 +34,7 @@ Refused = Callable[[httpx.Response, int, str], dict[str, Any]]
 
 
 class Upstream(ThreadingHTTPServer):
-    """The double: serves the keys, and the rows of `certificates` by id, and remembers what it was asked."""
+    """The double: serves the keys and rows of `certificates` by id, and records the requests for rows."""
 
     daemon_threads = True
 
@@ -41,7 +42,7 @@ class Upstream(ThreadingHTTPServer):
         super().__init__((LOOPBACK, 0), _Handler)
         self.keys = Keys.generate()
         self.gate = threading.Event()
-        """Rows are answered while it is set."""
+        """While it is set, requests for rows are answered."""
         self.reset()
 
     def reset(self) -> None:
@@ -52,15 +53,15 @@ class Upstream(ThreadingHTTPServer):
         self.rows: dict[str, dict[str, Any]] = {}
         self.reply: Reply | None = None
         self.gate.set()
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the double."""
         return f"http://{LOOPBACK}:{self.server_port}"
 
     def certificate(self, **columns: Any) -> str:
-        """Keep a certificate; its id."""
+        """Add a certificate, and return its id."""
         row: dict[str, Any] = {
             "id": str(uuid4()),
             "code": CODE,
@@ -74,8 +75,11 @@ class Upstream(ThreadingHTTPServer):
         self.rows[row["id"]] = row
         return str(row["id"])
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log nothing: tests kill clients in the middle of a request."""
+
     def refuse(self, status: int, body: Any, **headers: str) -> None:
-        """Answer every request for rows with this from now on."""
+        """From now on, answer every request for rows with this."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.reply = status, content, headers
 
@@ -91,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.jwks_fetches += 1
             self._answer(upstream.jwks_status, json.dumps(upstream.jwks).encode())
             return
-        upstream.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        upstream.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         upstream.gate.wait()
         if upstream.reply is not None:
             status, content, headers = upstream.reply
@@ -110,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name that http.server gives
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -124,16 +128,16 @@ def listening() -> Iterator[Upstream]:
         thread.join()
 
 
-class Uncounted:
-    """What stands in for the limits: there is no database here in which to count."""
+class NoLimits:
+    """Stands in for the rate limits, where no database counts."""
 
     async def take(self, tier: str, key: str) -> None:
-        """Let everybody pass."""
+        """Let every request pass."""
 
 
 @contextmanager
 def running(server: uvicorn.Server) -> Iterator[int]:
-    """The server on a thread, whatever port it was told; the port it has."""
+    """Run a server on a thread and on a free port; yields the port."""
     server.config.port = 0
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -147,35 +151,37 @@ def running(server: uvicorn.Server) -> Iterator[int]:
 
 @contextmanager
 def serving(app: Litestar, *, counts: bool = False) -> Iterator[str]:
-    """The application on a port of its own; its address. It `counts` requests only where it has a database."""
+    """Serve an application on a free port; yields its address. It `counts` requests only where it has a database."""
     config = uvicorn.Config(app, host=LOOPBACK, log_config=None, lifespan="on", ws="none")
     with running(uvicorn.Server(config)) as port:
         if not counts:
-            app.state.limits = Uncounted()
+            app.state.limits = NoLimits()
         yield f"http://{LOOPBACK}:{port}"
 
 
-def settings_for(url: str, **changes: str) -> Settings:
-    """The settings of an edge in front of a double. Its database is away."""
-    return Settings.from_mapping(
-        {
-            "EDGE_PORT": "1",
-            "EDGE_DB_URL": f"postgresql://edge:secret-password@{LOOPBACK}:1/postgres",
-            "EDGE_API_URL": url,
-            "EDGE_REST_URL": f"{url}/rest/v1",
-            "EDGE_JWKS_URL": f"{url}/jwks",
-            "EDGE_JWT_ISSUER": ISSUER,
-            "EDGE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
-            "EDGE_CORS_ORIGINS": ORIGIN,
-            "EDGE_DRAIN_SECONDS": "0",
-            "EDGE_PUBLIC_URL": PUBLIC_URL,
-        }
-        | changes
-    )
+def edge_environment(url: str, **changes: str) -> dict[str, str]:
+    """The variables of an edge in front of a double, without a database."""
+    return {
+        "EDGE_PORT": "1",
+        "EDGE_DB_URL": f"postgresql://edge:secret-password@{LOOPBACK}:1/postgres",
+        "EDGE_API_URL": url,
+        "EDGE_REST_URL": f"{url}/rest/v1",
+        "EDGE_JWKS_URL": f"{url}/jwks",
+        "EDGE_JWT_ISSUER": ISSUER,
+        "EDGE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
+        "EDGE_CORS_ORIGINS": ORIGIN,
+        "EDGE_DRAIN_SECONDS": "0",
+        "EDGE_PUBLIC_URL": PUBLIC_URL,
+    } | changes
+
+
+def settings_for(url: str, **changes: str) -> ProcessSettings:
+    """The settings of that edge."""
+    return read_settings(edge_environment(url, **changes))
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """The claims of a user's token; a change to None leaves the claim out."""
+    """The claims of a user's token; a change to None leaves a claim out."""
     now = int(time.time())
     full = {
         "iss": ISSUER,

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from edge.app import create_app
-from edge.auth import FETCH_INTERVAL, FRESH, USABLE, Keyring, Verifier
+from edge.auth import FETCH_INTERVAL, FRESH, LONGEST_KEPT, SKEW, USABLE, Keyring, Verifier
 from edge.errors import EdgeError
 from stack.keys import Keys
 from tests.edge.support import (
@@ -128,8 +128,8 @@ def test_a_forged_token_is_refused(name: str, edge: httpx.Client, upstream: Upst
 
     answer = edge.get(f"/certificates/{identifier}/pdf", headers={"authorization": f"Bearer {forged}"})
 
-    refused(answer, 401, "unauthorized")
-    assert upstream.asked == []
+    refused(answer, 401, "sign_in_required")
+    assert upstream.requests == []
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic dXNlcjpwYXNz", "token"])
@@ -138,8 +138,8 @@ def test_no_token_is_refused(
 ) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
 
-    refused(edge.get(f"/certificates/{upstream.certificate()}/pdf", headers=headers), 401, "unauthorized")
-    assert upstream.asked == []
+    refused(edge.get(f"/certificates/{upstream.certificate()}/pdf", headers=headers), 401, "sign_in_required")
+    assert upstream.requests == []
 
 
 ACCEPTED: dict[str, Forge] = {
@@ -160,27 +160,27 @@ def test_a_users_token_goes_on_to_postgrest_unchanged(name: str, edge: httpx.Cli
     )
 
     assert answer.status_code == 200
-    [(_path, headers)] = upstream.asked
+    [(_path, headers)] = upstream.requests
     assert headers["authorization"] == f"Bearer {token}"
     assert headers["apikey"] == PUBLISHABLE_KEY
     assert headers["x-request-id"] == "a-request-of-mine"
 
 
-def test_keys_that_cannot_be_had_are_a_503(upstream: Upstream, token: str, refused: Refused) -> None:
-    # An edge from which everything is away, which says so and lives.
+def test_unreachable_keys_are_503(upstream: Upstream, token: str, refused: Refused) -> None:
+    # An edge that reaches nothing still answers.
     app = create_app(settings_for(NOWHERE))
     with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
         path = f"/certificates/{upstream.certificate()}/pdf"
         refused(client.get(path, headers={"authorization": f"Bearer {token}"}), 503, "auth_unavailable")
-        # What no key could make valid is refused all the same.
-        refused(client.get(path, headers={"authorization": "Bearer a.b.c"}), 401, "unauthorized")
+        # A token that no key could make valid is refused without the keys.
+        refused(client.get(path, headers={"authorization": "Bearer a.b.c"}), 401, "sign_in_required")
         assert client.get("/health").json() == {"status": "ok"}
-        assert refused(client.get("/ready"), 503, "not_ready")["details"] == "Not reachable: database, rest, auth."
-    assert upstream.asked == []
+        assert refused(client.get("/ready"), 503, "not_ready")["details"] == "Not ready: database, rest, auth."
+    assert upstream.requests == []
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -208,7 +208,7 @@ def with_keyring(auth: Upstream, scenario: Callable[[Keyring, Clock], Awaitable[
     asyncio.run(run())
 
 
-def test_a_flood_of_unknown_kids_is_one_fetch_an_interval(auth: Upstream) -> None:
+def test_many_unknown_kids_cause_one_fetch_per_interval(auth: Upstream) -> None:
     async def scenario(keyring: Keyring, clock: Clock) -> None:
         for interval in range(1, 4):
             found = await asyncio.gather(*(keyring.find(f"unknown-{number}") for number in range(300)))
@@ -216,7 +216,7 @@ def test_a_flood_of_unknown_kids_is_one_fetch_an_interval(auth: Upstream) -> Non
             assert await keyring.find("one-more") is None
             assert auth.jwks_fetches == interval
             clock.now += FETCH_INTERVAL
-        # In the midst of a flood, a known key costs nothing.
+        # A known key is found without a fetch.
         assert await keyring.find(auth.keys.current.kid) is not None
         assert auth.jwks_fetches == 3
 
@@ -238,19 +238,110 @@ def test_a_rotation_is_noticed_at_the_first_new_token(auth: Upstream) -> None:
 
         auth.jwks = auth.keys.revoked().jwks()
         clock.now += FRESH + 1
-        await verifier.verify(auth.keys.sign(claims()))  # starts the fetch, and does not wait for it
-        for _ in range(200):
-            if auth.jwks_fetches == 3 and await keyring.find(next(k.kid for k in auth.keys.signing[1:])) is None:
-                break
-            await asyncio.sleep(0.01)
         with pytest.raises(EdgeError) as refusal:
             await verifier.verify(before)
-        assert (refusal.value.status, refusal.value.body.message) == (401, "unauthorized")
+        assert (refusal.value.status, refusal.value.body.message) == (401, "sign_in_required")
 
     with_keyring(auth, scenario)
 
 
-def test_known_keys_outlast_an_absence_of_auth(auth: Upstream) -> None:
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens whose signature was verified, each time that it was."""
+    verified: list[str] = []
+    decode = jwt.decode
+
+    def counting(token: str, *arguments: Any, **options: Any) -> Any:
+        verified.append(token)
+        return decode(token, *arguments, **options)
+
+    monkeypatch.setattr(jwt, "decode", counting)
+    return verified
+
+
+def test_a_signature_is_verified_once_for_each_fetch_of_the_keys(auth: Upstream, verifications: list[str]) -> None:
+    async def scenario(keyring: Keyring, clock: Clock) -> None:
+        verifier = Verifier(keyring, ISSUER)
+        token = auth.keys.sign(claims())
+        callers = [await verifier.verify(token) for _ in range(5)]
+        assert {(caller.user_id, caller.token) for caller in callers} == {(USER_ID, token)}
+        assert verifications == [token]
+        # A copy that differs in one character is another token.
+        with pytest.raises(EdgeError):
+            await verifier.verify(f"{token[:-8]}AAAAAAAA")
+
+        clock.now += FRESH - 1
+        await verifier.verify(token)  # starts a fetch, and does not wait for it
+        assert verifications.count(token) == 1
+        await refreshed(keyring)
+        await verifier.verify(token)
+        assert verifications.count(token) == 2
+
+    with_keyring(auth, scenario)
+
+
+async def refreshed(keyring: Keyring) -> None:
+    """Wait for the fetch that is in progress."""
+    assert keyring._fetch is not None
+    await keyring._fetch
+
+
+@pytest.mark.parametrize("change", ["the key is gone", "another key has its id"])
+def test_a_verified_token_of_a_revoked_key_is_refused(auth: Upstream, change: str) -> None:
+    async def scenario(keyring: Keyring, clock: Clock) -> None:
+        verifier = Verifier(keyring, ISSUER)
+        token = auth.keys.sign(claims())
+        for _ in range(2):
+            assert (await verifier.verify(token)).user_id == USER_ID
+        [old] = auth.keys.jwks()["keys"]
+        [new] = Keys.generate().jwks()["keys"]
+        auth.jwks = {"keys": [new if change == "the key is gone" else new | {"kid": old["kid"]}]}
+        assert FRESH <= 5
+        clock.now += FRESH + 1
+        with pytest.raises(EdgeError) as refusal:
+            await verifier.verify(token)
+        assert refusal.value.status == 401
+
+    with_keyring(auth, scenario)
+
+
+def test_a_verified_token_is_refused_from_the_second_in_which_it_expires(auth: Upstream) -> None:
+    async def scenario(keyring: Keyring, _clock: Clock) -> None:
+        verifier = Verifier(keyring, ISSUER)
+        expires_at = int(time.time()) + 2
+        token = auth.keys.sign(claims(exp=expires_at - SKEW))
+        assert (await verifier.verify(token)).user_id == USER_ID
+        await asyncio.sleep(expires_at - time.time() - 0.2)
+        assert (await verifier.verify(token)).user_id == USER_ID
+        await asyncio.sleep(expires_at - time.time())
+        with pytest.raises(EdgeError) as refusal:
+            await verifier.verify(token)
+        assert refusal.value.body.details == "The access token has expired."
+
+    with_keyring(auth, scenario)
+
+
+def test_few_and_short_tokens_are_remembered(
+    auth: Upstream, verifications: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.auth.KEPT_TOKENS", 2)
+
+    async def scenario(keyring: Keyring, _clock: Clock) -> None:
+        verifier = Verifier(keyring, ISSUER)
+        first, second, third = (auth.keys.sign(claims(session_id=name)) for name in ("a", "b", "c"))
+        long = auth.keys.sign(claims(padding="x" * LONGEST_KEPT))
+        for token in (first, second, first, third, first, long, long):
+            await verifier.verify(token)
+        # The second was used longest ago when the third came; the long one is verified each time.
+        assert verifications == [first, second, third, long, long]
+        await verifier.verify(second)
+        assert verifications[-1] == second
+        assert len(verifier._verified) == 2
+
+    with_keyring(auth, scenario)
+
+
+def test_known_keys_serve_while_auth_is_away(auth: Upstream) -> None:
     async def scenario(keyring: Keyring, clock: Clock) -> None:
         kid = auth.keys.current.kid
         auth.jwks_status = 500
@@ -277,6 +368,25 @@ def test_known_keys_outlast_an_absence_of_auth(auth: Upstream) -> None:
     with_keyring(auth, scenario)
 
 
+def test_a_failed_fetch_delays_nobody_twice(auth: Upstream) -> None:
+    async def scenario(keyring: Keyring, clock: Clock) -> None:
+        kid = auth.keys.current.kid
+        assert await keyring.find(kid) is not None
+        auth.jwks_status = 500
+        clock.now += FRESH + 1
+        assert await keyring.find(kid) is not None  # waits for the fetch, which fails
+        clock.now += FETCH_INTERVAL
+        assert await keyring.find(kid) is not None  # starts a fetch, and does not wait for it
+        assert keyring._fetch is not None
+        assert not keyring._fetch.done()
+        auth.jwks_status = 200
+        auth.jwks = {"keys": Keys.generate().jwks()["keys"]}
+        await refreshed(keyring)
+        assert await keyring.find(kid) is None
+
+    with_keyring(auth, scenario)
+
+
 def test_keys_of_another_kind_are_ignored(auth: Upstream) -> None:
     async def scenario(keyring: Keyring, _clock: Clock) -> None:
         [good] = auth.keys.jwks()["keys"]
@@ -299,7 +409,7 @@ def test_keys_of_another_kind_are_ignored(auth: Upstream) -> None:
 
 
 @pytest.mark.parametrize("answer", [{"keys": []}, {}, [], "keys", {"keys": [{"kty": "RSA", "kid": "a"}]}])
-def test_an_answer_without_usable_keys_is_no_answer(answer: Any, auth: Upstream) -> None:
+def test_an_answer_without_usable_keys_counts_as_a_failure(answer: Any, auth: Upstream) -> None:
     async def scenario(keyring: Keyring, _clock: Clock) -> None:
         auth.jwks = answer
         with pytest.raises(EdgeError) as refusal:

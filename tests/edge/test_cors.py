@@ -1,4 +1,4 @@
-"""Whose pages may call: the origins that the operator lists, exactly, and none that looks like one of them."""
+"""CORS: pages of exactly the listed origins may call, and pages of lookalikes may not."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ import httpx
 import pytest
 
 from edge.app import create_app
-from stack.project import supabase_config
+from stack.tools.project import GUILDHALL
 from tests.conftest import Stack
 from tests.edge.support import ORIGIN, Refused, Upstream, serving, settings_for
 
-ASKED = "authorization, x-client-info, apikey, content-type"
+REQUESTED_HEADERS = "authorization, x-client-info, apikey, content-type"
 """What supabase-js sends with functions.invoke."""
 LOOKALIKES = [
     "https://evil-app.example.test",
@@ -43,7 +43,7 @@ def preflight(client: httpx.Client, origin: str, path: str = "/certificates/x/pd
     headers = {
         "origin": origin,
         "access-control-request-method": "POST",
-        "access-control-request-headers": ASKED,
+        "access-control-request-headers": REQUESTED_HEADERS,
     }
     return client.options(path, headers=headers)
 
@@ -53,7 +53,7 @@ def test_pages_of_a_listed_origin_may_call(edge: httpx.Client) -> None:
         leave = preflight(edge, ORIGIN, path)
         assert (leave.status_code, leave.content) == (204, b"")
         assert leave.headers["access-control-allow-origin"] == ORIGIN
-        assert leave.headers["access-control-allow-headers"] == ASKED
+        assert leave.headers["access-control-allow-headers"] == REQUESTED_HEADERS
         assert {"GET", "POST", "PUT", "PATCH", "DELETE"} <= set(
             leave.headers["access-control-allow-methods"].split(", ")
         )
@@ -67,7 +67,7 @@ def test_pages_of_a_listed_origin_may_call(edge: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("origin", LOOKALIKES)
-def test_pages_of_a_lookalike_may_not(origin: str, edge: httpx.Client, refused: Refused) -> None:
+def test_pages_of_a_lookalike_origin_may_not_call(origin: str, edge: httpx.Client, refused: Refused) -> None:
     refusal = preflight(edge, origin)
     refused(refusal, 403, "origin_not_allowed")
     answer = edge.get("/health", headers={"origin": origin})
@@ -78,7 +78,7 @@ def test_pages_of_a_lookalike_may_not(origin: str, edge: httpx.Client, refused: 
         assert "Origin" in response.headers["vary"]
 
 
-def test_another_options_is_the_routes(edge: httpx.Client) -> None:
+def test_an_options_request_that_is_no_preflight_reaches_the_route(edge: httpx.Client) -> None:
     answer = edge.options("/health", headers={"origin": ORIGIN})
     assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
 
@@ -100,7 +100,7 @@ def open_edge(_upstream: Upstream) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, "https://evil.test", "null"])
-def test_any_page_may_call_where_the_operator_says_so(origin: str, open_edge: httpx.Client) -> None:
+def test_every_page_may_call_where_the_operator_allows_all_origins(origin: str, open_edge: httpx.Client) -> None:
     for answer in (preflight(open_edge, origin), open_edge.get("/health", headers={"origin": origin})):
         assert answer.is_success
         assert answer.headers["access-control-allow-origin"] == "*"
@@ -120,7 +120,7 @@ HOSTS = [
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_no_answer_is_made_of_the_host_header(host: str, edge: httpx.Client) -> None:
+def test_no_answer_repeats_the_host_header(host: str, edge: httpx.Client) -> None:
     forged = {
         "host": host,
         "x-forwarded-host": "evil.test",
@@ -137,8 +137,8 @@ def test_no_answer_is_made_of_the_host_header(host: str, edge: httpx.Client) -> 
         assert "gopher" not in said
 
 
-def test_through_the_gateway_the_edges_word_counts_for_the_edge_alone(stack: Stack) -> None:
-    [site] = {supabase_config()["auth"]["site_url"]}
+def test_the_gateway_leaves_cors_of_the_edge_to_the_edge(stack: Stack) -> None:
+    site = GUILDHALL.config.auth.site_url
     paths = ("/functions/v1/health", "/rest/v1/categories", "/auth/v1/settings", "/storage/v1/bucket")
     with httpx.Client(base_url=stack.api_url, headers={"apikey": stack.publishable_key}) as client:
         for path in paths:
@@ -148,5 +148,5 @@ def test_through_the_gateway_the_edges_word_counts_for_the_edge_alone(stack: Sta
             assert leave.headers["access-control-allow-origin"] == (site if is_edge else "*")
             for lookalike in (f"{site}.evil.test", "https://evil.test", "null"):
                 assert preflight(client, lookalike, path).status_code == (403 if is_edge else 204)
-                told = client.get(path, headers={"origin": lookalike}).headers.get("access-control-allow-origin")
-                assert told == (None if is_edge else "*")
+                allowed = client.get(path, headers={"origin": lookalike}).headers.get("access-control-allow-origin")
+                assert allowed == (None if is_edge else "*")

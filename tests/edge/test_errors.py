@@ -1,4 +1,4 @@
-"""Every error has PostgREST's shape, whoever raises it, and tells nothing of our insides."""
+"""Every error has PostgREST's shape, and reveals nothing of the internals."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,14 +10,14 @@ from litestar import get, post
 from litestar.params import FromQuery, JSONBody
 
 from edge.app import create_app
-from edge.errors import EdgeError
+from edge.errors import error
 from tests.edge.support import NOWHERE, Refused, Upstream, serving, settings_for
 
 SECRET = "a-secret-of-ours"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a request may say."""
+    """The body of a request."""
 
     seats: int
 
@@ -34,7 +34,7 @@ async def crash() -> None:
 
 @get("/refuse")
 async def refuse() -> None:
-    raise EdgeError(409, "seat_taken", "Somebody was faster.", "Choose another seat.")
+    raise error("certificate_not_issued", "pending")
 
 
 @get("/count")
@@ -44,7 +44,7 @@ async def count(number: FromQuery[int]) -> int:
 
 @pytest.fixture(scope="module")
 def probe(_upstream: Upstream) -> Iterator[httpx.Client]:
-    """An edge with a few routes more, which fail in every way."""
+    """An edge with extra routes that fail in every way."""
     app = create_app(settings_for(_upstream.url))
     for handler in (take_order, crash, refuse, count):
         app.register(handler)
@@ -88,7 +88,7 @@ def test_a_wrong_parameter_is_400(query: str, probe: httpx.Client, refused: Refu
     refused(probe.get(f"/count{query}"), 400, "invalid_request")
 
 
-def test_a_body_of_another_kind_is_refused(probe: httpx.Client, refused: Refused) -> None:
+def test_a_body_of_another_media_type_is_400(probe: httpx.Client, refused: Refused) -> None:
     answer = probe.post("/orders", content=b"seats=2", headers={"content-type": "text/plain"})
     refused(answer, 400, "invalid_request")
 
@@ -98,19 +98,19 @@ def test_a_body_too_large_is_413(probe: httpx.Client, refused: Refused) -> None:
     refused(answer, 413, "payload_too_large")
 
 
-def test_a_fault_of_ours_tells_nothing(probe: httpx.Client, refused: Refused) -> None:
+def test_an_unexpected_exception_reveals_nothing(probe: httpx.Client, refused: Refused) -> None:
     answer = probe.get("/crash")
     refused(answer, 500, "internal_error")
     assert SECRET not in answer.text
     assert "Traceback" not in answer.text
 
 
-def test_an_error_of_the_edge_reads_as_one_of_sql(probe: httpx.Client, refused: Refused) -> None:
-    assert refused(probe.get("/refuse"), 409, "seat_taken") == {
+def test_an_error_of_the_edge_has_the_shape_of_one_of_sql(probe: httpx.Client, refused: Refused) -> None:
+    assert refused(probe.get("/refuse"), 409, "certificate_not_issued") == {
         "code": "PT409",
-        "message": "seat_taken",
-        "details": "Somebody was faster.",
-        "hint": "Choose another seat.",
+        "message": "certificate_not_issued",
+        "details": "This certificate is pending, not issued.",
+        "hint": "Read its status in certificates.",
     }
 
 
@@ -124,7 +124,7 @@ REFUSALS: dict[str, tuple[int, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_of_postgrest_is_answered_as_it_is(
+def test_a_refusal_of_postgrest_is_passed_on_unchanged(
     name: str, user: httpx.Client, upstream: Upstream, refused: Refused
 ) -> None:
     status, body = REFUSALS[name]
@@ -133,7 +133,7 @@ def test_a_refusal_of_postgrest_is_answered_as_it_is(
     assert refused(answer, status, body["message"]) == body
 
 
-def test_a_limit_of_postgrest_says_when_to_return(user: httpx.Client, upstream: Upstream, refused: Refused) -> None:
+def test_a_rate_limit_of_postgrest_keeps_retry_after(user: httpx.Client, upstream: Upstream, refused: Refused) -> None:
     body = {"code": "PT429", "message": "rate_limited", "details": None, "hint": None}
     upstream.refuse(429, body, **{"Retry-After": "7", "X-Internal": SECRET})
     answer = user.get(f"/certificates/{upstream.certificate()}/pdf")
@@ -154,7 +154,7 @@ def test_a_limit_of_postgrest_says_when_to_return(user: httpx.Client, upstream: 
         ((200, b'[{"id": "x", "code": null}]'), (500, "internal_error")),
     ],
 )
-def test_a_failure_behind_us_tells_nothing(
+def test_a_failure_behind_the_edge_reveals_nothing(
     reply: tuple[int, Any], expected: tuple[int, str], user: httpx.Client, upstream: Upstream, refused: Refused
 ) -> None:
     upstream.refuse(*reply)
@@ -163,7 +163,7 @@ def test_a_failure_behind_us_tells_nothing(
     assert SECRET not in answer.text
 
 
-def test_postgrest_away_is_a_503(upstream: Upstream, token: str, refused: Refused) -> None:
+def test_unreachable_postgrest_is_503(upstream: Upstream, token: str, refused: Refused) -> None:
     app = create_app(settings_for(upstream.url, EDGE_REST_URL=f"{NOWHERE}/rest/v1"))
     with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
         path = f"/certificates/{upstream.certificate()}/pdf"

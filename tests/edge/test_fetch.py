@@ -1,4 +1,4 @@
-"""The guarded fetch: what a user's address can reach, and what it cannot, however it is written."""
+"""The guarded fetch: which addresses a user's URL reaches, in every spelling."""
 
 import asyncio
 import datetime
@@ -79,12 +79,12 @@ PUBLIC = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", 
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_an_address_that_is_not_public_is_none(address: str) -> None:
+def test_private_addresses_are_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_is_one(address: str) -> None:
+def test_public_addresses_are_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -113,7 +113,7 @@ ATTACKS = [
     *("http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://[::1", "http://::1/", "http://[127.0.0.1]/"),
     *("http://169.254.169.254/latest/meta-data/", "http://[fd00:ec2::254]/", "http://100.100.100.200/", "http://1.1/"),
     *("http://10.0.0.1/", "http://192.168.0.1/", "http://172.16.0.1/", "http://224.0.0.1/", "http://255.255.255.255/"),
-    # Users, and signs that one reader takes for another
+    # Users, and characters that parsers read differently
     *(
         "http://a@8.8.8.8/",
         "http://a:b@8.8.8.8/",
@@ -144,7 +144,7 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("url", ATTACKS, ids=lambda url: ascii(url)[:60])
-def test_an_attack_is_refused_before_anything_is_asked(url: str) -> None:
+def test_an_attack_is_refused_before_any_lookup(url: str) -> None:
     async def nobody(host: str) -> Sequence[str]:
         raise AssertionError(f"{host} was looked up")
 
@@ -152,17 +152,17 @@ def test_an_attack_is_refused_before_anything_is_asked(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:80/", "http://[::1]:443/", "http://2130706433:80/"])
-def test_a_port_of_ours_is_no_way_in(url: str) -> None:
+def test_an_allowed_port_of_a_private_address_is_refused(url: str) -> None:
     refused(fetched(url, fetcher=lambda: Fetcher(ports={80, 443})), 422, "url_refused")
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_a_name_that_leads_inside_is_refused(address: str) -> None:
+def test_a_name_with_a_private_address_is_refused(address: str) -> None:
     for addresses in ([address], ["8.8.8.8", address], [address, "8.8.8.8"]):
         refused(fetched(f"http://{HOST}/", fetcher=lambda: Fetcher(resolve=always(addresses))), 422, "url_refused")  # noqa: B023
 
 
-def test_a_name_that_leads_inside_and_one_that_leads_nowhere_are_alike() -> None:
+def test_unknown_names_and_private_names_are_refused_alike() -> None:
     async def unknown(_host: str) -> Sequence[str]:
         raise OSError("Name or service not known")
 
@@ -171,7 +171,7 @@ def test_a_name_that_leads_inside_and_one_that_leads_nowhere_are_alike() -> None
     assert len({(answer.status, answer.body) for answer in answers if isinstance(answer, EdgeError)}) == 1
 
 
-def test_the_systems_resolver_knows_this_machine_and_is_refused_it() -> None:
+def test_localhost_is_refused_through_the_systems_resolver() -> None:
     for name in ("localhost", "LOCALHOST", "localhost."):
         refused(fetched(f"http://{name}/", fetcher=Fetcher), 422, "url_refused")
 
@@ -186,14 +186,14 @@ def test_the_systems_resolver_knows_this_machine_and_is_refused_it() -> None:
         ("http://1.1.1.1/", "1.1.1.1", "/"),
     ],
 )
-def test_a_plain_address_is_taken_apart(url: str, host: str, path: str) -> None:
+def test_a_plain_url_is_parsed(url: str, host: str, path: str) -> None:
     target = parse(url)
     assert (target.host, target.path) == (host, path)
     assert target.authority == (f"[{host}]" if ":" in host else host)
     assert parse(target.url) == target
 
 
-# Over real sockets: a server on loopback, which only these tests may reach.
+# Over real sockets: a server on loopback, which only these tests allow.
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -201,11 +201,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.server.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        self.server.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         self.server.answers[self.path](self)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name that http.server gives
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Site(ThreadingHTTPServer):
@@ -215,15 +215,15 @@ class Site(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__((LOOPBACK, 0), _Handler)
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
         self.left = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: that callers leave in the middle is what is tested."""
+        """Log nothing: the tests make callers hang up."""
 
     def put(self, path: str, body: bytes = PNG, status: int = 200, **headers: str) -> str:
-        """Put something at a path; its address."""
+        """Serve a body at a path, and return its URL."""
         sent = {"Content-Type": "image/png", "Content-Length": str(len(body))} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
@@ -239,7 +239,7 @@ class Site(ThreadingHTTPServer):
         return self.url(path)
 
     def drip(self, path: str, piece: bytes, pause: float) -> str:
-        """Put something at a path that never ends; its address."""
+        """Serve an endless body at a path, and return its URL."""
 
         def answer(handler: BaseHTTPRequestHandler) -> None:
             handler.send_response(200)
@@ -256,7 +256,7 @@ class Site(ThreadingHTTPServer):
         return self.url(path)
 
     def url(self, path: str) -> str:
-        """The address of a path."""
+        """The URL of a path."""
         return f"http://{HOST}:{self.server_port}{path}"
 
 
@@ -312,20 +312,20 @@ def refused(answer: Fetched | EdgeError, status: int, token: str) -> None:
     assert (answer.status, answer.body.message) == (status, token)
 
 
-def test_what_is_there_is_fetched_and_nothing_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetch_sends_nothing_about_its_user(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     url = site.put("/a.png", Set_Cookie="a=b", Content_Type="Image/PNG; charset=x")
     for _ in range(2):
         answer = from_site(site, url)
         assert answer == Fetched(url=url, media_type="image/png", content=PNG)
-    for path, headers in site.asked:
+    for path, headers in site.requests:
         assert path == "/a.png"
         assert set(headers) == {"host", "user-agent", "accept", "accept-encoding"}
         assert headers["host"] == f"{HOST}:{site.server_port}"
 
 
-def test_the_first_address_that_answers_is_taken(site: Site) -> None:
+def test_the_first_address_that_answers_is_used(site: Site) -> None:
     url = site.put("/a.png")
 
     def fetcher() -> Fetcher:
@@ -333,7 +333,7 @@ def test_the_first_address_that_answers_is_taken(site: Site) -> None:
         return Fetcher(ports={site.server_port}, resolve=addresses, also_allowed=[LOOPBACK_NET])
 
     assert isinstance(fetched(url, fetcher=fetcher), Fetched)
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -345,12 +345,12 @@ def test_redirects_are_followed(site: Site, status: int) -> None:
     answer = from_site(site, first)
     assert isinstance(answer, Fetched)
     assert answer.url == site.url("/end")
-    assert [path for path, _ in site.asked] == ["/one", "/two?x", "/end"]
+    assert [path for path, _ in site.requests] == ["/one", "/two?x", "/end"]
 
 
-def test_redirects_without_end_are_given_up(site: Site) -> None:
+def test_endless_redirects_are_refused(site: Site) -> None:
     refused(from_site(site, site.put("/loop", status=302, Location="/loop")), 502, "fetch_failed")
-    assert len(site.asked) == 4
+    assert len(site.requests) == 4
 
 
 @pytest.mark.parametrize(
@@ -367,13 +367,13 @@ def test_redirects_without_end_are_given_up(site: Site) -> None:
         "gopher://127.0.0.1:25/_HELO",
     ],
 )
-def test_a_redirect_to_where_nobody_may_go_is_refused(site: Site, location: str) -> None:
+def test_a_redirect_to_a_forbidden_target_is_refused(site: Site, location: str) -> None:
     refused(from_site(site, site.put("/away", status=302, Location=location)), 422, "url_refused")
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
-def test_a_name_that_changes_its_address_reaches_only_what_was_judged(site: Site) -> None:
-    """DNS rebinding: public when it is judged, ours when it is connected to. Here it is asked once for each hop."""
+def test_dns_rebinding_reaches_only_the_checked_address(site: Site) -> None:
+    """With DNS rebinding a name is public when it is checked, and private when it is connected to."""
     answers = iter([[LOOPBACK], ["10.0.0.1"]])
     lookups = []
 
@@ -387,38 +387,37 @@ def test_a_name_that_changes_its_address_reaches_only_what_was_judged(site: Site
     site.put("/end")
     refused(fetched(site.put("/away", status=302, Location="/end"), fetcher=fetcher), 422, "url_refused")
     assert lookups == [HOST, HOST]
-    assert [path for path, _ in site.asked] == ["/away"]
+    assert [path for path, _ in site.requests] == ["/away"]
 
-    # The connection goes to the judged address itself, whatever the system's resolver would say of the name: there is
-    # no such name at all.
+    # The connection goes to the checked address itself: the system's resolver does not even know the name.
     answers = iter([[LOOPBACK]])
     assert isinstance(fetched(site.url("/end"), fetcher=fetcher), Fetched)
 
 
-def test_without_leave_loopback_is_refused_even_for_a_listening_port(site: Site) -> None:
+def test_loopback_is_refused_even_where_a_server_listens(site: Site) -> None:
     url = site.put("/a.png")
     refused(
         fetched(url, fetcher=lambda: Fetcher(ports={site.server_port}, resolve=always([LOOPBACK]))), 422, "url_refused"
     )
-    assert site.asked == []
+    assert site.requests == []
 
 
-def test_a_slow_body_is_given_up(site: Site) -> None:
+def test_a_slow_body_times_out(site: Site) -> None:
     refused(from_site(site, site.drip("/slow", b"x", 0.05), seconds=0.5), 504, "fetch_timeout")
     assert site.left.wait(20), "the connection stayed open"
 
 
-def test_an_endless_body_is_given_up(site: Site) -> None:
+def test_an_endless_body_is_refused(site: Site) -> None:
     refused(from_site(site, site.drip("/endless", b"x" * 65_536, 0)), 422, "fetch_too_large")
     assert site.left.wait(20), "the connection stayed open"
 
 
-def test_exactly_as_much_as_is_taken(site: Site) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(site: Site) -> None:
     assert isinstance(from_site(site, site.put("/fits", b"x" * LIMIT)), Fetched)
     refused(from_site(site, site.put("/more", b"x" * (LIMIT + 1))), 422, "fetch_too_large")
 
 
-def test_a_packed_body_is_unpacked(site: Site) -> None:
+def test_a_compressed_body_is_decompressed(site: Site) -> None:
     content = bytes(range(256)) * 300
     url = site.put("/packed", packed := gzip.compress(content), Content_Encoding="gzip", Content_Length="")
     site.put("/packed", packed, Content_Encoding="gzip")
@@ -427,7 +426,7 @@ def test_a_packed_body_is_unpacked(site: Site) -> None:
     assert answer.content == content
 
 
-def test_a_bomb_does_not_go_off(site: Site) -> None:
+def test_a_zip_bomb_is_refused(site: Site) -> None:
     bomb = gzip.compress(bytes(200_000_000), 9)
     refused(from_site(site, site.put("/bomb", bomb, Content_Encoding="gzip")), 422, "fetch_too_large")
 
@@ -442,13 +441,13 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_body_is_none(site: Site, name: str) -> None:
+def test_a_damaged_body_is_refused(site: Site, name: str) -> None:
     body, encoding = DAMAGED[name]
     refused(from_site(site, site.put("/x", body, Content_Encoding=encoding)), 502, "fetch_failed")
 
 
 @pytest.mark.parametrize("media_type", ["text/html", "", "image/png2", "image/*", "application/png, image/png"])
-def test_only_the_types_asked_for_are_taken(site: Site, media_type: str) -> None:
+def test_only_the_requested_media_types_are_accepted(site: Site, media_type: str) -> None:
     refused(from_site(site, site.put("/x", Content_Type=media_type)), 422, "fetch_type_refused")
 
 
@@ -457,7 +456,7 @@ def test_another_status_is_a_failure(site: Site, status: int) -> None:
     refused(from_site(site, site.put("/x", b"", status=status)), 502, "fetch_failed")
 
 
-def test_nobody_there_is_a_failure(site: Site) -> None:
+def test_no_answer_is_a_failure(site: Site) -> None:
     def fetcher() -> Fetcher:
         return Fetcher(ports={1}, resolve=always([LOOPBACK]), also_allowed=[LOOPBACK_NET])
 
@@ -472,7 +471,7 @@ def test_nobody_there_is_a_failure(site: Site) -> None:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of HOST, which vouches for itself, and its key, in one file."""
+    """A self-signed certificate of HOST and its key, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
     now = datetime.datetime.now(datetime.UTC)
@@ -496,7 +495,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_a_certificate_must_be_the_names(site: Site, authority: Path) -> None:
+def test_the_certificate_must_match_the_name(site: Site, authority: Path) -> None:
     names: list[str | None] = []
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(authority)
@@ -520,4 +519,4 @@ def test_a_certificate_must_be_the_names(site: Site, authority: Path) -> None:
     refused(through("other.example.test", authority), 502, "fetch_failed")
     refused(through(LOOPBACK, authority), 502, "fetch_failed")
     refused(through(HOST, None), 502, "fetch_failed")
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1

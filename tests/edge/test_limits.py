@@ -1,4 +1,4 @@
-"""How often the edge may be called: real buckets in a database of the tests' own, behind a real gateway."""
+"""Rate limits of the edge: real buckets in a database of the tests' own, behind a real gateway."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ import pytest
 from litestar import Litestar, get, post
 from litestar.routes import HTTPRoute
 
-from edge.addresses import network_of
+from common.addresses import network_of
 from edge.app import create_app
-from edge.tiers import STRICT, TIER, UNLIMITED
+from edge.http.tiers import STRICT, TIER, UNLIMITED
 from tests.databases import Databases
 from tests.edge.support import Refused, Upstream, claims, serving, settings_for
-from tests.stack.test_gateway import Gateway
+from tests.stack.gateway.support import Gateway
 
 OPEN = {
     "/health",
@@ -24,12 +24,12 @@ OPEN = {
     "/auth/oauth",
     "/courses/{course_id:uuid}/views",
 }
-"""All that, beside the description of the API, answers however often it is asked. Another one is added by hand."""
+"""The routes without a limit, beside the OpenAPI document. A new one is added by hand, after review."""
 
 
 @get("/undeclared", sync_to_thread=False)
 def undeclared() -> str:
-    """A route that says nothing of a tier."""
+    """A route that declares no tier."""
     return "read"
 
 
@@ -41,19 +41,19 @@ def undeclared_writing() -> str:
 
 @get("/strict", opt=STRICT, sync_to_thread=False)
 def strict() -> str:
-    """A route of a tier."""
+    """A route of the tier strict."""
     return "strict"
 
 
 @post("/hook", opt=UNLIMITED, sync_to_thread=False)
 def hook() -> str:
-    """A route without one."""
+    """A route without a limit."""
     return "taken"
 
 
 @pytest.fixture(scope="module")
 def database(databases: Databases) -> Iterator[str]:
-    """Where requests are counted: buckets of 3, 4 and 5, one token a minute."""
+    """The database that counts requests: buckets of 3, 4 and 5 tokens, and one more a minute."""
     with databases.cloned() as name:
         with psycopg.connect(databases.url(name)) as connection:
             connection.execute(
@@ -80,7 +80,7 @@ def _address(app: Litestar) -> Iterator[str]:
 
 @pytest.fixture
 def client(_address: str, databases: Databases, database: str) -> Iterator[httpx.Client]:
-    """A client of an edge that nobody has called yet."""
+    """A client of an edge that has counted no request yet."""
     with psycopg.connect(databases.url(database)) as connection:
         connection.execute("truncate private.rate_buckets")
     with httpx.Client(base_url=_address, trust_env=False) as client:
@@ -89,7 +89,7 @@ def client(_address: str, databases: Databases, database: str) -> Iterator[httpx
 
 @pytest.fixture(scope="module")
 def gateway(_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway before that edge."""
+    """A gateway in front of that edge."""
     folder = tmp_path_factory.mktemp("gateway")
     running = Gateway(folder, dict.fromkeys(("rest", "auth", "storage", "edge"), _address))
     yield running
@@ -111,14 +111,14 @@ def test_a_route_has_its_tier_or_that_of_its_method(
     assert answer.headers["retry-after"] in body["details"]
 
 
-def test_what_is_unlimited_is_not_counted(client: httpx.Client) -> None:
+def test_unlimited_routes_are_not_counted(client: httpx.Client) -> None:
     for _ in range(10):
         assert client.post("/hook").is_success
         assert client.get("/health").is_success
     assert client.get("/strict").is_success
 
 
-def test_users_are_counted_one_by_one_and_strangers_apart(
+def test_each_user_has_a_bucket_and_each_network_too(
     client: httpx.Client, upstream: Upstream, refused: Refused
 ) -> None:
     path = "/certificates/5eed0000-0000-4000-8000-000000000c01/pdf"
@@ -129,16 +129,16 @@ def test_users_are_counted_one_by_one_and_strangers_apart(
     for _ in range(4):
         refused(client.get(path, headers=users[0]), 404, "certificate_not_found")
     refused(client.get(path, headers=users[0]), 429, "rate_limited")
-    assert len(upstream.asked) == 4
+    assert len(upstream.requests) == 4
     refused(client.get(path, headers=users[1]), 404, "certificate_not_found")
-    # Who is nobody is told so, and takes nothing from anybody.
+    # A caller without a token is refused, and takes no token from the bucket of the network.
     for _ in range(10):
-        refused(client.get(path), 401, "unauthorized")
+        refused(client.get(path), 401, "sign_in_required")
     assert client.post("/undeclared").is_success
 
 
 @pytest.mark.usefixtures("client")
-def test_ever_new_addresses_are_one(gateway: Gateway) -> None:
+def test_forged_addresses_share_one_bucket(gateway: Gateway) -> None:
     codes = []
     for number in range(8):
         address = f"203.0.113.{number}"
@@ -149,7 +149,7 @@ def test_ever_new_addresses_are_one(gateway: Gateway) -> None:
     assert "retry-after" in answer.headers
 
 
-def test_addresses_behind_the_gateway_are_many(client: httpx.Client) -> None:
+def test_addresses_that_a_trusted_proxy_reports_have_their_own_buckets(client: httpx.Client) -> None:
     for place in ("203.0.113.1", "203.0.113.2", "2001:db8:1:1::1", "2001:db8:1:2::1"):
         for number in range(3):
             forwarded = f"2001:db8:1:1::{number}" if place == "2001:db8:1:1::1" else place
@@ -161,7 +161,7 @@ def test_addresses_behind_the_gateway_are_many(client: httpx.Client) -> None:
     assert client.get("/strict", headers={"X-Forwarded-For": "nor this"}).status_code == 429
 
 
-def test_who_cannot_be_counted_is_not_served(upstream: Upstream, refused: Refused) -> None:
+def test_a_request_that_cannot_be_counted_is_503(upstream: Upstream, refused: Refused) -> None:
     app = create_app(settings_for(upstream.url))
     app.register(undeclared)
     with serving(app, counts=True) as url, httpx.Client(base_url=url, trust_env=False) as client:
@@ -181,7 +181,7 @@ def test_every_route_is_limited_or_reviewed(upstream: Upstream) -> None:
     assert {path for path in unlimited if not path.startswith("/schema")} == OPEN
 
 
-def test_no_text_is_no_network() -> None:
+def test_a_text_that_is_not_an_address_has_no_network() -> None:
     for text in ("", "unknown", "203.0.113.1:80"):
         with pytest.raises(ValueError, match="does not appear"):
             network_of(text)

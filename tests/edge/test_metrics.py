@@ -7,12 +7,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge import metrics
 from edge.app import create_app
-from edge.metrics import NO_ROUTE
+from edge.http import metrics
+from edge.http.metrics import NO_ROUTE
 from tests.conftest import Stack
 from tests.edge.support import NOWHERE, Refused, Upstream, serving, settings_for
-from tests.stack.own_stack import wait_until
+from tests.waiting import wait_until
 
 TOKEN = "a-token-of-the-operators"
 PDF = "/certificates/{certificate_id}/pdf"
@@ -93,7 +93,7 @@ def test_the_database_pool_is_counted(fresh: httpx.Client) -> None:
     assert value(found, "process_resident_memory_bytes") > 0
 
 
-def test_applications_in_one_process_count_for_themselves(fresh: httpx.Client, edge: httpx.Client) -> None:
+def test_applications_in_one_process_have_their_own_metrics(fresh: httpx.Client, edge: httpx.Client) -> None:
     edge.get("/health")
     assert value(samples(fresh), "edge_requests_total", method="GET", route="/health", status="200") == 0
 
@@ -105,15 +105,15 @@ def test_paths_and_tokens_are_not_shown(fresh: httpx.Client, token: str) -> None
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
-def test_without_a_token_a_proxy_is_not_answered(header: str, fresh: httpx.Client, refused: Refused) -> None:
+def test_without_a_token_proxies_get_404(header: str, fresh: httpx.Client, refused: Refused) -> None:
     for sender in ("127.0.0.1", "8.8.8.8", ""):
         refused(fresh.get("/metrics", headers={header: sender}), 404, "not_found")
 
 
-def test_a_token_is_asked_for_where_there_is_one(upstream: Upstream, token: str, refused: Refused) -> None:
+def test_a_metrics_token_is_required_where_one_is_set(upstream: Upstream, token: str, refused: Refused) -> None:
     app = create_app(settings_for(upstream.url, EDGE_METRICS_TOKEN=TOKEN))
     with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
-        refused(client.get("/metrics"), 401, "unauthorized")
+        refused(client.get("/metrics"), 401, "sign_in_required")
         for wrong in (
             f"Bearer {TOKEN}x",
             f"Bearer {TOKEN[:-1]}",
@@ -122,14 +122,16 @@ def test_a_token_is_asked_for_where_there_is_one(upstream: Upstream, token: str,
             f"Bearer {token}",
             "Bearer",
         ):
-            refused(client.get("/metrics", headers={"authorization": wrong}), 401, "unauthorized")
-        refused(client.get("/metrics", headers=[(b"authorization", f"Bearer {TOKEN}é".encode())]), 401, "unauthorized")
+            refused(client.get("/metrics", headers={"authorization": wrong}), 401, "sign_in_required")
+        refused(
+            client.get("/metrics", headers=[(b"authorization", f"Bearer {TOKEN}é".encode())]), 401, "sign_in_required"
+        )
         assert samples(client, authorization=f"Bearer {TOKEN}")
-        # The operator's collector may come by a proxy.
+        # With a token, Prometheus may come through a proxy.
         assert samples(client, authorization=f"Bearer {TOKEN}", x_forwarded_for="8.8.8.8")
 
 
-def test_strangers_find_none_through_the_gateway(stack: Stack) -> None:
+def test_the_gateway_hides_the_metrics(stack: Stack) -> None:
     for path in ("metrics", "metrics/", "/metrics", "%6detrics"):
         for key in (stack.publishable_key, stack.secret_key):
             answer = httpx.get(f"{stack.api_url}/functions/v1/{path}", headers={"apikey": key})
@@ -141,11 +143,11 @@ def test_strangers_find_none_through_the_gateway(stack: Stack) -> None:
         assert value(samples(operator), "edge_database_connections", state="idle") >= 1
 
 
-def test_asked_often_it_is_made_once(fresh: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frequent_reads_share_one_text(fresh: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "FRESH_SECONDS", 3600.0)
     assert fresh.get("/metrics").content == fresh.get("/metrics").content
 
 
-def test_nothing_is_counted_of_a_pool_that_is_not_there() -> None:
+def test_a_pool_that_is_not_open_has_no_metrics() -> None:
     app = create_app(settings_for(NOWHERE))
     assert b"edge_database" not in app.state.metrics.text()

@@ -1,11 +1,7 @@
-"""What the edge says of itself: true and complete, and shown on a page that loads nothing from elsewhere."""
+"""The OpenAPI document is true and complete, and its page loads nothing from other hosts."""
 
-import ast
-import sys
-from collections import defaultdict
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,13 +9,23 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 
 from edge.app import create_app
-from edge.openapi.page import ASSETS
+from edge.errors import find_definition
+from edge.http.openapi.page import ASSETS
 from tests.conftest import Stack
+from tests.edge.code_paths import reached_by
 from tests.edge.support import NOWHERE, settings_for
-from tests.security.test_errors import Token, listed
 
 ERROR = {"$ref": "#/components/schemas/ErrorBody"}
-OF_ANY_CALL = {(404, "not_found"), (405, "method_not_allowed"), (408, "request_timeout"), (431, "headers_too_large")}
+OF_EVERY_ROUTE = {"not_found", "method_not_allowed", "invalid_request", "request_timeout", "headers_too_large"}
+"""What the server below the application may answer to every request, which the document says once."""
+OF_SERVER = {"internal_error", "overloaded", "stopping"}
+"""What the middleware may answer for every route."""
+OF_FRAMEWORK = {"invalid_request", "not_found", "request_timeout", "payload_too_large"}
+"""What the framework refuses before a handler runs: parameters, paths and bodies."""
+OF_VALUES = {"invalid_request"}
+"""What the database answers to values that it cannot hold: only bodies and parameters contain any."""
+BY_TRIGGERS = {"last_superadmin"}
+"""What only a trigger raises, which the functions of the catalogue do not name."""
 
 
 @pytest.fixture
@@ -37,8 +43,8 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def stated(operation: dict[str, Any]) -> set[Token]:
-    """The refusals that an operation states."""
+def stated(operation: dict[str, Any]) -> set[tuple[int, str]]:
+    """The errors that an operation declares: status and token."""
     return {
         (int(status), token)
         for status, response in operation["responses"].items()
@@ -56,25 +62,6 @@ def handlers() -> Iterator[tuple[str, HTTPRouteHandler]]:
                     yield f"{method} {route.path_format}", handler
 
 
-def home(handler: HTTPRouteHandler) -> Path:
-    """The package that a route belongs to; its module, where it stands in no package."""
-    file = Path(str(sys.modules[handler.fn.__module__].__file__))
-    return file if file.parent.name == "edge" else file.parent
-
-
-def raised_in(place: Path) -> set[Token]:
-    """The refusals that the code of a package or module makes."""
-    files = list(place.glob("*.py")) if place.is_dir() else [place]
-    found = set()
-    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text()))):
-        match node:
-            case ast.Call(func=ast.Name(id="EdgeError"), args=[ast.Constant(value=int(status)), ast.Constant(), *_]):
-                found.add((status, str(getattr(node.args[1], "value", ""))))
-            case ast.Call(func=ast.Attribute(attr="provider")):
-                found.add((503, "provider_not_configured"))
-    return found
-
-
 def test_every_route_is_described_for_people(document: dict[str, Any]) -> None:
     described = operations(document)
     assert set(described) == {name for name, _handler in handlers()}
@@ -89,20 +76,33 @@ def test_every_route_is_described_for_people(document: dict[str, Any]) -> None:
             assert parameter["description"], name
 
 
-def test_every_route_states_its_errors_and_no_other(document: dict[str, Any]) -> None:
-    known = set(listed("The edge")) | set(listed("The database"))
+def test_every_route_declares_exactly_the_errors_that_it_can_end_in(document: dict[str, Any]) -> None:
     described = operations(document)
-    assert known >= OF_ANY_CALL
-    assert all(f"{status} `{token}`" in document["info"]["description"] for status, token in OF_ANY_CALL)
-    by_home: dict[Path, set[Token]] = defaultdict(set)
+    assert all(token in document["info"]["description"] for token in OF_EVERY_ROUTE)
+    wrong = []
     for name, handler in handlers():
-        tokens = stated(described[name])
-        by_home[home(handler)] |= tokens
-        assert tokens <= known, name
-        assert {500, 503} <= {status for status, _token in tokens}, name
-        assert ((401, "unauthorized") in tokens) == ("security" in described[name]), name
-    for place, tokens in by_home.items():
-        assert raised_in(place) <= tokens, place
+        declared = {token for _status, token in stated(described[name])}
+        reached = reached_by(handler, name.partition(" ")[0]).errors() | OF_SERVER
+        wrong += [f"{name} does not declare {token}" for token in sorted(reached - declared - OF_VALUES)]
+        wrong += [f"{name} never answers {token}" for token in sorted(declared - reached - OF_FRAMEWORK - BY_TRIGGERS)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_declared_error_has_the_status_of_its_definition(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        for status, token in stated(operation):
+            assert find_definition(token).status == status, name
+
+
+def test_paths_through_modules_methods_and_helpers_are_followed() -> None:
+    reached = {name: reached_by(handler, name.partition(" ")[0]) for name, handler in handlers()}
+    checkout = reached["POST /checkout"]
+    assert {"place_order", "checkout_payload", "bind_session"} <= checkout.calls
+    # By a method, a dependency, a translator of exceptions, a guard, and the database.
+    assert {"url_foreign", "provider_not_configured", "payment_provider_refused", "sign_in_required"} <= checkout.tokens
+    assert "licence_exclusive" in checkout.errors()
+    assert "receive_webhook" in reached["POST /webhooks/stripe"].calls
+    assert "url_foreign" not in reached["POST /checkout/verify"].tokens
 
 
 def test_errors_have_their_one_shape(document: dict[str, Any]) -> None:
@@ -119,7 +119,7 @@ def test_errors_have_their_one_shape(document: dict[str, Any]) -> None:
                     assert f"`{token}`" in response["description"]
 
 
-def test_it_names_the_gateway_and_how_to_be_somebody(document: dict[str, Any], edge: httpx.Client) -> None:
+def test_the_document_names_the_gateway_and_the_security_schemes(document: dict[str, Any], edge: httpx.Client) -> None:
     [server] = document["servers"]
     assert server["url"].endswith("/functions/v1")
     assert str(edge.base_url) not in f"{document}"
@@ -132,7 +132,7 @@ def test_it_names_the_gateway_and_how_to_be_somebody(document: dict[str, Any], e
 
 
 class _Links(HTMLParser):
-    """What a page loads, and what stands in it that no policy would let run."""
+    """What a page loads, and its inline scripts and styles, which the policy forbids."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class _Links(HTMLParser):
 
 
 @pytest.mark.parametrize("path", ["/schema", "/schema/"])
-def test_the_page_loads_only_what_lies_beside_it(path: str, edge: httpx.Client) -> None:
+def test_the_page_loads_only_its_own_files(path: str, edge: httpx.Client) -> None:
     answer = edge.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
@@ -184,12 +184,12 @@ def test_the_page_loads_only_what_lies_beside_it(path: str, edge: httpx.Client) 
         "openapi.yaml",
     ],
 )
-def test_nothing_else_lies_there(name: str, edge: httpx.Client) -> None:
+def test_no_other_file_of_the_package_is_served(name: str, edge: httpx.Client) -> None:
     url = edge.base_url.copy_with(raw_path=f"/schema/{name}".encode())
     assert edge.get(url).json()["message"] == "not_found"
 
 
-def test_the_page_is_there_through_the_gateway(stack: Stack) -> None:
+def test_the_page_works_through_the_gateway(stack: Stack) -> None:
     with httpx.Client(base_url=f"{stack.api_url}/functions/v1") as stranger:
         assert "page.js" in stranger.get("/schema").text
         assert stranger.get("/schema/page.js").status_code == 200

@@ -1,4 +1,4 @@
-"""Every answer of the edge to what Schemathesis makes of its OpenAPI is one that the document describes."""
+"""Schemathesis calls every route: each answer is one that the OpenAPI document describes."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from schemathesis.schemas import APIOperation
 
 from edge.app import create_app
-from edge.openapi.document import complete
+from edge.http.openapi.document import complete
 from tests.conftest import Stack
 from tests.edge.support import NOWHERE, serving, settings_for
 from tests.openapi_fuzz import attack, operations
@@ -47,7 +47,7 @@ def planted(number: FromPath[int]) -> dict[str, Any]:
     return {"seats": 10 // (number % 2)}
 
 
-def test_fault_is_found() -> None:
+def test_a_server_error_is_found() -> None:
     app = create_app(settings_for(NOWHERE))
     app.register(planted)
     operation: APIOperation[Any, Any, Any, Any] = operations(complete(app.openapi_schema).to_schema())[

@@ -1,4 +1,4 @@
-"""A kill -9 of the edge or the worker while people buy and are refunded loses nothing and does nothing twice."""
+"""A kill -9 of the edge or the worker during purchases and refunds loses nothing and repeats nothing."""
 
 import contextlib
 import sys
@@ -14,12 +14,13 @@ import pytest
 
 from stack.keys import Keys
 from stack.state import Folder
-from tests.commerce.told import imbalance, offer
-from tests.conftest import lift_limits
-from tests.edge.shop import CHECKOUT, VERIFY, Object, Shop, eventually
-from tests.people import Academy, Person, together
-from tests.stack.own_stack import OwnStack, kill, own_stack
+from tests.commerce.stripe_events import imbalance, offer
+from tests.edge.shop import CHECKOUT, VERIFY, Object, Shop
+from tests.people import Academy, Person, concurrently
+from tests.run_stack import lift_limits
+from tests.stack.own_stack import OwnStack, kill, seeded_stack
 from tests.stripe_double import StripeDouble
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes by /proc")
 BUYERS = 12
@@ -29,11 +30,11 @@ KILLS = 3
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[OwnStack]:
-    """A stack in which parts are killed; Stripe takes its time, and a dead worker is noticed soon."""
-    with pytest.MonkeyPatch.context() as patch, own_stack() as stack:
+    """A stack whose parts are killed, with a slow Stripe and short heartbeats of the worker."""
+    with pytest.MonkeyPatch.context() as patch, seeded_stack() as stack:
         for name, value in {
-            "JOBS_HEARTBEAT": "1",
-            "JOBS_FIRST_PAUSE_MS": "100",
+            "WORKER_HEARTBEAT": "1",
+            "WORKER_FIRST_PAUSE_MS": "100",
             "DOUBLE_STRIPE_LATENCY": "0.1",
         }.items():
             patch.setenv(name, value)
@@ -43,26 +44,26 @@ def own() -> Iterator[OwnStack]:
 
 @pytest.fixture(scope="module")
 def own_shop(own: OwnStack) -> Iterator[Shop]:
-    """Its edge, and its double of Stripe."""
+    """The edge and Stripe's double of that stack."""
     state = Folder(own.data).state()
     keys = Keys.load(own.data / "keys.json")
     with httpx.Client(base_url=f"http://127.0.0.1:{own.ports.api}", timeout=30) as http, own.database() as connection:
         lift_limits(connection)
-        double = StripeDouble(f"http://127.0.0.1:{own.ports.stripe}", state.double_keys["stripe_api_key"])
-        academy = Academy(keys, state.database_url("supabase_admin"), http)
-        yield Shop(academy, double, state.double_keys["stripe_webhook_secret"])
+        double = StripeDouble(own.url("stripe"), state.double_keys["stripe_api_key"])
+        with Academy(keys, state.database_url("supabase_admin"), http) as academy:
+            yield Shop(academy, double, state.double_keys["stripe_webhook_secret"])
         double.close()
 
 
 @contextmanager
 def killing(own: OwnStack, part: str) -> Iterator[None]:
-    """Kill a part a few times, soon after it has begun each time: the supervisor gives up one that dies too often."""
+    """Kill a part a few times during the block, each time soon after it began to serve; it serves again at the end."""
     stop, killed = threading.Event(), list[int]()
 
     def work() -> None:
         while len(killed) < KILLS and not stop.wait(0.5):
             with contextlib.suppress(KeyError):
-                pid = own.part(part)
+                pid = own.part_pid(part)
                 if pid not in killed and answers(own, part):
                     stop.wait(0.4)
                     kill(pid)
@@ -76,18 +77,25 @@ def killing(own: OwnStack, part: str) -> Iterator[None]:
         stop.set()
         thread.join()
     assert len(killed) > 1
+    wait_until(lambda: serves_again(own, part, killed), seconds=60)
 
 
 def answers(own: OwnStack, part: str) -> bool:
-    """Whether a part has begun to work."""
-    port = {"edge": own.ports.edge, "worker": own.ports.worker}[part]
+    """Whether a part serves."""
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"http://127.0.0.1:{port}/ready", trust_env=False).status_code == 200
+        return httpx.get(f"{own.url(part)}/ready", trust_env=False).status_code == 200
     return False
 
 
-def insisting(ask: Callable[[], httpx.Response]) -> Object:
-    """Ask until it is answered, as a person does who sees an error page."""
+def serves_again(own: OwnStack, part: str, killed: list[int]) -> bool:
+    """Whether a process that was not killed serves as the part."""
+    with contextlib.suppress(KeyError):
+        return own.part_pid(part) not in killed and answers(own, part)
+    return False
+
+
+def until_it_succeeds(ask: Callable[[], httpx.Response]) -> Object:
+    """Repeat a request until it succeeds, as a person does who sees an error page."""
     until = time.monotonic() + 60
     while True:
         try:
@@ -113,10 +121,10 @@ def test_buying_while_the_edge_is_killed(own: OwnStack, own_shop: Shop) -> None:
 
     def buy(number: int) -> tuple[Person, Object]:
         buyer, wanted = buyers[number], {"offer_id": on_sale[number % 2]}
-        begun = insisting(lambda: academy.call(buyer, "POST", CHECKOUT, wanted))
+        begun = until_it_succeeds(lambda: academy.call(buyer, "POST", CHECKOUT, wanted))
         double.pay(begun["session_id"])
-        if number % 4 < 2:  # the others close the browser
-            state = insisting(lambda: academy.call(buyer, "POST", VERIFY, {"session_id": begun["session_id"]}))
+        if number % 4 < 2:  # the others never come back
+            state = until_it_succeeds(lambda: academy.call(buyer, "POST", VERIFY, {"session_id": begun["session_id"]}))
             assert state["status"] == "paid"
         return buyer, begun
 
@@ -124,8 +132,8 @@ def test_buying_while_the_edge_is_killed(own: OwnStack, own_shop: Shop) -> None:
         return buy(first + number)
 
     with killing(own, "edge"):
-        bought = [each for first in range(0, BUYERS, AT_ONCE) for each in together(AT_ONCE, partial(later, first))]
-    eventually(lambda: not double.post("webhooks/wait", contains="", seconds=1)["undelivered"], seconds=60)
+        bought = [each for first in range(0, BUYERS, AT_ONCE) for each in concurrently(AT_ONCE, partial(later, first))]
+    wait_until(lambda: not double.post("webhooks/wait", contains="", seconds=1)["undelivered"], seconds=60)
     for buyer, begun in bought:
         order = own_shop.order(buyer, begun["order_id"])
         assert (order["status"], order["paid_amount"]) == ("paid", 1000)
@@ -158,7 +166,7 @@ def test_refunding_while_the_worker_is_killed(own: OwnStack, own_shop: Shop) -> 
                 answer = academy.rpc(admin, "refund_order", order_id=begun["order_id"], amount=amount)
                 assert answer.status_code == 200, answer.text
             time.sleep(0.5)
-    eventually(lambda: not pending(), seconds=60)
+    wait_until(lambda: not pending(), seconds=60)
     for buyer, begun in sold:
         made = double.v1.refunds.list({"payment_intent": own_shop.intent(begun["session_id"])}).data
         assert sorted(each.amount for each in made) == [200, 300]

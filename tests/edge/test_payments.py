@@ -1,24 +1,28 @@
-"""Buying through the edge, against Stripe's double: everything that can be sold, told in every order."""
+"""Checkout at Stripe's double: every kind of offer, with webhooks in every order."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.commerce.goods import TIERS, give_files
-from tests.commerce.told import imbalance, offer
-from tests.edge.shop import CHECKOUT, VERIFY, Shop, eventually
+from tests.commerce.stripe_events import imbalance, offer
+from tests.edge.shop import CHECKOUT, VERIFY, Object, Shop, json_of
 from tests.edge.support import Refused
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
+from tests.waiting import wait_until
 
+SOON = (datetime.now(UTC) + timedelta(days=9)).isoformat(timespec="seconds")
+MUSIC = "https://open.spotify.com"
 SITE = "http://127.0.0.1:3000"
-PLATFORM = {"seller_id": None}
-MONTHLY = {"billing_interval": "month"}
+PLATFORM: dict[str, Any] = {"seller_id": None}
+MONTHLY: dict[str, Any] = {"billing_interval": "month"}
 CALL = "POST /functions/v1/checkout"
 
 
 GOODS = {"beat_licence": "beat", "digital_product": "digital_product"}
-"""Kinds of offers that sell products, and of what kind."""
+"""The kinds of offers that sell products, and the kinds of the products."""
 
 
 def product(academy: Academy, creator: Person, kind: str) -> str:
@@ -31,51 +35,100 @@ def product(academy: Academy, creator: Person, kind: str) -> str:
 
 @pytest.fixture
 def buyer(academy: Academy) -> Person:
-    """Somebody who buys."""
+    """A buyer."""
     return academy.member(name="Bea Buyer")
 
 
 @pytest.fixture(scope="module")
 def course(academy: Academy, teacher: Person) -> Course:
-    """A published course that costs something; not to be changed."""
+    """A published course with a price, which no test changes."""
     return academy.course(teacher, price_amount=4900)
 
 
-def kind(*ids: str, **columns: Any) -> Any:
-    """A kind of offer, and the endpoints that sell it."""
-    return pytest.param(columns, id=columns["kind"], marks=pytest.mark.route(*ids, call=CALL))
+def kind(*ids: str, details: dict[str, Any] | None = None, **columns: Any) -> Any:
+    """A kind of offer, what its buyers send, and the endpoints that sell it."""
+    return pytest.param(
+        columns, details or {"note": "soon"}, id=columns["kind"], marks=pytest.mark.route(*ids, call=CALL)
+    )
+
+
+def gives(academy: Academy, shop: Shop, buyer: Person, order: Object, on_sale: Object) -> None:
+    """Assert that a paid order gave the buyer, and the seller, what its kind promises."""
+    seller, what = on_sale["seller_id"], on_sale["kind"]
+    held = [(each["kind"], each["order_id"], each["access"]) for each in shop.entitlements(buyer)]
+    assert held == ([] if what in {"tip", "credit_package"} else [(what, order["id"], "open")])
+    (subscription,) = rows(academy.call(buyer, "GET", "/rest/v1/subscriptions")) or (None,)
+    assert (subscription is not None) == (on_sale["billing_interval"] is not None)
+    if subscription is not None:
+        assert (subscription["offer_id"], subscription["order_id"]) == (on_sale["id"], order["id"])
+        assert subscription["status"] == ("trialing" if on_sale["trial_days"] else "active")
+    work = rows(academy.call(buyer, "GET", f"/rest/v1/fulfilments?order_id=eq.{order['id']}"))
+    is_work = what in {"coaching", "mixing_service", "service", "playlist_submission"}
+    assert [(row["seller_id"], row["status"]) for row in work] == ([(seller, "open")] if is_work else [])
+    if what in GOODS:
+        files = academy.call(buyer, "GET", f"/functions/v1/orders/{order['id']}/downloads").json()["files"]
+        assert [file["file_type"] for file in files] == (["mp3"] if what == "beat_licence" else ["mp3", "wav", "stems"])
+    assert (order["licence"] or {}).get("tier") == ("basic" if what == "beat_licence" else None)
+    if on_sale["credits"]:
+        (account,) = rows(academy.call(buyer, "GET", "/rest/v1/ledger_accounts?kind=eq.credits"))
+        assert account["balance"] == order["credits"] == on_sale["credits"] * order["quantity"]
+    if on_sale["duration_minutes"]:
+        (terms,) = rows(academy.call(buyer, "GET", f"/rest/v1/order_terms?order_id=eq.{order['id']}"))
+        assert terms["duration_minutes"] == on_sale["duration_minutes"]
+    earned = academy.sql(
+        "select user_id::text, role::text, amount from public.payment_splits where order_id = %s", order["id"]
+    )
+    part = order["paid_amount"] * 8500 // 10000
+    assert earned == ([(seller, "seller", part)] if seller and part else [])
 
 
 @pytest.mark.parametrize(
-    "columns",
+    ("columns", "details"),
     [
-        kind("CM-009", kind="beat_licence", licence_tier="basic", **TIERS["basic"]),
-        kind("CM-012", kind="coaching", price_amount=9000, duration_minutes=60),
-        kind("CM-025", kind="credit_package", price_amount=1500, credits=100, **PLATFORM),
+        kind("CM-009", kind="beat_licence", licence_terms={"tier": "basic", **TIERS["basic"]}),
+        kind("CM-012", details={"starts_at": SOON}, kind="coaching", price_amount=9000, duration_minutes=60),
+        kind("CM-025", kind="credit_package", price_amount=1500, credits=100, maximum_quantity=4, **PLATFORM),
         kind("CM-027", kind="creator_plan", price_amount=1900, **MONTHLY, **PLATFORM),
         kind("CM-046", "WC-046", "WC-048", kind="membership", price_amount=1200, trial_days=7, **MONTHLY),
-        kind("CM-048", kind="mixing_service", price_amount=25000),
+        kind(
+            "CM-048",
+            details={"options": {"stems": 12, "is_rush": True}, "files_url": "https://files.example.com/mix.zip"},
+            kind="mixing_service",
+            price_amount=25000,
+        ),
         kind("CM-053", kind="pro_plan", price_amount=9900, billing_interval="year", **PLATFORM),
         kind("CM-058", kind="digital_product", price_amount=700),
-        kind("CM-067", kind="playlist_submission", price_amount=500),
+        kind(
+            "CM-067",
+            details={"playlist_url": f"{MUSIC}/playlist/37i9dQZF1DX4", "track_url": f"{MUSIC}/track/11dFghVXANMl"},
+            kind="playlist_submission",
+            price_amount=500,
+        ),
         kind("CM-068", kind="creator_subscription", price_amount=400, **MONTHLY),
         kind("CM-069", kind="tip", price_amount=100, maximum_amount=10000),
         kind("WC-032", kind="service", price_amount=6000, maximum_quantity=3),
     ],
 )
 def test_every_kind_is_sold(
-    academy: Academy, shop: Shop, admin: Person, teacher: Person, *, buyer: Person, columns: dict[str, Any]
+    academy: Academy,
+    shop: Shop,
+    admin: Person,
+    teacher: Person,
+    *,
+    buyer: Person,
+    columns: dict[str, Any],
+    details: dict[str, Any],
 ) -> None:
     if columns["kind"] in GOODS:
         columns = columns | {"product_id": product(academy, teacher, GOODS[columns["kind"]])}
     on_sale = offer(academy, admin if "seller_id" in columns else teacher, **columns)
-    body: dict[str, Any] = {"offer_id": on_sale["id"], "details": {"note": "soon"}}
+    body: dict[str, Any] = {"offer_id": on_sale["id"], "details": details}
     due, quantity, interval, trial = on_sale["price_amount"], 1, on_sale["billing_interval"], on_sale["trial_days"]
     if on_sale["kind"] == "tip":
         body["amount"] = due = 333
     if on_sale["maximum_quantity"] > 1:
         body["quantity"] = quantity = 3
-    refused(academy.call(None, "POST", CHECKOUT, body), 401, "unauthorized")
+    refused(academy.call(None, "POST", CHECKOUT, body), 401, "sign_in_required")
     begun = shop.begin(buyer, **body)
     assert begun["status"] == "pending"
     assert begun["url"].startswith(shop.double.url)
@@ -83,17 +136,19 @@ def test_every_kind_is_sold(
     assert session["mode"] == ("subscription" if interval else "payment")
     assert session["amount_total"] == (0 if trial else due * quantity)
     assert (session["client_reference_id"], session["metadata"]["order_id"]) == (begun["order_id"],) * 2
-    assert session["currency"] == "eur"
+    assert (session["currency"], session["url"]) == ("eur", begun["url"])
+    (item,) = map(json_of, shop.double.client.v1.checkout.sessions.line_items.list(begun["session_id"]).data)
+    assert item["quantity"] == quantity
+    assert (item["price"]["unit_amount"], (item["price"]["recurring"] or {}).get("interval")) == (due, interval)
+    placed = shop.order(buyer, begun["order_id"])
+    assert (placed["details"], placed["quantity"], placed["seller_id"]) == (details, quantity, on_sale["seller_id"])
+    assert (placed["unit_amount"], placed["billing_interval"], placed["kind"]) == (due, interval, on_sale["kind"])
 
     shop.double.pay(begun["session_id"])
     assert shop.verify(buyer, begun["session_id"])["status"] == "paid"
     order = shop.order(buyer, begun["order_id"])
     assert (order["status"], order["paid_amount"]) == ("paid", 0 if trial else due * quantity)
-    held = [(each["kind"], each["order_id"]) for each in shop.entitlements(buyer)]
-    assert held == ([] if on_sale["kind"] in {"tip", "credit_package"} else [(on_sale["kind"], order["id"])])
-    if on_sale["credits"]:
-        (account,) = rows(academy.call(buyer, "GET", "/rest/v1/ledger_accounts?kind=eq.credits"))
-        assert account["balance"] == 100
+    gives(academy, shop, buyer, order, on_sale)
     shop.delivered(begun["order_id"])
     assert shop.order(buyer, begun["order_id"]) == order
     assert imbalance(academy) == []
@@ -101,10 +156,17 @@ def test_every_kind_is_sold(
 
 @pytest.mark.route("CM-015", "WC-024", call=CALL)
 def test_a_course_is_sold(academy: Academy, shop: Shop, course: Course, buyer: Person) -> None:
-    refused(academy.call(None, "POST", CHECKOUT, {"course_id": course.id}), 401, "unauthorized")
+    refused(academy.call(None, "POST", CHECKOUT, {"course_id": course.id}), 401, "sign_in_required")
+    begun = shop.begin(buyer, course_id=course.id)
+    assert (begun["status"], begun["session_id"][:3], shop.session(begun["session_id"])["amount_total"]) == (
+        "pending", "cs_", 4900,
+    )  # fmt: skip
+    assert begun["url"] == shop.session(begun["session_id"])["url"]
+    assert rows(academy.call(buyer, "GET", "/rest/v1/enrolments")) == []
     order = shop.buy(buyer, course_id=course.id)
-    assert (order["course_id"], order["paid_amount"]) == (course.id, 4900)
-    assert [row["source"] for row in rows(academy.call(buyer, "GET", "/rest/v1/enrolments"))] == ["purchase"]
+    assert (order["id"], order["course_id"], order["paid_amount"]) == (begun["order_id"], course.id, 4900)
+    (enrolment,) = rows(academy.call(buyer, "GET", "/rest/v1/enrolments"))
+    assert (enrolment["course_id"], enrolment["source"], enrolment["access"]) == (course.id, "purchase", "open")
     refused(academy.call(buyer, "POST", CHECKOUT, {"course_id": course.id}), 409, "already_enrolled")
 
 
@@ -115,12 +177,22 @@ def test_a_bundle_is_sold(academy: Academy, shop: Shop, teacher: Person, course:
     for each in (course, other):
         academy.insert(teacher, "offer_courses", offer_id=bundle["id"], course_id=each.id)
     assert academy.rpc(teacher, "publish_offer", offer_id=bundle["id"]).status_code == 200
-    refused(academy.call(None, "POST", CHECKOUT, {"offer_id": bundle["id"]}), 401, "unauthorized")
-    shop.buy(buyer, offer_id=bundle["id"])
+    refused(academy.call(None, "POST", CHECKOUT, {"offer_id": bundle["id"]}), 401, "sign_in_required")
+    begun = shop.begin(buyer, offer_id=bundle["id"])
+    assert begun["url"] == shop.session(begun["session_id"])["url"]
+    order = shop.buy(buyer, offer_id=bundle["id"])
+    assert (order["id"], order["kind"], order["paid_amount"]) == (begun["order_id"], "bundle", 5000)
     assert {each["course_id"] for each in shop.entitlements(buyer)} == {course.id, other.id}
+    enrolments = rows(academy.call(buyer, "GET", "/rest/v1/enrolments"))
+    assert {(row["course_id"], row["source"]) for row in enrolments} == {
+        (course.id, "purchase"),
+        (other.id, "purchase"),
+    }
 
 
-def test_what_is_free_by_a_coupon_needs_no_page(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
+def test_an_order_that_a_coupon_makes_free_needs_no_session(
+    academy: Academy, shop: Shop, teacher: Person, buyer: Person
+) -> None:
     beat = offer(academy, teacher, "playlist_submission")
     code = f"FREE-{uuid.uuid4().hex[:12]}".upper()
     academy.insert(teacher, "coupons", code=code, percent_off=100)
@@ -128,7 +200,7 @@ def test_what_is_free_by_a_coupon_needs_no_page(academy: Academy, shop: Shop, te
     assert (begun["status"], begun["session_id"], begun["url"]) == ("paid", None, None)
 
 
-def test_a_coupon_takes_off_and_a_quantity_multiplies(
+def test_a_coupon_and_a_quantity_change_the_amount(
     academy: Academy, shop: Shop, teacher: Person, buyer: Person
 ) -> None:
     hours = offer(academy, teacher, "coaching", price_amount=1999, maximum_quantity=5)
@@ -158,13 +230,15 @@ def test_refusals_of_place_order_are_passed_on(academy: Academy, teacher: Person
     refused(academy.call(buyer, "POST", CHECKOUT, {"offer_id": beat["id"]}), 403, "account_inactive")
 
 
-def test_asked_again_it_is_the_same_page(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
+def test_repeated_checkouts_answer_the_same_session(
+    academy: Academy, shop: Shop, teacher: Person, buyer: Person
+) -> None:
     beat = offer(academy, teacher, "playlist_submission")
-    begun = together(8, lambda _: shop.begin(buyer, offer_id=beat["id"]))
+    begun = concurrently(8, lambda _: shop.begin(buyer, offer_id=beat["id"]))
     assert len({each["session_id"] for each in begun}) == 1
     assert shop.begin(buyer, offer_id=beat["id"], success_url=f"{SITE}/thanks") == begun[0]
     customers = academy.sql(
-        "select stripe_id from private.stripe_objects where object = 'customer' and id = %s", buyer.id
+        "select reference from private.provider_references where object = 'customer' and row_id = %s", buyer.id
     )
     assert len(customers) == 1
     other = offer(academy, teacher, "playlist_submission")
@@ -172,9 +246,23 @@ def test_asked_again_it_is_the_same_page(academy: Academy, shop: Shop, teacher: 
     assert shop.session(second["session_id"])["customer"] == customers[0][0]
 
 
-def test_a_page_that_has_closed_is_followed_by_another(
+def test_concurrent_checkouts_that_differ_leave_one_session_open(
     academy: Academy, shop: Shop, teacher: Person, buyer: Person
 ) -> None:
+    """Each has another page to come back to, so Stripe makes a session for each."""
+    beat = offer(academy, teacher, "playlist_submission")
+    begun = concurrently(
+        8, lambda number: shop.begin(buyer, offer_id=beat["id"], success_url=f"{SITE}/thanks/{number}")
+    )
+    (session_id,) = {each["session_id"] for each in begun}
+    shop.double.wait_for_deliveries(begun[0]["order_id"])
+    assert shop.session(session_id)["status"] == "open"
+    assert shop.begin(buyer, offer_id=beat["id"]) == begun[0]
+    shop.double.pay(session_id)
+    assert shop.verify(buyer, session_id)["status"] == "paid"
+
+
+def test_an_expired_session_is_replaced(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
     beat = offer(academy, teacher, "playlist_submission")
     begun = shop.begin(buyer, offer_id=beat["id"])
     shop.double.post("webhooks/drop", contains=begun["order_id"], types=["checkout.session.expired"])
@@ -186,7 +274,9 @@ def test_a_page_that_has_closed_is_followed_by_another(
     assert shop.verify(buyer, again["session_id"])["status"] == "paid"
 
 
-def test_who_paid_and_asks_again_is_told_so(academy: Academy, shop: Shop, teacher: Person, buyer: Person) -> None:
+def test_a_repeated_checkout_of_a_paid_order_answers_paid(
+    academy: Academy, shop: Shop, teacher: Person, buyer: Person
+) -> None:
     beat = offer(academy, teacher, "playlist_submission")
     begun = shop.begin(buyer, offer_id=beat["id"])
     shop.double.post("webhooks/drop", contains=begun["order_id"])
@@ -201,17 +291,17 @@ def test_a_withdrawn_order_cannot_be_paid(academy: Academy, shop: Shop, teacher:
     replaced = shop.begin(buyer, offer_id=hours["id"], quantity=2)
     assert academy.rpc(buyer, "cancel_order", order_id=replaced["order_id"]).status_code == 200
     for each in (begun, replaced):
-        eventually(lambda name=each["session_id"]: shop.session(name)["status"] == "expired")
+        wait_until(lambda: shop.session(each["session_id"])["status"] == "expired")  # noqa: B023
 
 
-# Coming back
+# Returning from the session
 
 
 WAYS = ["before", "after", "never"]
 
 
 def sell(academy: Academy, shop: Shop, teacher: Person, buyer: Person, *, what: str, way: str) -> dict[str, Any]:
-    """Sell something whose webhooks come before the buyer is back, after, or never; what the return answers."""
+    """Sell something whose webhooks arrive before the buyer returns, after, or never; returns the state."""
     columns: dict[str, Any] = MONTHLY if what == "membership" else {}
     on_sale = offer(academy, teacher, what, **columns)
     begun = shop.begin(buyer, offer_id=on_sale["id"])
@@ -237,7 +327,7 @@ def sell(academy: Academy, shop: Shop, teacher: Person, buyer: Person, *, what: 
         pytest.param("membership", marks=pytest.mark.route("CM-047", "WC-049", call=f"POST {VERIFY}")),
     ],
 )
-def test_the_return_and_the_webhook_say_the_same(
+def test_the_return_and_the_webhook_have_the_same_effect(
     academy: Academy, shop: Shop, teacher: Person, *, buyer: Person, stranger: Person, what: str, way: str
 ) -> None:
     sold = sell(academy, shop, teacher, buyer, what=what, way=way)
@@ -257,7 +347,7 @@ def test_the_return_and_the_webhook_say_the_same(
 
 
 @pytest.mark.route("CM-019", "CM-024", call=f"POST {VERIFY}")
-def test_coming_back_from_a_course_enrols(
+def test_returning_from_a_course_enrols(
     academy: Academy, shop: Shop, course: Course, buyer: Person, stranger: Person
 ) -> None:
     begun = shop.begin(buyer, course_id=course.id)
@@ -267,10 +357,11 @@ def test_coming_back_from_a_course_enrols(
     state = shop.verify(buyer, begun["session_id"])
     assert (state["status"], state["course_id"]) == ("paid", course.id)
     assert state["paid_at"] is not None
-    assert len(rows(academy.call(buyer, "GET", "/rest/v1/enrolments"))) == 1
+    (enrolment,) = rows(academy.call(buyer, "GET", "/rest/v1/enrolments"))
+    assert (enrolment["course_id"], enrolment["source"], enrolment["status"]) == (course.id, "purchase", "active")
 
 
-def test_a_session_that_is_none_is_not_found(academy: Academy, shop: Shop, buyer: Person, refused: Refused) -> None:
+def test_an_unknown_session_is_404(academy: Academy, shop: Shop, buyer: Person, refused: Refused) -> None:
     for name, status, token in (
         ("cs_test_nonesuch", 404, "order_not_found"),
         ("pi_1", 400, "invalid_request"),
@@ -289,7 +380,7 @@ def test_a_session_that_is_none_is_not_found(academy: Academy, shop: Shop, buyer
     refused(academy.call(buyer, "POST", VERIFY, {"session_id": foreign.id}), 404, "order_not_found")
 
 
-# Where the browser goes
+# URLs to return to
 
 
 @pytest.mark.parametrize(
@@ -309,7 +400,7 @@ def test_a_session_that_is_none_is_not_found(academy: Academy, shop: Shop, buyer
         "",
     ],
 )
-def test_nobody_is_led_elsewhere(academy: Academy, teacher: Person, buyer: Person, url: str) -> None:
+def test_a_foreign_return_url_is_422(academy: Academy, teacher: Person, buyer: Person, url: str) -> None:
     beat = offer(academy, teacher, "playlist_submission")
     for field in ("success_url", "cancel_url"):
         refused(academy.call(buyer, "POST", CHECKOUT, {"offer_id": beat["id"], field: url}), 422, "url_foreign")
@@ -325,7 +416,7 @@ def test_nobody_is_led_elsewhere(academy: Academy, teacher: Person, buyer: Perso
         (f"{SITE}/thanks/{{CHECKOUT_SESSION_ID}}", f"{SITE}/thanks/{{CHECKOUT_SESSION_ID}}"),
     ],
 )
-def test_the_browser_comes_back_with_the_session(
+def test_the_success_url_carries_the_session(
     academy: Academy, shop: Shop, teacher: Person, *, buyer: Person, given: str | None, sent: str
 ) -> None:
     beat = offer(academy, teacher, "playlist_submission")

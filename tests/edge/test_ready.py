@@ -1,4 +1,4 @@
-"""The edge on the real stack: ready when all is there, and a database role that may do nearly nothing."""
+"""The edge on the real stack: readiness, the privileges of its role, and calls of functions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,26 +11,32 @@ import pytest
 import structlog
 from psycopg import sql
 
-from edge.database import System
+from edge.database import Database
 from edge.errors import EdgeError
 from tests.conftest import Stack
-from tests.edge.support import NOWHERE, settings_for
 
 FUNCTIONS = {
     "private.add_course_views(jsonb)",
     "private.apply_stripe_object(jsonb,timestamp with time zone)",
     "private.bind_payout_account(uuid,text)",
-    "private.bind_session(text,uuid)",
+    "private.bind_session(text,uuid,text)",
     "private.bind_stripe_object(text,text,uuid)",
-    "private.checkout_brief(uuid)",
-    "private.payout_account_brief(uuid)",
-    "private.receive_webhook(text,text,text,jsonb)",
+    "private.checkout_payload(uuid)",
+    "private.drop_stripe_id(text,text)",
+    "private.payout_account_payload(uuid)",
+    "private.receive_webhook(text,text,text,jsonb,boolean)",
+    "private.renew_stripe_attempt(text,text,integer)",
+    "private.require_active_account(uuid)",
+    "private.record_stripe_price(jsonb)",
+    "private.require_price_binder(uuid)",
+    "private.require_resumable(uuid,uuid)",
     "private.schema_version()",
-    "private.stripe_as_of(text)",
-    "private.stripe_id(text,uuid)",
+    "private.stripe_attempt(text,text)",
+    "private.stripe_id_of(text,uuid)",
+    "private.stripe_observed_at(text)",
     "private.take_token(text,text)",
 }
-"""All that the role `edge` may call. Reviewed: a new function for the edge is added here by hand."""
+"""The functions that the role `edge` may call. A new one is added by hand, after review."""
 OURS = ["public", "private", "auth", "storage"]
 
 PROBE = """
@@ -41,7 +47,7 @@ create function private.echo(p_value jsonb, p_name text) returns jsonb language 
     return jsonb_build_object('value', p_value, 'name', p_name);
 create function private.refuse() returns void language plpgsql set search_path = '' as $$
 begin
-    raise sqlstate 'PT409' using message = 'seat_taken', detail = 'Somebody was faster.', hint = 'Choose another.';
+    raise sqlstate 'PT409' using message = 'seat_taken', detail = 'The seat is taken.', hint = 'Choose another.';
 end $$;
 create function private.fail() returns void language plpgsql set search_path = '' as $$
 begin
@@ -72,11 +78,11 @@ def test_the_role_may_call_the_listed_functions_and_nothing_else(db: psycopg.Con
         {"schemas": OURS},
     ).fetchall()
     assert {name for name, _definer in found if name.startswith("private.")} == FUNCTIONS
-    # PUBLIC's EXECUTE in Supabase's own schemas lends no power, as long as the function acts as its caller.
+    # EXECUTE for PUBLIC in Supabase's own schemas gives no power where the function acts as its caller.
     assert {name for name, definer in found if definer} <= FUNCTIONS
 
 
-def test_the_role_may_touch_no_table(db: psycopg.Connection) -> None:
+def test_the_role_has_no_privilege_on_any_table(db: psycopg.Connection) -> None:
     found = db.execute(
         """
         with tables as (
@@ -95,7 +101,7 @@ def test_the_role_may_touch_no_table(db: psycopg.Connection) -> None:
     assert [name for name, may in found if may] == []
 
 
-def test_the_role_has_no_power_of_its_own(db: psycopg.Connection) -> None:
+def test_the_role_has_no_attributes_and_no_memberships(db: psycopg.Connection) -> None:
     powers = db.execute(
         """
         select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolinherit, rolcanlogin
@@ -109,7 +115,7 @@ def test_the_role_has_no_power_of_its_own(db: psycopg.Connection) -> None:
 
 @pytest.fixture(scope="module")
 def probe_url(stack: Stack) -> Iterator[str]:
-    """A database of the test's own in the stack's cluster, whose functions fail in every way."""
+    """A database of the test's own, whose functions fail in every way."""
     name = f"edge_probe_{uuid4().hex}"
     url = f"{stack.db_url.rpartition('/')[0]}/{name}"
     with psycopg.connect(stack.db_url, autocommit=True) as connection:
@@ -120,26 +126,26 @@ def probe_url(stack: Stack) -> Iterator[str]:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-def with_system(url: str, scenario: Callable[[System], Awaitable[None]]) -> None:
+def with_database(url: str, scenario: Callable[[Database], Awaitable[None]]) -> None:
     async def run() -> None:
-        system = System(settings_for(NOWHERE, EDGE_DB_URL=url))
-        await system.open()
+        database = Database(url, name="edge", max_connections=10)
+        await database.open()
         try:
-            await scenario(system)
+            await scenario(database)
         finally:
-            await system.aclose()
+            await database.aclose()
 
     asyncio.run(run())
 
 
 def test_a_function_is_called_by_name(probe_url: str) -> None:
-    async def scenario(system: System) -> None:
-        assert await system.call("add", p_b=40_000, p_a=2) == 40_002
+    async def scenario(database: Database) -> None:
+        assert await database.call("add", p_b=40_000, p_a=2) == 40_002
         name = "'; drop schema private cascade; --%s"
         value = {"a": [1, None, "ü"]}
-        assert await system.call("echo", p_value=value, p_name=name) == {"value": value, "name": name}
+        assert await database.call("echo", p_value=value, p_name=name) == {"value": value, "name": name}
 
-    with_system(probe_url, scenario)
+    with_database(probe_url, scenario)
 
 
 FAILURES: list[tuple[str, dict[str, Any], int, str]] = [
@@ -153,42 +159,42 @@ FAILURES: list[tuple[str, dict[str, Any], int, str]] = [
 ]
 
 
-def test_a_failure_has_its_status_and_tells_nothing(probe_url: str) -> None:
-    async def scenario(system: System) -> None:
+def test_a_failure_has_its_status_and_reveals_nothing(probe_url: str) -> None:
+    async def scenario(database: Database) -> None:
         for function, parameters, status, token in FAILURES:
             with pytest.raises(EdgeError) as failure:
-                await system.call(function, **parameters)
+                await database.call(function, **parameters)
             body = failure.value.body
             assert (failure.value.status, body.code, body.message) == (status, f"PT{status}", token), function
             assert "a-secret-of-ours" not in f"{body}"
             if function == "refuse":
-                assert (body.details, body.hint) == ("Somebody was faster.", "Choose another.")
-        assert await system.call("add", p_a=1, p_b=1) == 2
+                assert (body.details, body.hint) == ("The seat is taken.", "Choose another.")
+        assert await database.call("add", p_a=1, p_b=1) == 2
 
-    with_system(f"{probe_url}?options=-cstatement_timeout%3D200", scenario)
+    with_database(f"{probe_url}?options=-cstatement_timeout%3D200", scenario)
 
 
 def test_the_requests_id_reaches_the_transaction_and_stays_in_it(probe_url: str) -> None:
-    async def scenario(system: System) -> None:
+    async def scenario(database: Database) -> None:
         name = "'; select 1; --%s"
         for request_id in ("one", "two", name):
             with structlog.contextvars.bound_contextvars(request_id=request_id):
-                assert await system.call("request") == request_id
-        # Outside of any request there is one for the call, and no earlier one is left over.
-        assert UUID(await system.call("request"))
-        async with system._pool.connection() as connection:
+                assert await database.call("request") == request_id
+        # Outside of any request the call gets a new id, and none of an earlier request.
+        assert UUID(await database.call("request"))
+        async with database.pool.connection() as connection:
             cursor = await connection.execute("select coalesce(current_setting('guildhall.request_id', true), '')")
             assert await cursor.fetchone() == ("",)
 
-    with_system(probe_url, scenario)
+    with_database(probe_url, scenario)
 
 
 def test_a_connection_that_died_is_replaced(probe_url: str) -> None:
-    async def scenario(system: System) -> None:
+    async def scenario(database: Database) -> None:
         with psycopg.connect(probe_url, autocommit=True) as connection:
             for _ in range(3):
-                backend = await system.call("backend")
+                backend = await database.call("backend")
                 connection.execute("select pg_terminate_backend(%s, 5000)", [backend])
-        assert await system.call("add", p_a=1, p_b=1) == 2
+        assert await database.call("add", p_a=1, p_b=1) == 2
 
-    with_system(probe_url, scenario)
+    with_database(probe_url, scenario)

@@ -1,4 +1,4 @@
-"""What holds for every request: HEAD, bounds on how many and how long, and the id that goes everywhere."""
+"""What holds for every request: HEAD, the bounds on number, time and size, and the id."""
 
 import asyncio
 import socket
@@ -12,8 +12,8 @@ from litestar import Litestar, get, post
 from litestar.params import JSONBody
 from litestar.response import Stream
 
-from edge import requests
 from edge.app import create_app
+from edge.http import requests
 from stack.ports import LOOPBACK
 from tests.edge.support import Refused, Upstream, serving, settings_for
 
@@ -36,7 +36,7 @@ async def stream() -> Stream:
 
 
 class Held:
-    """Requests that are held until they are let go."""
+    """Requests that wait until a test releases them."""
 
     def __init__(self, app: Litestar) -> None:
         self.inside = threading.Semaphore(0)
@@ -53,7 +53,7 @@ class Held:
 
 @pytest.fixture(scope="module")
 def probe(_upstream: Upstream) -> Iterator[tuple[httpx.Client, Held]]:
-    """An edge with a few routes more, which serves three requests at once."""
+    """An edge with extra routes, which serves three requests at once."""
     app = create_app(settings_for(_upstream.url, EDGE_MAX_REQUESTS=str(LIMIT)))
     app.register(take_order)
     app.register(stream)
@@ -85,17 +85,15 @@ def test_head_is_get_without_its_body(edge: httpx.Client, upstream: Upstream, to
     assert edge.head(certificate, headers=user | {"if-none-match": known}).status_code == 304
 
 
-def test_head_of_a_stream_and_of_what_takes_no_get(probe: tuple[httpx.Client, Held]) -> None:
+def test_head_works_for_streams_and_is_405_without_get(probe: tuple[httpx.Client, Held]) -> None:
     client, _held = probe
-    for _ in range(2):  # the connection is still good afterwards
+    for _ in range(2):  # the connection stays usable
         assert (client.head("/stream").status_code, client.head("/stream").content) == (200, b"")
         assert client.head("/orders").status_code == 405
         assert client.get("/stream").content == b"piece" * 3
 
 
-def test_too_many_at_once_are_refused_and_operations_are_not(
-    probe: tuple[httpx.Client, Held], refused: Refused
-) -> None:
+def test_too_many_requests_at_once_are_503_except_probes(probe: tuple[httpx.Client, Held], refused: Refused) -> None:
     client, held = probe
     answers: list[str] = []
 
@@ -124,9 +122,7 @@ def test_too_many_at_once_are_refused_and_operations_are_not(
     assert client.get("/nothing").status_code == 404
 
 
-def test_a_body_that_does_not_arrive_is_given_up(
-    probe: tuple[httpx.Client, Held], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_that_does_not_arrive_is_408(probe: tuple[httpx.Client, Held], monkeypatch: pytest.MonkeyPatch) -> None:
     client, _held = probe
     monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
     head = b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
@@ -137,14 +133,12 @@ def test_a_body_that_does_not_arrive_is_given_up(
             received += piece
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b'"message":"request_timeout"' in received
-    # In time, it is taken in pieces as well.
+    # A body in pieces is accepted in time.
     answer = client.post("/orders", content=iter([b'{"a"', b": 1}"]), headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()) == (201, {"a": 1})
 
 
-def test_a_body_too_large_is_refused_whether_or_not_it_says_so(
-    probe: tuple[httpx.Client, Held], refused: Refused
-) -> None:
+def test_a_body_too_large_is_413_with_and_without_a_length(probe: tuple[httpx.Client, Held], refused: Refused) -> None:
     client, _held = probe
     large = b'{"a": 1, "b": "' + b"x" * (1 << 20) + b'"}'
     sent: list[Any] = [large, iter([large[:1000], large[1000:]])]

@@ -1,4 +1,4 @@
-"""The HTTP server below the application: what is no request gets an error of our shape, and nothing lasts for ever."""
+"""The HTTP server below the application: malformed requests get errors of our shape, and every wait is bounded."""
 
 import contextlib
 import json
@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from edge import server
 from edge.app import create_app
-from edge.server import HEAD_BYTES, Server
+from edge.http import server
+from edge.http.server import HEAD_BYTES, Server
+from edge.settings import EdgeSettings
 from stack.ports import LOOPBACK
 from tests.edge.support import NOWHERE, running, settings_for
 
@@ -28,10 +29,10 @@ MALFORMED = {
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """An edge served as in production, on a thread."""
+    """An edge with its own server, on a thread."""
     settings = settings_for(NOWHERE, EDGE_PORT="1")
     app = create_app(settings)
-    with running(Server(app, settings)) as port:
+    with running(Server(app, settings[EdgeSettings])) as port:
         yield port
 
 
@@ -42,7 +43,7 @@ def connected(port: int) -> Iterator[socket.socket]:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
+    """The bytes until the server closes."""
     received = b""
     while piece := connection.recv(65_536):
         received += piece
@@ -54,26 +55,26 @@ def refused(received: bytes, status: int, token: str) -> None:
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert b"content-type: application/json" in head
     assert b"connection: close" in head
-    told = json.loads(body)
-    assert list(told) == ["code", "message", "details", "hint"]
-    assert (told["code"], told["message"]) == (f"PT{status}", token)
+    error = json.loads(body)
+    assert list(error) == ["code", "message", "details", "hint"]
+    assert (error["code"], error["message"]) == (f"PT{status}", token)
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_request_is_refused_in_our_shape(name: str, port: int) -> None:
+def test_malformed_http_is_400_in_our_shape(name: str, port: int) -> None:
     with connected(port) as connection:
         connection.sendall(MALFORMED[name])
         refused(answer(connection), 400, "invalid_request")
 
 
-def test_a_host_that_is_none_is_refused_in_our_shape(port: int) -> None:
+def test_an_invalid_host_is_400_in_our_shape(port: int) -> None:
     with connected(port) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n")
         assert json.loads(answer(connection).partition(b"\r\n\r\n")[2])["message"] == "invalid_request"
 
 
 @pytest.mark.parametrize("begin", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: "])
-def test_headers_without_end_are_refused(begin: bytes, port: int) -> None:
+def test_endless_headers_are_431(begin: bytes, port: int) -> None:
     with connected(port) as connection:
         connection.sendall(begin)
         connection.settimeout(0.2)
@@ -85,7 +86,7 @@ def test_headers_without_end_are_refused(begin: bytes, port: int) -> None:
     raise AssertionError("they were taken")
 
 
-def test_a_head_in_pieces_is_taken(port: int) -> None:
+def test_a_head_in_pieces_is_accepted(port: int) -> None:
     with connected(port) as connection:
         for piece in (
             b"GET /hea",
@@ -97,22 +98,22 @@ def test_a_head_in_pieces_is_taken(port: int) -> None:
         assert answer(connection).endswith(b'{"status":"ok"}')
 
 
-def test_requests_may_follow_each_other_without_a_pause(port: int) -> None:
+def test_requests_may_be_pipelined(port: int) -> None:
     one = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
     with connected(port) as connection:
         connection.sendall(one * 20 + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert answer(connection).count(b'{"status":"ok"}') == 21
 
 
-def test_a_head_that_does_not_arrive_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_does_not_arrive_is_408(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.05)
     with connected(port) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: ")
         refused(answer(connection), 408, "request_timeout")
 
 
-def test_who_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "KEEP_ALIVE", 0.05)
     settings = settings_for(NOWHERE)
-    with running(Server(create_app(settings), settings)) as port, connected(port) as connection:
+    with running(Server(create_app(settings), settings[EdgeSettings])) as port, connected(port) as connection:
         assert answer(connection) == b""

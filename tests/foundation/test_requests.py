@@ -1,4 +1,4 @@
-"""What SQL knows of the request at hand: where it comes from, and its id."""
+"""The current request in SQL: the address of the client, and its id."""
 
 import json
 import uuid
@@ -9,7 +9,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.people import Academy
-from tests.stack.own_stack import wait_until
+from tests.waiting import wait_until
 
 
 def value(db: psycopg.Connection, statement: str, *parameters: object) -> object:
@@ -19,12 +19,12 @@ def value(db: psycopg.Connection, statement: str, *parameters: object) -> object
 
 
 def came_with(db: psycopg.Connection, **headers: str) -> None:
-    """Have the transaction serve a request with these headers, as PostgREST says it."""
+    """Set the headers of the request of the transaction, as PostgREST does."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     db.execute("select set_config('request.headers', %s, true)", [json.dumps(named)])
 
 
-# Where it comes from
+# Address
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_last_hop_is_the_client(db: psycopg.Connection, hops: str, address: 
     assert value(db, "select host(private.client_address())") == address
 
 
-def test_without_the_header_nobody_is_known(db: psycopg.Connection) -> None:
+def test_without_the_header_there_is_no_address(db: psycopg.Connection) -> None:
     assert value(db, "select private.client_address()") is None
     came_with(db, accept="*/*")
     assert value(db, "select private.client_address()") is None
@@ -62,7 +62,9 @@ def test_without_the_header_nobody_is_known(db: psycopg.Connection) -> None:
         ("x-real-ip", 1, None),
     ],
 )
-def test_the_operator_says_whom_to_believe(db: psycopg.Connection, header: str, hop: int, address: str | None) -> None:
+def test_the_operator_sets_the_trusted_header_and_hop(
+    db: psycopg.Connection, header: str, hop: int, address: str | None
+) -> None:
     db.execute(
         "update private.app_config set value = %s where key = 'client_address'", [Jsonb({"header": header, "hop": hop})]
     )
@@ -70,7 +72,7 @@ def test_the_operator_says_whom_to_believe(db: psycopg.Connection, header: str, 
     assert value(db, "select host(private.client_address())") == address
 
 
-def test_a_setting_that_is_missing_is_no_null(db: psycopg.Connection) -> None:
+def test_a_missing_setting_is_an_error(db: psycopg.Connection) -> None:
     assert value(db, "select private.setting('client_address') ->> 'header'") == "x-forwarded-for"
     for key in ("no_such", None):
         with pytest.raises(psycopg.Error) as missing, db.transaction():
@@ -80,7 +82,7 @@ def test_a_setting_that_is_missing_is_no_null(db: psycopg.Connection) -> None:
         db.execute("update private.app_config set value = 'null'")
 
 
-def test_an_ipv6_caller_is_his_network(db: psycopg.Connection) -> None:
+def test_ipv6_callers_of_one_network_share_a_bucket(db: psycopg.Connection) -> None:
     db.execute("select set_config('request.path', '/courses', true)")
     for address in ("2001:db8:1:2::1", "2001:db8:1:2:3::4"):
         came_with(db, x_forwarded_for=address)
@@ -89,7 +91,7 @@ def test_an_ipv6_caller_is_his_network(db: psycopg.Connection) -> None:
     assert value(db, found, "rest address 2001:db8:1:2::/64") == 1
 
 
-# Its id
+# Id
 
 
 @pytest.mark.parametrize(
@@ -104,12 +106,12 @@ def test_an_ipv6_caller_is_his_network(db: psycopg.Connection) -> None:
         ("", None),
     ],
 )
-def test_a_sane_id_is_known(db: psycopg.Connection, offered: str, known: str | None) -> None:
+def test_a_valid_request_id_is_used(db: psycopg.Connection, offered: str, known: str | None) -> None:
     came_with(db, x_request_id=offered)
     assert value(db, "select private.request_id()") == known
 
 
-def test_the_edge_says_the_id_of_its_calls(db: psycopg.Connection) -> None:
+def test_the_edge_sets_the_request_id(db: psycopg.Connection) -> None:
     assert value(db, "select private.request_id()") is None
     db.execute("select set_config('guildhall.request_id', 'edge.1', true)")
     assert value(db, "select private.request_id()") == "edge.1"

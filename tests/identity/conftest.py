@@ -1,4 +1,4 @@
-"""People whom the tests of this folder only read or let act within what is their own."""
+"""People that tests only read, or let act on their own data."""
 
 import pytest
 
@@ -7,17 +7,17 @@ from tests.people import Academy, Person
 
 @pytest.fixture(scope="module")
 def stranger(academy: Academy) -> Person:
-    """Somebody signed in who has nothing to do with the matter."""
+    """A signed-in user without any relation to the tested rows."""
     return academy.member()
 
 
 @pytest.fixture(scope="module")
 def moderator(academy: Academy) -> Person:
-    """Somebody who keeps order."""
+    """A moderator."""
     return academy.member("moderator")
 
 
 @pytest.fixture(scope="module")
 def admin(academy: Academy) -> Person:
-    """Somebody who runs the academy, but makes no admins."""
+    """An admin who is no superadmin."""
     return academy.member("admin")

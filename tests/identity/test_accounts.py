@@ -1,4 +1,4 @@
-"""Roles and standing: who gives them, and that they hold at the next request, whatever the token says."""
+"""Roles and statuses: who changes them, and that changes apply at the next request, whatever the token says."""
 
 import uuid
 from collections.abc import Iterator
@@ -10,30 +10,30 @@ import pytest
 
 from tests.conftest import Stack, wait_for_mail
 from tests.databases import Databases
-from tests.people import PASSWORD, Academy, Course, Person, refused, rows, together
+from tests.people import PASSWORD, Academy, Course, Person, concurrently, refused, rows
 
 SHOWN = {"prefer": "return=representation"}
 AN_ID = str(uuid.uuid4())
 
 
 def set_status(academy: Academy, who: Person | None, user_id: str, status: str, **more: Any) -> httpx.Response:
-    """Call set_account_status as somebody."""
+    """Call set_account_status."""
     return academy.rpc(who, "set_account_status", user_id=user_id, status=status, **more)
 
 
 def history(academy: Academy, reader: Person, target: Person) -> list[dict[str, Any]]:
-    """What the audit log tells somebody of a person, oldest first."""
+    """The entries of the audit log about a user, oldest first."""
     return rows(academy.call(reader, "GET", f"/rest/v1/audit_log?target_id=eq.{target.id}&order=id"))
 
 
 def can_write(academy: Academy, person: Person) -> bool:
-    """Whether a person can change the own profile."""
+    """Whether a user can change the own profile."""
     own = f"/rest/v1/profiles?id=eq.{person.id}"
     return len(rows(academy.call(person, "PATCH", own, {"bio": uuid.uuid4().hex}, **SHOWN))) == 1
 
 
 def can_teach(academy: Academy, person: Person) -> bool:
-    """Whether a person can begin a course."""
+    """Whether a user can create a course."""
     answer = academy.call(person, "POST", "/rest/v1/courses", {"title": f"Begun {uuid.uuid4().hex}"})
     assert answer.status_code in {201, 403}, answer.text
     return answer.status_code == 201
@@ -74,7 +74,7 @@ def test_an_end_without_a_suspension_is_refused(academy: Academy, moderator: Per
     assert can_write(academy, stranger)
 
 
-def test_standing_changes_along_its_transitions(academy: Academy, moderator: Person) -> None:
+def test_status_changes_follow_the_transitions(academy: Academy, moderator: Person) -> None:
     person = academy.member()
     assert set_status(academy, moderator, person.id, "banned").status_code == 204
     refused(set_status(academy, moderator, person.id, "suspended"), 409, "illegal_transition")
@@ -85,7 +85,7 @@ def test_standing_changes_along_its_transitions(academy: Academy, moderator: Per
     assert can_write(academy, person)
 
 
-def test_moderators_do_not_judge_each_other_or_themselves(academy: Academy, moderator: Person, admin: Person) -> None:
+def test_moderators_do_not_suspend_each_other_or_themselves(academy: Academy, moderator: Person, admin: Person) -> None:
     superadmin = academy.member("superadmin")
     colleague = academy.member("moderator")
     for target in (colleague, admin, superadmin, moderator):
@@ -115,7 +115,7 @@ left join lateral unnest(p.proargnames, p.proargtypes::oid[]) with ordinality as
 left join pg_type as t on t.oid = a.type
 where p.pronamespace = 'public'::regnamespace and p.provolatile = 'v' and p.prokind = 'f'
     and has_function_privilege('authenticated', p.oid, 'execute')
-    -- Whoever is suspended may take his data along.
+    -- Suspended users may export their data.
     and p.proname <> 'export_my_data'
 group by p.oid, p.proname
 """
@@ -123,13 +123,13 @@ group by p.oid, p.proname
 
 
 def test_a_suspended_teacher_loses_every_write_and_keeps_reads(academy: Academy) -> None:
-    teacher = academy.member("teacher", "superadmin")  # whatever else he is
+    teacher = academy.member("teacher", "superadmin")  # in addition to another role
     course: Course = academy.course(teacher)
     draft = academy.course(teacher, published=False)
     student = academy.member()
     academy.enrol(student, course)
     category = academy.insert(teacher, "categories", name="Shelf", slug=f"shelf-{uuid.uuid4().hex[:8]}")
-    question = next(iter(course.right_answers))
+    question = next(iter(course.correct_answers))
     academy.suspend(teacher)
 
     inserts = {
@@ -197,7 +197,7 @@ def test_a_role_holds_from_the_next_request_on(academy: Academy, admin: Person, 
     assert history(academy, stranger, person) == []
 
 
-def test_a_moderator_who_is_none_any_more_reads_no_more_than_others(academy: Academy, admin: Person) -> None:
+def test_a_former_moderator_reads_as_much_as_a_member(academy: Academy, admin: Person) -> None:
     person, hidden = academy.member("moderator"), academy.member()
     academy.sql("update public.profiles set is_public = false where id = %s", hidden.id)
     path = f"/rest/v1/profiles?id=eq.{hidden.id}"
@@ -215,7 +215,7 @@ def test_only_admins_change_roles(academy: Academy, moderator: Person, stranger:
     assert academy.rpc(None, name, user_id=target.id, role="teacher").status_code == 401
 
 
-def test_an_admin_makes_no_admins(academy: Academy, admin: Person) -> None:
+def test_an_admin_grants_no_admin_role(academy: Academy, admin: Person) -> None:
     superadmin, person = academy.member("superadmin"), academy.member()
     for role in ("admin", "superadmin"):
         refused(academy.rpc(admin, "grant_role", user_id=person.id, role=role), 403, "role_required")
@@ -225,7 +225,7 @@ def test_an_admin_makes_no_admins(academy: Academy, admin: Person) -> None:
     assert academy.rpc(person, "grant_role", user_id=superadmin.id, role="teacher").status_code == 204
 
 
-def test_roles_that_cannot_be_given(academy: Academy, admin: Person, stranger: Person) -> None:
+def test_roles_that_cannot_be_granted(academy: Academy, admin: Person, stranger: Person) -> None:
     refused(academy.rpc(admin, "grant_role", user_id=AN_ID, role="teacher"), 404, "user_not_found")
     for nothing in ("student", None):
         refused(academy.rpc(admin, "grant_role", user_id=stranger.id, role=nothing), 422, "role_invalid")
@@ -251,7 +251,7 @@ def test_roles_are_written_by_functions_only_and_read_by_their_owner(
 
 @pytest.fixture
 def guild(databases: Databases) -> Iterator[psycopg.Connection]:
-    """A migrated database without anybody, as its superuser."""
+    """A migrated database without users, as its superuser."""
     with databases.cloned() as name, psycopg.connect(databases.url(name), autocommit=True) as connection:
         yield connection
 
@@ -294,7 +294,7 @@ def test_the_last_superadmin_stays(guild: psycopg.Connection, loss: str) -> None
     guild.execute(LOSSES[loss].encode(), [last])
 
 
-def test_the_last_of_all_may_go(guild: psycopg.Connection) -> None:
+def test_the_last_user_of_all_may_be_deleted(guild: psycopg.Connection) -> None:
     recruit(guild, "superadmin")
     recruit(guild)
     guild.execute("delete from auth.users")
@@ -322,17 +322,17 @@ def test_of_two_superadmins_who_leave_at_once_one_stays(databases: Databases, gu
                     return str(error.diag.message_primary)
             return "gone"
 
-        assert sorted(together(2, leave)) == ["gone", "last_superadmin"]
+        assert sorted(concurrently(2, leave)) == ["gone", "last_superadmin"]
 
 
 def test_two_superadmins_who_suspend_each_other_at_once_do_not_both_succeed(academy: Academy) -> None:
     for _ in range(5):
         pair = academy.member("superadmin"), academy.member("superadmin")
-        answers = together(2, lambda number: set_status(academy, pair[number], pair[1 - number].id, "suspended"))  # noqa: B023
+        answers = concurrently(2, lambda number: set_status(academy, pair[number], pair[1 - number].id, "suspended"))  # noqa: B023
         assert sorted(answer.status_code for answer in answers) == [204, 403]
 
 
-def test_a_teacher_who_is_none_any_more_writes_nothing(academy: Academy, admin: Person) -> None:
+def test_a_former_teacher_writes_nothing(academy: Academy, admin: Person) -> None:
     teacher = academy.member("teacher")
     course = academy.course(teacher, published=False)
     assert academy.rpc(admin, "revoke_role", user_id=teacher.id, role="teacher").status_code == 204
@@ -348,7 +348,7 @@ def test_a_teacher_who_is_none_any_more_writes_nothing(academy: Academy, admin: 
     refused(academy.rpc(teacher, "quiz_answer_keys", quiz_id=course.quiz_id), 404, "course_not_found")
 
 
-def test_the_audit_log_is_for_admins_to_read_and_for_nobody_to_write(
+def test_admins_read_the_audit_log_and_nobody_writes_it(
     academy: Academy, admin: Person, moderator: Person, stranger: Person
 ) -> None:
     person = academy.member()
@@ -368,16 +368,16 @@ def test_the_audit_log_is_for_admins_to_read_and_for_nobody_to_write(
     assert (error.value.sqlstate, error.value.diag.message_primary) == ("PT409", "append_only")
 
 
-# What an account shows of its user, and to whom
+# The table accounts
 
 
 def account(academy: Academy, reader: Person, person_id: str) -> dict[str, Any]:
-    """The account of somebody as somebody reads it."""
+    """An account as another user reads it."""
     (row,) = rows(academy.call(reader, "GET", f"/rest/v1/accounts?user_id=eq.{person_id}"))
     return row
 
 
-def test_an_account_is_its_owners_and_moderators_to_read_and_nobodys_to_write(
+def test_owners_and_moderators_read_an_account_and_nobody_writes_it(
     academy: Academy, moderator: Person, stranger: Person
 ) -> None:
     person = academy.member("teacher")
@@ -416,7 +416,7 @@ def test_an_account_follows_auth(academy: Academy, moderator: Person) -> None:
     assert (shown["status"], shown["email"], shown["last_sign_in_at"]) == ("deleted", None, None)
 
 
-def test_whoever_came_without_an_address_may_give_one(stack: Stack, academy: Academy, moderator: Person) -> None:
+def test_an_anonymous_user_adds_an_address(stack: Stack, academy: Academy, moderator: Person) -> None:
     key = {"apikey": academy.publishable_key}
     session = academy.http.post("/auth/v1/signup", json={}, headers=key).json()
     me = Person(id=session["user"]["id"], email="", token=session["access_token"])
@@ -445,7 +445,7 @@ def test_roles_are_copied_to_the_account(academy: Academy, admin: Person) -> Non
         assert account(academy, person, person.id)["roles"] == expected
 
 
-# What a standing means to auth, and what the person hears of it
+# Effects of a status in auth, and its mails
 
 
 def password_grant(academy: Academy, person: Person) -> httpx.Response:
@@ -471,7 +471,7 @@ def test_a_ban_ends_sessions_and_refuses_sign_in_until_it_is_lifted(academy: Aca
     assert password_grant(academy, person).status_code == 200
 
 
-def test_whoever_is_suspended_signs_in_and_reads(academy: Academy, moderator: Person) -> None:
+def test_a_suspended_user_signs_in_and_reads(academy: Academy, moderator: Person) -> None:
     person = academy.person()
     session = password_grant(academy, person).json()
     assert set_status(academy, moderator, person.id, "suspended", until="infinity").status_code == 204
@@ -485,12 +485,12 @@ def test_whoever_is_suspended_signs_in_and_reads(academy: Academy, moderator: Pe
 
 
 def mails(academy: Academy, person: Person) -> list[tuple[str, dict[str, Any]]]:
-    """What is written to somebody, oldest first."""
+    """The mails to a user, oldest first."""
     found = academy.sql("select template, params from private.mail_outbox where user_id = %s order by id", person.id)
     return [(template, params) for template, params in found]
 
 
-def test_a_person_hears_of_each_change_once(academy: Academy, moderator: Person, admin: Person) -> None:
+def test_each_change_of_status_is_mailed_once(academy: Academy, moderator: Person, admin: Person) -> None:
     person = academy.member()
     until = "2999-01-01T00:00:00+00:00"
     for _ in range(2):
@@ -508,3 +508,60 @@ def test_a_person_hears_of_each_change_once(academy: Academy, moderator: Person,
         *[("role_changed", {"role": "teacher", "granted": granted}) for granted in (True, False, True, False)],
     ]
     assert len(history(academy, admin, person)) == 7
+
+
+def ban_in_auth(academy: Academy, person: Person, duration: str) -> httpx.Response:
+    """Ban a person in auth, as a dashboard does, or lift such a ban with `none`."""
+    return academy.http.put(
+        f"/auth/v1/admin/users/{person.id}",
+        json={"ban_duration": duration},
+        headers={"apikey": academy.secret_key},
+    )
+
+
+def account_of(academy: Academy, person: Person) -> tuple[str, bool]:
+    """The status of an account, and whether it has an end."""
+    ((status, has_end),) = academy.sql(
+        "select status::text, suspended_until is not null from public.accounts where user_id = %s", person.id
+    )
+    return status, has_end
+
+
+def test_a_ban_in_auth_is_a_ban_of_the_account(academy: Academy) -> None:
+    """Not only functions of ours ban: the account follows auth, and with it all that ends with the account."""
+    person = academy.person("teacher")
+    course = academy.course(person)
+    assert password_grant(academy, person).status_code == 200
+    assert ban_in_auth(academy, person, "876000h").status_code == 200
+    assert account_of(academy, person) == ("banned", False)
+    assert not can_write(academy, person)
+    assert academy.sql("select from auth.sessions where user_id = %s", person.id) == []
+    assert academy.sql("select status::text from public.courses where id = %s", course.id) == [("paused",)]
+    audited = (
+        "select action, actor_id from public.audit_log where target_id = %s and action like 'account.%%' order by id"
+    )
+    assert academy.sql(audited, person.id) == [("account.banned", None)]
+
+    assert ban_in_auth(academy, person, "none").status_code == 200
+    assert account_of(academy, person) == ("active", False)
+    assert academy.sql("select status::text from public.courses where id = %s", course.id) == [("published",)]
+    assert password_grant(academy, person).status_code == 200
+
+
+def test_a_ban_in_auth_for_a_time_suspends(academy: Academy, moderator: Person) -> None:
+    person = academy.person()
+    assert ban_in_auth(academy, person, "24h").status_code == 200
+    assert account_of(academy, person) == ("suspended", True)
+    assert ban_in_auth(academy, person, "none").status_code == 200
+    assert account_of(academy, person) == ("active", False)
+    # What a moderator decided stays, shorter or not.
+    for status in ("suspended", "banned"):
+        decided = academy.person()
+        assert set_status(academy, moderator, decided.id, status, reason="Threats").status_code == 204
+        assert ban_in_auth(academy, decided, "24h").status_code == 200
+        assert account_of(academy, decided) == (status, False)
+    # A ban in auth is lifted by a moderator, too.
+    other = academy.person()
+    assert ban_in_auth(academy, other, "876000h").status_code == 200
+    assert set_status(academy, moderator, other.id, "active").status_code == 204
+    assert password_grant(academy, other).status_code == 200

@@ -1,4 +1,4 @@
-"""Accounts by mail and password, through the real mailbox. What auth answers in every case is tested in tests/stack."""
+"""Accounts by mail and password, with the real mailbox. tests/stack tests every answer of auth."""
 
 import re
 import uuid
@@ -26,6 +26,12 @@ def mailed_token(stack: Stack, address: str) -> str:
     return found[1]
 
 
+def events(academy: Academy, who: Person) -> list[str]:
+    """What auth_events records of somebody, oldest first."""
+    found = academy.call(who, "GET", f"/rest/v1/auth_events?user_id=eq.{who.id}&order=id")
+    return [event["kind"] for event in found.json()]
+
+
 def error(answer: httpx.Response) -> tuple[int, str]:
     """The status and the stable code of auth's refusal."""
     return answer.status_code, answer.headers["x-sb-error-code"]
@@ -51,11 +57,16 @@ def test_a_stranger_signs_up_and_confirms_by_mail(stack: Stack, academy: Academy
     assert session["user"]["email_confirmed_at"]
     assert error(auth(academy, "/verify", type="signup", token_hash=token)) == (403, "otp_expired")
 
-    # Whoever signs up has a profile with the name that he gave, and no other role than student, whatever he asked for.
+    # A new user has a profile with the given name, and only the role student, whatever the request asked for.
     me = Person(id=session["user"]["id"], email=email, token=session["access_token"])
     profile = academy.call(me, "GET", f"/rest/v1/profiles?id=eq.{me.id}&select=display_name").json()
     assert profile == [{"display_name": "Ada"}]
     assert academy.call(me, "GET", "/rest/v1/user_roles").json() == []
+    counts = f"/rest/v1/profiles?id=eq.{me.id}&select=user_settings(locale),user_stats(enrolment_count)"
+    assert academy.call(me, "GET", counts).json() == [
+        {"user_settings": {"locale": "en"}, "user_stats": {"enrolment_count": 0}}
+    ]
+    assert events(academy, me) == ["sign_in"]
 
 
 @pytest.mark.route("PL-002", "WC-018", "WC-042", call="POST /auth/v1/token?grant_type=password", public=True)
@@ -79,8 +90,12 @@ def test_a_member_signs_in_stays_signed_in_and_signs_out(academy: Academy) -> No
         "refresh_token_not_found",
     )
 
+    claims = jwt.decode(first["access_token"], options={"verify_signature": False})
+    assert (claims["user_role"], first["token_type"], first["expires_in"] > 0) == ("teacher", "bearer", True)
+
     assert error(auth(academy, "/logout?scope=local")) == (403, "bad_jwt")
     me = Person(id=person.id, email=person.email, token=second["access_token"])
+    assert events(academy, me) == ["sign_in", "failure", "sign_in", "refresh"]
     assert auth(academy, "/logout?scope=local", me).status_code == 204
     assert error(auth(academy, "/token?grant_type=refresh_token", refresh_token=second["refresh_token"])) == (
         400,

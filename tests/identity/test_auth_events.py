@@ -1,28 +1,28 @@
-"""What is remembered of sign-ins, and who reads it."""
+"""Recorded sign-ins, and who reads them."""
 
 from typing import Any
 
 import httpx
 
-from tests.edge.post import wait_until
 from tests.people import PASSWORD, Academy, Person, rows
+from tests.waiting import wait_until
 
 AGENT = "Test browser/1.0"
 
 
 def token(academy: Academy, grant: str, **body: Any) -> httpx.Response:
-    """Ask auth for a token, with a browser's name."""
+    """Ask auth for a token, with the User-Agent of a browser."""
     headers = {"apikey": academy.publishable_key, "user-agent": body.pop("agent", AGENT)}
     return academy.http.post(f"/auth/v1/token?grant_type={grant}", json=body, headers=headers)
 
 
 def events(academy: Academy, reader: Person, person: Person) -> list[tuple[str, str | None, str]]:
-    """What somebody reads of what happened to an account, oldest first."""
+    """The events of an account that a user reads, oldest first."""
     found = rows(academy.call(reader, "GET", f"/rest/v1/auth_events?user_id=eq.{person.id}&order=id"))
     return [(event["kind"], event["address"], event["user_agent"]) for event in found]
 
 
-def test_sign_ins_refreshes_and_failures_are_remembered(
+def test_sign_ins_refreshes_and_failures_are_recorded(
     academy: Academy, admin: Person, moderator: Person, stranger: Person
 ) -> None:
     person = academy.person()
@@ -49,7 +49,7 @@ def test_sign_ins_refreshes_and_failures_are_remembered(
         assert academy.call(who, "POST", "/rest/v1/auth_events", {"user_id": who.id}).status_code == 403
 
 
-def test_whoever_does_not_exist_leaves_no_event(academy: Academy) -> None:
+def test_a_missing_user_gets_no_event(academy: Academy) -> None:
     [(before,)] = academy.sql("select count(*) from public.auth_events where kind = 'failure'")
     assert token(academy, "password", email="nobody@nowhere.example", password="wrong").status_code == 400
     person = academy.person()
@@ -59,7 +59,7 @@ def test_whoever_does_not_exist_leaves_no_event(academy: Academy) -> None:
     assert after == before + 1
 
 
-def test_a_hook_that_hears_nonsense_answers_all_the_same(academy: Academy) -> None:
+def test_the_hook_accepts_malformed_events(academy: Academy) -> None:
     person = academy.member()
     for event in (
         "{}",
@@ -75,18 +75,18 @@ def test_a_hook_that_hears_nonsense_answers_all_the_same(academy: Academy) -> No
     assert events(academy, person, person) == [("failure", None, "1")]
 
 
-def test_old_events_are_forgotten(academy: Academy) -> None:
+def test_old_events_are_deleted(academy: Academy) -> None:
     person = academy.member()
     academy.sql(
         "insert into public.auth_events (user_id, kind, created_at)"
         " select %s, 'sign_in', now() - make_interval(days => d) from unnest(array[1, 179, 181, 400]) as d",
         person.id,
     )
-    academy.sql("select private.purge_auth_events()")
+    academy.sql("select private.purge__auth_events()")
     assert len(events(academy, person, person)) == 2
 
 
-def test_events_go_with_the_user(academy: Academy) -> None:
+def test_events_are_deleted_with_the_user(academy: Academy) -> None:
     for statement in ("delete from auth.users where id = %s", "update auth.users set deleted_at = now() where id = %s"):
         person = academy.person()
         assert len(events(academy, person, person)) == 1

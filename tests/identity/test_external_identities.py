@@ -1,4 +1,4 @@
-"""External identities: what a provider's events do to accounts, in whatever order, how often, and at once they come."""
+"""External identities: effects of a provider's events in any order, repeated and concurrent."""
 
 import itertools
 import uuid
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.people import Academy, Person, refused, together
+from tests.people import Academy, Person, concurrently, refused
 
 MADE_UP_NAME = "New member"
 JANUARY = 1_767_225_600_000
@@ -18,7 +18,7 @@ JANUARY = 1_767_225_600_000
 
 
 class Clerk:
-    """The provider, as one user of it is told of."""
+    """A provider that sends events about one user."""
 
     def __init__(self, academy: Academy, email: str | None = None) -> None:
         self.academy = academy
@@ -29,7 +29,7 @@ class Clerk:
     def user(
         self, kind: str, at: int, *, name: str = "Jane Doe", email: str | None = None, verified: bool = True
     ) -> dict[str, Any]:
-        """A user.created or user.updated as of an instant (seconds from January)."""
+        """A user.created or user.updated event at an instant (seconds since January)."""
         first, _, last = name.partition(" ")
         return {
             "object": "event",
@@ -65,18 +65,18 @@ class Clerk:
         }
 
     def deleted(self, at: int) -> dict[str, Any]:
-        """A user.deleted."""
+        """A user.deleted event."""
         data = {"id": self.id, "object": "user", "deleted": True}
         return {"object": "event", "type": "user.deleted", "timestamp": JANUARY + at * 1000, "data": data}
 
     def tell(self, event: dict[str, Any], event_id: str | None = None) -> str:
-        """Deliver an event as the edge does; what became of it."""
+        """Deliver an event as the edge does; returns its status."""
         event_id = event_id or f"msg_{self.id}_{next(self.events)}"
         with psycopg.connect(self.academy.admin_db_url, autocommit=True) as connection:
             return receive(connection, event_id, event)
 
     def identity(self) -> dict[str, Any]:
-        """What is known of the user."""
+        """The row of the identity."""
         found = self.academy.sql(
             "select to_jsonb(e) from private.external_identities as e where external_id = %s", self.id
         )
@@ -85,7 +85,7 @@ class Clerk:
         return row
 
     def account(self) -> dict[str, Any] | None:
-        """The account that the user is linked to: user and profile."""
+        """The linked account: user and profile."""
         found = self.academy.sql(
             "select jsonb_build_object('id', u.id, 'email', u.email, 'confirmed', u.email_confirmed_at is not null,"
             " 'password', u.encrypted_password, 'name', p.display_name, 'profile', to_jsonb(p))"
@@ -96,13 +96,13 @@ class Clerk:
         return found[0][0] if found else None
 
     def linked(self) -> dict[str, Any]:
-        """The account that the user must be linked to."""
+        """The linked account, which must exist."""
         account = self.account()
         assert account is not None
         return account
 
     def audited(self) -> list[str]:
-        """What was recorded of the user, oldest first."""
+        """The entries of the audit log about the user, oldest first."""
         return [
             action
             for (action,) in self.academy.sql(
@@ -112,7 +112,7 @@ class Clerk:
 
 
 def receive(connection: psycopg.Connection, event_id: str, event: dict[str, Any]) -> str:
-    """Hand one event to the database, as the role of the edge."""
+    """Call receive_webhook as the role of the edge."""
     connection.execute("set role edge")
     row = connection.execute(
         "select private.receive_webhook('clerk', %s, %s, %s)",
@@ -124,7 +124,7 @@ def receive(connection: psycopg.Connection, event_id: str, event: dict[str, Any]
 
 
 def inbox(academy: Academy, event_id: str) -> dict[str, Any]:
-    """What the inbox holds of an event."""
+    """The row of an event in the inbox."""
     row: dict[str, Any] = academy.sql(
         "select to_jsonb(i) from private.webhook_inbox as i where event_id = %s", event_id
     )[0][0]
@@ -138,11 +138,11 @@ def users_of(academy: Academy, email: str) -> list[str]:
 
 @pytest.fixture
 def clerk(academy: Academy) -> Clerk:
-    """The provider, with a user nobody has heard of."""
+    """The provider, with a new user."""
     return Clerk(academy)
 
 
-# The plain course of things
+# Creation, change and deletion
 
 
 def test_a_verified_user_gets_an_account(clerk: Clerk) -> None:
@@ -153,7 +153,7 @@ def test_a_verified_user_gets_an_account(clerk: Clerk) -> None:
     assert clerk.audited() == ["account.create"]
 
 
-def test_the_account_is_one_that_auth_can_use(academy: Academy, clerk: Clerk) -> None:
+def test_auth_can_use_the_created_account(academy: Academy, clerk: Clerk) -> None:
     """It has no password until its owner sets one by mail, and then it is like any other."""
     clerk.tell(clerk.user("created", 1))
     user = clerk.linked()["id"]
@@ -171,7 +171,7 @@ def test_the_account_is_one_that_auth_can_use(academy: Academy, clerk: Clerk) ->
     assert link.status_code == 200, link.text
 
 
-def test_name_and_address_follow(clerk: Clerk) -> None:
+def test_name_and_address_follow_the_provider(clerk: Clerk) -> None:
     clerk.tell(clerk.user("created", 1))
     before = clerk.linked()
     new = f"{uuid.uuid4().hex}@example.com"
@@ -182,7 +182,7 @@ def test_name_and_address_follow(clerk: Clerk) -> None:
     assert clerk.linked()["name"] == "Jane Roe"
 
 
-def test_a_deleted_user_leaves_a_tombstone(academy: Academy, clerk: Clerk) -> None:
+def test_a_deleted_user_leaves_an_empty_profile(academy: Academy, clerk: Clerk) -> None:
     clerk.tell(clerk.user("created", 1))
     user = clerk.linked()["id"]
     assert clerk.tell(clerk.deleted(2)) == "applied"
@@ -195,7 +195,7 @@ def test_a_deleted_user_leaves_a_tombstone(academy: Academy, clerk: Clerk) -> No
     assert clerk.audited() == ["account.create", "account.delete"]
 
 
-def test_other_types_are_kept_and_mean_nothing(academy: Academy, clerk: Clerk) -> None:
+def test_events_of_other_types_are_ignored(academy: Academy, clerk: Clerk) -> None:
     event_id = f"msg_{uuid.uuid4().hex}"
     event = {"type": "session.created", "data": {"id": "sess_1", "user_id": clerk.id}}
     assert clerk.tell(event, event_id) == "ignored"
@@ -203,7 +203,7 @@ def test_other_types_are_kept_and_mean_nothing(academy: Academy, clerk: Clerk) -
     assert (kept["status"], kept["type"], kept["payload"], kept["attempts"]) == ("ignored", event["type"], event, 1)
 
 
-def test_what_the_person_changed_here_stays(academy: Academy, clerk: Clerk) -> None:
+def test_a_name_that_the_user_changed_stays(academy: Academy, clerk: Clerk) -> None:
     clerk.tell(clerk.user("created", 1))
     user = clerk.linked()["id"]
     own = f"{uuid.uuid4().hex}@example.com"
@@ -215,9 +215,7 @@ def test_what_the_person_changed_here_stays(academy: Academy, clerk: Clerk) -> N
 
 
 @pytest.mark.parametrize("change", ["no addresses", "null addresses", "other primary", "no verification"])
-def test_somebody_without_a_verified_address_is_known_and_has_no_account(
-    academy: Academy, clerk: Clerk, change: str
-) -> None:
+def test_an_identity_without_a_verified_address_gets_no_account(academy: Academy, clerk: Clerk, change: str) -> None:
     event = clerk.user("created", 1)
     data = event["data"]
     match change:
@@ -235,7 +233,7 @@ def test_somebody_without_a_verified_address_is_known_and_has_no_account(
     assert clerk.identity()["last_event_at"].startswith("2026-01-01T00:00:01")
 
 
-# Accounts that were there before
+# Accounts that existed before
 
 
 def test_a_confirmed_account_is_linked_and_stays_its_own(academy: Academy) -> None:
@@ -279,7 +277,7 @@ def test_staff_is_neither_changed_nor_deleted(academy: Academy, clerk: Clerk, ro
 # Takeovers
 
 
-def test_an_unverified_address_leads_to_nobodys_account(academy: Academy) -> None:
+def test_an_unverified_address_is_not_linked(academy: Academy) -> None:
     victim = academy.person(name="Victim")
     clerk = Clerk(academy, victim.email)
     clerk.tell(clerk.user("created", 1, verified=False))
@@ -288,8 +286,8 @@ def test_an_unverified_address_leads_to_nobodys_account(academy: Academy) -> Non
     assert users_of(academy, victim.email) == [victim.id]
 
 
-def test_an_address_typed_before_its_owner_came_gives_no_hold_on_the_owner(academy: Academy, clerk: Clerk) -> None:
-    """Were an account made now, its owner would confirm it later, and the provider's user would own it with him."""
+def test_an_address_typed_before_its_owner_came_gives_no_access(academy: Academy, clerk: Clerk) -> None:
+    """An account created now would be confirmed by its owner later, and both would have access."""
     clerk.tell(clerk.user("created", 1, verified=False))
     assert users_of(academy, clerk.email) == []
     academy.sql(
@@ -304,8 +302,8 @@ def test_an_address_typed_before_its_owner_came_gives_no_hold_on_the_owner(acade
     assert clerk.linked()["id"] not in owner
 
 
-def test_whoever_signed_up_with_anothers_address_has_nothing_of_the_account(academy: Academy, clerk: Clerk) -> None:
-    """Signed up with a password, never confirmed; then comes the one whose address it is."""
+def test_a_signup_with_the_address_of_another_person_keeps_no_access(academy: Academy, clerk: Clerk) -> None:
+    """Another person signed up with a password and never confirmed; then the owner of the address arrives."""
     password = "squatters password"
     body = {"email": clerk.email, "password": password, "data": {"display_name": "Squatter"}}
     headers = {"apikey": academy.publishable_key}
@@ -327,7 +325,7 @@ def test_whoever_signed_up_with_anothers_address_has_nothing_of_the_account(acad
     assert users_of(academy, clerk.email) == [squatted]
 
 
-def test_an_account_in_use_is_not_taken_by_an_address_it_never_proved(academy: Academy, clerk: Clerk) -> None:
+def test_an_account_in_use_with_an_unconfirmed_address_is_not_linked(academy: Academy, clerk: Clerk) -> None:
     academy.sql(
         "insert into auth.users (id, aud, role, email, phone, phone_confirmed_at)"
         " values (gen_random_uuid(), 'authenticated', 'authenticated', %s, %s, now())",
@@ -346,12 +344,12 @@ def test_anothers_address_is_not_given_to_an_account(academy: Academy, clerk: Cl
     assert users_of(academy, victim.email) == [victim.id]
 
 
-def test_metadata_makes_nobody_anything(academy: Academy, clerk: Clerk) -> None:
+def test_metadata_grants_no_role(academy: Academy, clerk: Clerk) -> None:
     clerk.tell(clerk.user("created", 1))
     assert academy.sql("select from public.user_roles where user_id = %s", clerk.linked()["id"]) == []
 
 
-def test_who_deleted_the_account_here_is_not_made_again(academy: Academy, clerk: Clerk) -> None:
+def test_a_deleted_account_is_not_created_again(academy: Academy, clerk: Clerk) -> None:
     clerk.tell(clerk.user("created", 1))
     academy.sql("delete from auth.users where id = %s", clerk.linked()["id"])
     assert clerk.identity()["deleted_at"] is not None
@@ -365,7 +363,7 @@ def test_who_deleted_the_account_here_is_not_made_again(academy: Academy, clerk:
 @pytest.mark.parametrize("was_there", [False, True], ids=["new", "was-there"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_every_order_with_replays_ends_alike(academy: Academy, was_there: bool, data: st.DataObject) -> None:
+def test_every_order_with_replays_has_the_same_result(academy: Academy, was_there: bool, data: st.DataObject) -> None:
     email = f"{uuid.uuid4().hex}@example.com"
     person = None
     with psycopg.connect(academy.admin_db_url) as connection:
@@ -410,13 +408,13 @@ def test_every_order_with_replays_ends_alike(academy: Academy, was_there: bool, 
 
 def test_fifty_deliveries_at_once_have_one_effect(academy: Academy, clerk: Clerk) -> None:
     event, event_id = clerk.user("created", 1), f"msg_{uuid.uuid4().hex}"
-    assert set(together(50, lambda _: clerk.tell(event, event_id))) == {"applied"}
+    assert set(concurrently(50, lambda _: clerk.tell(event, event_id))) == {"applied"}
     assert len(users_of(academy, clerk.email)) == 1
     assert inbox(academy, event_id)["attempts"] == 1
     assert clerk.audited() == ["account.create"]
 
 
-def test_different_events_at_once_end_alike(academy: Academy) -> None:
+def test_concurrent_events_have_the_same_result(academy: Academy) -> None:
     for _ in range(5):
         clerk = Clerk(academy)
         events = [clerk.user("created", 1, name="One"), *(clerk.user("updated", n, name=f"N {n}") for n in range(2, 9))]
@@ -424,7 +422,7 @@ def test_different_events_at_once_end_alike(academy: Academy) -> None:
         def tell(number: int, clerk: Clerk = clerk, events: list[dict[str, Any]] = events) -> str:
             return clerk.tell(events[number], f"msg_{clerk.id}_{number}")
 
-        together(8, tell)
+        concurrently(8, tell)
         assert clerk.linked()["name"] == "N 8"
         assert len(users_of(academy, clerk.email)) == 1
 
@@ -432,7 +430,7 @@ def test_different_events_at_once_end_alike(academy: Academy) -> None:
 # Failures
 
 
-def test_a_failed_effect_is_kept_and_tried_again(academy: Academy, clerk: Clerk) -> None:
+def test_a_failed_event_is_kept_and_tried_again(academy: Academy, clerk: Clerk) -> None:
     event, event_id = clerk.user("created", 1, name="Jane Doe"), f"msg_{uuid.uuid4().hex}"
     event["data"]["updated_at"] = "yesterday"
     assert clerk.tell(event, event_id) == "failed"
@@ -468,7 +466,7 @@ def test_a_failed_effect_is_kept_and_tried_again(academy: Academy, clerk: Clerk)
     ],
 )
 @pytest.mark.parametrize("kind", ["created", "deleted"])
-def test_a_strange_event_breaks_nothing(academy: Academy, data: dict[str, Any], kind: str) -> None:
+def test_a_malformed_event_has_no_effect(academy: Academy, data: dict[str, Any], kind: str) -> None:
     with psycopg.connect(academy.admin_db_url) as connection:
         event = {"type": f"user.{kind}", "data": data}
         assert receive(connection, f"msg_{uuid.uuid4().hex}", event) in {"applied", "ignored", "failed"}
@@ -490,7 +488,7 @@ def test_old_events_are_emptied_and_their_keys_stay(db: psycopg.Connection) -> N
         " ('clerk', 'purge_new', 'x', '{}', 'ignored', null, now() - interval '89 days'),"
         " ('clerk', 'purge_failed', 'x', '{}', 'failed', 'why', now() - interval '91 days')"
     )
-    assert db.execute("select private.purge_webhook_inbox()").fetchone() == (1,)
+    assert db.execute("select private.purge__webhook_inbox()").fetchone() == (1,)
     left = db.execute(
         "select event_id from private.webhook_inbox where event_id like 'purge_%' and payload is not null order by 1"
     ).fetchall()
@@ -502,7 +500,7 @@ def test_old_events_are_emptied_and_their_keys_stay(db: psycopg.Connection) -> N
 
 
 def add_identity(academy: Academy, person: Person, **data: str) -> None:
-    """What auth keeps of somebody who came by another provider."""
+    """What auth stores about a user of another provider."""
     academy.sql(
         "insert into auth.identities (provider_id, user_id, identity_data, provider, last_sign_in_at)"
         " values (%s, %s, %s::jsonb, 'github', now())",
@@ -513,7 +511,7 @@ def add_identity(academy: Academy, person: Person, **data: str) -> None:
 
 
 @pytest.mark.route("CM-070", call="POST /rest/v1/rpc/sync_user")
-def test_sync_user_gives_a_nameless_profile_its_name(academy: Academy) -> None:
+def test_sync_user_names_a_profile_without_a_name(academy: Academy) -> None:
     person = academy.member(name="")
     add_identity(academy, person, full_name="  Ada Lovelace ", user_name="ada", role="superadmin")
     assert academy.rpc(None, "sync_user").status_code == 401
@@ -526,14 +524,14 @@ def test_sync_user_gives_a_nameless_profile_its_name(academy: Academy) -> None:
     assert academy.sql("select from public.user_roles where user_id = %s", person.id) == []
 
 
-def test_sync_user_leaves_a_name_that_somebody_chose(academy: Academy) -> None:
+def test_sync_user_keeps_a_chosen_name(academy: Academy) -> None:
     person = academy.member(name="Chosen")
     add_identity(academy, person, name="Other")
     assert academy.rpc(person, "sync_user").json()["display_name"] == "Chosen"
 
 
-def test_sync_user_makes_what_an_earlier_user_lacks(academy: Academy) -> None:
-    """A project that takes these migrations on may have users already."""
+def test_sync_user_creates_missing_account_and_profile(academy: Academy) -> None:
+    """A project may have users before it applies these migrations."""
     person = academy.member()
     academy.sql("delete from public.accounts where user_id = %s", person.id)
     refused(academy.rpc(person, "create_workspace", name="Too early"), 403, "account_inactive")
@@ -541,7 +539,7 @@ def test_sync_user_makes_what_an_earlier_user_lacks(academy: Academy) -> None:
     assert academy.rpc(person, "create_workspace", name="Now").status_code == 200
 
 
-def test_sync_user_brings_nobody_back(academy: Academy) -> None:
+def test_sync_user_does_not_restore_a_deleted_account(academy: Academy) -> None:
     suspended, deleted = academy.member(), academy.member()
     academy.suspend(suspended)
     academy.sql("delete from auth.users where id = %s", deleted.id)

@@ -1,30 +1,30 @@
-"""Follows: public people are followed by members, everybody sees it, and either side ends it."""
+"""Follows: members follow public profiles, everybody sees it, and either user ends it."""
 
 import uuid
 
 import psycopg
 import pytest
 
-from tests.people import Academy, Person, rows, together
+from tests.people import Academy, Person, concurrently, rows
 
 SHOWN = {"prefer": "return=representation"}
 FOLLOWS = "/rest/v1/follows"
 
 
 def hide(academy: Academy, person: Person) -> None:
-    """Make a profile private, as its owner does."""
+    """Make a profile private, as its owner."""
     answer = academy.call(person, "PATCH", f"/rest/v1/profiles?id=eq.{person.id}", {"is_public": False})
     assert answer.status_code == 204, answer.text
 
 
 def follow(academy: Academy, follower: Person, followee: Person) -> None:
-    """Follow somebody."""
+    """Follow a user."""
     answer = academy.call(follower, "POST", FOLLOWS, {"followee_id": followee.id})
     assert answer.status_code == 201, answer.text
 
 
 def counts(academy: Academy, person: Person) -> tuple[int, int]:
-    """How many follow, and are followed by, a person, as the figures say; and that counting finds as many."""
+    """The counts of followers and followees of a user, which must equal counting anew."""
     [figures] = academy.sql(
         "select s.follower_count, s.following_count,"
         " (select count(*) from public.follows where followee_id = s.user_id),"
@@ -39,7 +39,7 @@ def counts(academy: Academy, person: Person) -> tuple[int, int]:
 
 @pytest.mark.route("PL-016", call="POST /rest/v1/follows")
 @pytest.mark.route("PL-017", call="DELETE /rest/v1/follows?follower_id=eq.{user_id}&followee_id=eq.{user_id}")
-def test_one_follows_and_unfollows(academy: Academy, stranger: Person) -> None:
+def test_a_user_follows_and_unfollows(academy: Academy, stranger: Person) -> None:
     fan, star = academy.member(), academy.member()
     assert academy.call(None, "POST", FOLLOWS, {"followee_id": star.id}).status_code == 401
     (made,) = rows(academy.call(fan, "POST", FOLLOWS, {"followee_id": star.id}, **SHOWN))
@@ -59,7 +59,7 @@ def test_one_follows_and_unfollows(academy: Academy, stranger: Person) -> None:
     assert (counts(academy, star), counts(academy, fan)) == ((0, 0), (0, 0))
 
 
-def test_one_removes_a_follower(academy: Academy) -> None:
+def test_a_user_removes_a_follower(academy: Academy) -> None:
     fan, star = academy.member(), academy.member()
     follow(academy, fan, star)
     one = f"{FOLLOWS}?follower_id=eq.{fan.id}&followee_id=eq.{star.id}"
@@ -67,7 +67,7 @@ def test_one_removes_a_follower(academy: Academy) -> None:
     assert counts(academy, fan) == (0, 0)
 
 
-def test_nobody_follows_in_anothers_name_or_himself(academy: Academy, stranger: Person) -> None:
+def test_users_follow_only_as_themselves_and_not_themselves(academy: Academy, stranger: Person) -> None:
     star = academy.member()
     forged = academy.call(stranger, "POST", FOLLOWS, {"follower_id": star.id, "followee_id": academy.member().id})
     assert (forged.status_code, forged.json()["code"]) == (403, "42501"), forged.text
@@ -79,7 +79,7 @@ def test_nobody_follows_in_anothers_name_or_himself(academy: Academy, stranger: 
         assert (answer.status_code, answer.json()["code"]) == (403, "42501"), answer.text
 
 
-def test_a_hidden_person_is_followed_no_more_than_one_who_is_not_there(academy: Academy, stranger: Person) -> None:
+def test_hidden_and_missing_users_cannot_be_followed(academy: Academy, stranger: Person) -> None:
     hermit = academy.member()
     hide(academy, hermit)
     answers = [
@@ -90,7 +90,7 @@ def test_a_hidden_person_is_followed_no_more_than_one_who_is_not_there(academy: 
     assert (answers[0].status_code, answers[0].json()["code"]) == (403, "42501")
 
 
-def test_neither_suspended_people_nor_guests_follow(academy: Academy) -> None:
+def test_suspended_and_anonymous_users_do_not_follow(academy: Academy) -> None:
     star, suspended = academy.member(), academy.member()
     follow(academy, suspended, star)
     academy.suspend(suspended)
@@ -115,7 +115,7 @@ PERSON = "handle,display_name,avatar_path"
     call="GET /rest/v1/follows?follower_id=eq.{user_id}&select={columns}&order=created_at.desc",
     public=True,
 )
-def test_everybody_sees_who_follows_whom_the_latest_first(academy: Academy, stranger: Person) -> None:
+def test_everybody_reads_follows_newest_first(academy: Academy, stranger: Person) -> None:
     star, *fans = (academy.member(name=name) for name in ("Star", "First", "Second"))
     for fan in fans:
         follow(academy, fan, star)
@@ -140,7 +140,7 @@ def test_everybody_sees_who_follows_whom_the_latest_first(academy: Academy, stra
 
 
 @pytest.mark.route("PL-015", call="GET /rest/v1/follows?follower_id=eq.{user_id}&followee_id=eq.{user_id}")
-def test_one_asks_whether_one_follows_somebody(academy: Academy, stranger: Person) -> None:
+def test_a_user_asks_whether_they_follow_another(academy: Academy, stranger: Person) -> None:
     fan, star, other = academy.member(), academy.member(), academy.member()
     follow(academy, fan, star)
     hide(academy, fan)  # so that it is the fan's to know, and the star's
@@ -169,7 +169,7 @@ def test_going_private_hides_at_once(academy: Academy, stranger: Person, moderat
             answer = academy.call(who, "GET", path, prefer="count=exact")
             assert (rows(answer), answer.headers["content-range"]) == ([], "*/0")
         assert len(rows(academy.call(moderator, "GET", path))) == 1
-    # The other one knows of the row, and nothing more of the person.
+    # The other user sees the row, and nothing of the profile.
     other = "follower" if hidden == "followee" else "followee"
     (row,) = rows(
         academy.call(
@@ -185,7 +185,7 @@ def test_going_private_hides_at_once(academy: Academy, stranger: Person, moderat
 
 
 @pytest.mark.parametrize("soft", [False, True])
-def test_nobody_follows_a_deleted_account(academy: Academy, soft: bool) -> None:
+def test_a_deleted_account_has_no_follows(academy: Academy, soft: bool) -> None:
     gone, fan, star = academy.member(), academy.member(), academy.member()
     follow(academy, fan, gone)
     follow(academy, gone, star)
@@ -200,7 +200,7 @@ def test_nobody_follows_a_deleted_account(academy: Academy, soft: bool) -> None:
 
 
 def test_people_who_follow_each_other_at_once_are_counted(academy: Academy) -> None:
-    """Everybody follows everybody, all at the same moment, and then half of them no more."""
+    """All users follow each other concurrently, and then half of them unfollow."""
     people = [academy.member() for _ in range(6)]
     pairs = [(one, other) for one in people for other in people if one is not other]
 
@@ -212,7 +212,7 @@ def test_people_who_follow_each_other_at_once_are_counted(academy: Academy) -> N
         one = f"{FOLLOWS}?follower_id=eq.{follower.id}&followee_id=eq.{followee.id}"
         return [made, academy.call(follower, "DELETE", one).status_code]
 
-    answers = together(len(pairs), change)
+    answers = concurrently(len(pairs), change)
     assert answers == [[201] if number % 2 else [201, 204] for number in range(len(pairs))]
     left = [pair for number, pair in enumerate(pairs) if number % 2]
     for person in people:
@@ -221,7 +221,7 @@ def test_people_who_follow_each_other_at_once_are_counted(academy: Academy) -> N
 
 
 def test_people_who_follow_each_other_hide_and_leave_at_once(academy: Academy, admin_db_url: str) -> None:
-    """What is locked, is locked in one order: nobody is a deadlock's victim, and all is right after."""
+    """Rows are locked in one order: no deadlock occurs, and the counts are right."""
     people = [academy.member() for _ in range(6)]
     for one in people:
         for other in people:
@@ -254,7 +254,7 @@ def test_people_who_follow_each_other_hide_and_leave_at_once(academy: Academy, a
                 return f"{error.sqlstate}: {error}"
         return None
 
-    assert [problem for problem in together(2 * len(people), change) if problem] == []
+    assert [problem for problem in concurrently(2 * len(people), change) if problem] == []
     for person in people:
         counts(academy, person)
     wrong = academy.sql(

@@ -1,4 +1,6 @@
-"""What people want to be told: they say it themselves, of themselves, and what everybody must know stays on."""
+"""Preferences for notifications: users write their own, and mandatory topics stay on."""
+
+from typing import Any
 
 import pytest
 
@@ -10,19 +12,45 @@ UPSERT = "resolution=merge-duplicates,return=representation"
 
 @pytest.fixture
 def person(academy: Academy) -> Person:
-    """Somebody who has said nothing yet."""
+    """A user without preferences."""
     return academy.member()
 
 
 def choose(academy: Academy, who: Person | None, **columns: object) -> list[dict[str, object]]:
-    """Say what one wants, as a settings page does; the rows that there are then."""
+    """Upsert preferences, as a settings page does; returns the rows."""
     answer = academy.call(who, "POST", PREFERENCES, columns, prefer=UPSERT)
     assert answer.is_success, answer.text
     found: list[dict[str, object]] = answer.json()
     return found
 
 
-def test_members_read_the_topics_with_what_they_said_of_them(academy: Academy, person: Person) -> None:
+@pytest.mark.route(
+    "PL-019",
+    call="GET /rest/v1/profiles?id=eq.{user_id}"
+    "&select=user_settings({settings}),notification_preferences({preferences})",
+)
+@pytest.mark.route("PL-020", call="POST /rest/v1/notification_preferences")
+def test_the_page_of_settings_is_one_call(academy: Academy, person: Person, stranger: Person) -> None:
+    choose(academy, person, topic="learning", by_email=False)
+    page = (
+        f"/rest/v1/profiles?id=eq.{person.id}&select=user_settings(locale,time_zone,theme),"
+        "notification_preferences(topic,by_email,in_app)"
+    )
+    assert rows(academy.call(person, "GET", page)) == [
+        {
+            "user_settings": {"locale": "en", "time_zone": "UTC", "theme": "system"},
+            "notification_preferences": [{"topic": "learning", "by_email": False, "in_app": None}],
+        }
+    ]
+    for who in (stranger, academy.member("admin")):
+        nothing: dict[str, Any] = {"user_settings": None, "notification_preferences": []}
+        assert rows(academy.call(who, "GET", page)) == [nothing]
+        named = {"user_id": person.id, "topic": "learning", "by_email": True}
+        assert academy.call(who, "POST", PREFERENCES, named, prefer=UPSERT).status_code == 403
+    assert academy.call(None, "GET", page).status_code == 401
+
+
+def test_users_read_the_topics_with_their_preferences(academy: Academy, person: Person) -> None:
     choose(academy, person, topic="learning", by_email=False)
     page = "/rest/v1/notification_topics?select=*,notification_preferences(by_email,in_app)&order=topic"
     account, learning = rows(academy.call(person, "GET", page))
@@ -32,7 +60,7 @@ def test_members_read_the_topics_with_what_they_said_of_them(academy: Academy, p
     assert academy.call(None, "GET", page).status_code == 401
 
 
-def test_what_is_not_named_stays_as_it_was(academy: Academy, person: Person) -> None:
+def test_a_column_that_is_not_named_keeps_its_value(academy: Academy, person: Person) -> None:
     choose(academy, person, topic="learning", by_email=False)
     [row] = choose(academy, person, topic="learning", in_app=False)
     assert row == {"user_id": person.id, "topic": "learning", "by_email": False, "in_app": False}
@@ -40,7 +68,7 @@ def test_what_is_not_named_stays_as_it_was(academy: Academy, person: Person) -> 
     assert (row["by_email"], row["in_app"]) == (None, False)
 
 
-def test_nobody_reads_or_writes_anothers(academy: Academy, person: Person, stranger: Person) -> None:
+def test_users_read_and_write_only_their_own_preferences(academy: Academy, person: Person, stranger: Person) -> None:
     choose(academy, person, topic="learning", by_email=False)
     theirs = f"{PREFERENCES}?user_id=eq.{person.id}"
     for who in (stranger, academy.member("admin")):
@@ -56,7 +84,7 @@ def test_nobody_reads_or_writes_anothers(academy: Academy, person: Person, stran
     ]
 
 
-def test_one_takes_back_what_one_said(academy: Academy, person: Person) -> None:
+def test_a_user_deletes_a_preference(academy: Academy, person: Person) -> None:
     choose(academy, person, topic="learning", by_email=False)
     answer = academy.call(person, "DELETE", f"{PREFERENCES}?topic=eq.learning", prefer="return=representation")
     assert len(rows(answer)) == 1
@@ -64,10 +92,10 @@ def test_one_takes_back_what_one_said(academy: Academy, person: Person) -> None:
 
 
 @pytest.mark.parametrize("way", ["by_email", "in_app"])
-def test_what_is_mandatory_is_not_switched_off(academy: Academy, person: Person, way: str) -> None:
+def test_a_mandatory_topic_cannot_be_switched_off(academy: Academy, person: Person, way: str) -> None:
     off = academy.call(person, "POST", PREFERENCES, {"topic": "account", way: False}, prefer=UPSERT)
     refused(off, 422, "topic_mandatory")
-    # A settings page that sends all topics may say that it stays on.
+    # A settings page that sends all topics may send that it stays on.
     choose(academy, person, topic="account", by_email=True, in_app=True)
     refused(academy.call(person, "PATCH", f"{PREFERENCES}?topic=eq.account", {way: False}), 422, "topic_mandatory")
     choose(academy, person, topic="learning", **{way: False})
@@ -79,12 +107,12 @@ def test_what_is_mandatory_is_not_switched_off(academy: Academy, person: Person,
     }
 
 
-def test_there_are_only_the_topics_that_there_are(academy: Academy, person: Person) -> None:
+def test_an_unknown_topic_is_refused(academy: Academy, person: Person) -> None:
     answer = academy.call(person, "POST", PREFERENCES, {"topic": "no_such"})
     assert (answer.status_code, answer.json()["code"]) == (409, "23503")
 
 
-def test_the_suspended_say_nothing(academy: Academy, person: Person) -> None:
+def test_suspended_users_change_no_preference(academy: Academy, person: Person) -> None:
     choose(academy, person, topic="learning", by_email=False)
     academy.suspend(person)
     assert academy.call(person, "POST", PREFERENCES, {"topic": "account"}, prefer=UPSERT).status_code == 403
@@ -94,7 +122,7 @@ def test_the_suspended_say_nothing(academy: Academy, person: Person) -> None:
     assert rows(changed) == []
 
 
-def test_the_topics_are_nobodys_to_write(academy: Academy) -> None:
+def test_clients_do_not_write_topics(academy: Academy) -> None:
     admin = academy.member("admin")
     for method, path, body in (
         ("POST", "/rest/v1/notification_topics", {"topic": "mine", "description": "x"}),
@@ -104,7 +132,7 @@ def test_the_topics_are_nobodys_to_write(academy: Academy) -> None:
         assert academy.call(admin, method, path, body).status_code == 403
 
 
-def test_what_somebody_said_goes_with_the_account(academy: Academy) -> None:
+def test_preferences_are_deleted_with_the_account(academy: Academy) -> None:
     person = academy.person()
     choose(academy, person, topic="learning", by_email=False)
     params = '{"reason": "Advertising.", "until": null}'

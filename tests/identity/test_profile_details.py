@@ -1,10 +1,10 @@
-"""What belongs to a profile: qualifications and expertise, as public as it is; settings, which are one's own."""
+"""Details of profiles: qualifications and expertise, as public as the profile, and private settings."""
 
 import uuid
 
 import pytest
 
-from tests.people import Academy, Person, refused, rows, together
+from tests.people import Academy, Person, concurrently, refused, rows
 
 SHOWN = {"prefer": "return=representation"}
 QUALIFICATIONS = "/rest/v1/user_qualifications"
@@ -15,7 +15,7 @@ LIMIT = 50
 @pytest.mark.route("PL-008", call="POST /rest/v1/user_qualifications")
 @pytest.mark.route("PL-008", call="PATCH /rest/v1/user_qualifications?id=eq.{qualification_id}")
 @pytest.mark.route("PL-008", call="DELETE /rest/v1/user_qualifications?id=eq.{qualification_id}")
-def test_one_lists_ones_qualifications(academy: Academy, stranger: Person) -> None:
+def test_a_user_lists_own_qualifications(academy: Academy, stranger: Person) -> None:
     person = academy.member()
     body = {
         "title": "Master potter",
@@ -43,13 +43,16 @@ def test_one_lists_ones_qualifications(academy: Academy, stranger: Person) -> No
 
 @pytest.mark.route("PL-008", call="POST /rest/v1/user_expertise")
 @pytest.mark.route("PL-008", call="DELETE /rest/v1/user_expertise?user_id=eq.{user_id}&topic=eq.{topic}")
-def test_one_says_what_one_knows_about(academy: Academy, stranger: Person) -> None:
+def test_a_user_lists_own_expertise(academy: Academy, stranger: Person) -> None:
     person = academy.member()
     topic = f"wood firing {uuid.uuid4().hex[:8]}"
     (made,) = rows(academy.call(person, "POST", EXPERTISE, {"topic": f"  Wood\u3000 {topic[5:].upper()} "}, **SHOWN))
     assert (made["user_id"], made["topic"]) == (person.id, topic)
     twice = academy.call(person, "POST", EXPERTISE, {"topic": topic.title()})
     assert (twice.status_code, twice.json()["code"]) == (409, "23505"), twice.text
+    for same in (topic.replace(" ", "\u00a0"), f"{topic}\u200b", topic.replace("wood", "wo\u00adod")):
+        again = academy.call(person, "POST", EXPERTISE, {"topic": same})
+        assert (again.status_code, again.json()["code"]) == (409, "23505"), again.text
     kept = academy.call(person, "POST", EXPERTISE, {"topic": topic}, prefer="resolution=ignore-duplicates")
     assert kept.status_code == 201, kept.text
 
@@ -85,7 +88,7 @@ def test_a_detail_out_of_bounds_names_the_constraint(
     assert f"{path.rpartition('/')[2]}_{column}_check" in answer.json()["message"]
 
 
-def test_nobody_adds_to_anothers_profile_or_says_who_sees_it(academy: Academy, stranger: Person) -> None:
+def test_users_add_only_to_their_own_profile_and_not_its_privacy(academy: Academy, stranger: Person) -> None:
     hermit = private(academy)
     for path, body in ((QUALIFICATIONS, {"title": "Forged"}), (EXPERTISE, {"topic": "forgery"})):
         answers = [
@@ -102,7 +105,7 @@ def test_nobody_adds_to_anothers_profile_or_says_who_sees_it(academy: Academy, s
     assert (moved.status_code, moved.json()["code"]) == (403, "42501"), moved.text
 
 
-def test_the_suspended_change_nothing(academy: Academy) -> None:
+def test_suspended_users_change_no_details(academy: Academy) -> None:
     person = academy.member()
     made = academy.insert(person, "user_qualifications", title="Mine")
     academy.insert(person, "user_expertise", topic="clay")
@@ -117,20 +120,22 @@ def test_the_suspended_change_nothing(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize(("path", "column"), [(QUALIFICATIONS, "title"), (EXPERTISE, "topic")])
-def test_a_profile_has_so_many_and_no_more(academy: Academy, path: str, column: str) -> None:
+def test_a_profile_has_at_most_fifty_details(academy: Academy, path: str, column: str) -> None:
     person = academy.member()
     refused(
         academy.call(person, "POST", path, [{column: f"number {n}"} for n in range(LIMIT + 1)]), 409, "limit_reached"
     )
     filled = academy.call(person, "POST", path, [{column: f"number {n}"} for n in range(LIMIT - 2)])
     assert filled.status_code == 201, filled.text
-    answers = together(8, lambda number: academy.call(person, "POST", path, {column: f"rushed {number}"}).status_code)
+    answers = concurrently(
+        8, lambda number: academy.call(person, "POST", path, {column: f"rushed {number}"}).status_code
+    )
     assert sorted(answers) == [201] * 2 + [409] * 6
     assert len(rows(academy.call(person, "GET", f"{path}?user_id=eq.{person.id}"))) == LIMIT
 
 
 def private(academy: Academy) -> Person:
-    """Somebody with a profile full of details, which is private."""
+    """A user with a private profile that has all details."""
     person = academy.member(name="A Hermit")
     academy.insert(person, "user_qualifications", title="Silence")
     academy.insert(person, "user_expertise", topic=f"caves {person.id[:8]}")
@@ -144,7 +149,7 @@ ALL = "*,user_stats(*),user_qualifications(*),user_expertise(*)"
 
 @pytest.mark.route("PL-010", call="GET /rest/v1/profiles?handle=eq.{handle}&select={columns}", public=True)
 @pytest.mark.route("PL-011", call="GET /rest/v1/profiles?handle=eq.{handle}&select=user_stats(*)", public=True)
-def test_a_public_profile_is_read_by_its_handle_with_all_that_belongs_to_it(academy: Academy, stranger: Person) -> None:
+def test_everybody_reads_a_public_profile_with_its_details(academy: Academy, stranger: Person) -> None:
     person = academy.member(name="Ines")
     handle = f"ines_{uuid.uuid4().hex[:8]}"
     academy.sql("update public.profiles set handle = %s where id = %s", handle, person.id)
@@ -161,7 +166,7 @@ def test_a_public_profile_is_read_by_its_handle_with_all_that_belongs_to_it(acad
     assert figures["user_stats"]["user_id"] == person.id
 
 
-def test_what_belongs_to_a_private_profile_is_hidden_by_every_path(
+def test_details_of_a_private_profile_are_hidden_on_every_path(
     academy: Academy, stranger: Person, moderator: Person
 ) -> None:
     hermit = private(academy)
@@ -179,7 +184,7 @@ def test_what_belongs_to_a_private_profile_is_hidden_by_every_path(
         assert [row["title"] for row in shown["user_qualifications"]] == ["Silence"]
         assert shown["user_stats"]["user_id"] == hermit.id
 
-    # What is added meanwhile is hidden, too; and all of it is seen when the profile is.
+    # Details added while it is hidden are hidden, too, and shown with the profile.
     academy.insert(hermit, "user_qualifications", title="More silence")
     assert rows(academy.call(stranger, "GET", f"{QUALIFICATIONS}?user_id=eq.{hermit.id}")) == []
     academy.call(hermit, "PATCH", f"/rest/v1/profiles?id=eq.{hermit.id}", {"is_public": True})
@@ -188,7 +193,7 @@ def test_what_belongs_to_a_private_profile_is_hidden_by_every_path(
 
 
 def test_details_added_while_a_profile_is_hidden_are_hidden(academy: Academy, stranger: Person) -> None:
-    """Adding and hiding at the same moment, again and again: never is anything of a private profile left in sight."""
+    """Concurrent additions and hiding never leave a detail of a private profile visible."""
     person = academy.member()
     profile = f"/rest/v1/profiles?id=eq.{person.id}"
 
@@ -200,7 +205,7 @@ def test_details_added_while_a_profile_is_hidden_are_hidden(academy: Academy, st
             ]
         return [academy.call(person, "PATCH", profile, {"is_public": turn % 2 == 1}).status_code for turn in range(6)]
 
-    statuses = {status for some in together(4, act) for status in some}
+    statuses = {status for some in concurrently(4, act) for status in some}
     assert statuses == {201, 204}
     academy.call(person, "PATCH", profile, {"is_public": False})
     assert rows(academy.call(stranger, "GET", f"{QUALIFICATIONS}?user_id=eq.{person.id}")) == []
@@ -209,7 +214,7 @@ def test_details_added_while_a_profile_is_hidden_are_hidden(academy: Academy, st
 
 @pytest.mark.route("PL-019", call="GET /rest/v1/user_settings?user_id=eq.{user_id}")
 @pytest.mark.route("PL-020", call="PATCH /rest/v1/user_settings?user_id=eq.{user_id}")
-def test_settings_are_ones_own(academy: Academy, stranger: Person, moderator: Person) -> None:
+def test_users_read_and_change_their_own_settings(academy: Academy, stranger: Person, moderator: Person) -> None:
     person = academy.member()
     own = f"/rest/v1/user_settings?user_id=eq.{person.id}"
     (settings,) = rows(academy.call(person, "GET", own))
@@ -229,7 +234,7 @@ def test_settings_are_ones_own(academy: Academy, stranger: Person, moderator: Pe
 @pytest.mark.parametrize(
     "time_zone", ["Mars/Olympus", "europe/lisbon", "CET-1CEST", "FOO5", "", "posix/Europe/Lisbon", "+02:00", "x" * 9999]
 )
-def test_a_time_zone_is_one_that_there_is(academy: Academy, stranger: Person, time_zone: str) -> None:
+def test_an_unknown_time_zone_is_refused(academy: Academy, stranger: Person, time_zone: str) -> None:
     own = f"/rest/v1/user_settings?user_id=eq.{stranger.id}"
     refused(academy.call(stranger, "PATCH", own, {"time_zone": time_zone}), 422, "time_zone_invalid")
 
@@ -250,7 +255,7 @@ def test_a_setting_out_of_bounds_names_the_constraint(
 
 
 @pytest.mark.parametrize("locale", ["de", "fil", "zh-Hant", "zh-Hant-TW", "es-419", "en-GB"])
-def test_languages_of_all_kinds_are_settings(academy: Academy, stranger: Person, locale: str) -> None:
+def test_locales_of_all_forms_are_accepted(academy: Academy, stranger: Person, locale: str) -> None:
     own = f"/rest/v1/user_settings?user_id=eq.{stranger.id}"
     assert academy.call(stranger, "PATCH", own, {"locale": locale}).status_code == 204
 

@@ -1,11 +1,12 @@
-"""Profiles: one's own to write, everybody's to read unless they are private."""
+"""Profiles: users write their own, and everybody reads public ones."""
 
 import uuid
 from typing import Any
 
 import pytest
 
-from tests.people import Academy, Person, refused, rows, together
+from tests.people import Academy, Person, concurrently, refused, rows
+from tests.waiting import wait_until
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e3660000"
@@ -16,7 +17,7 @@ SHOWN = {"prefer": "return=representation"}
 
 @pytest.fixture
 def hermit(academy: Academy) -> Person:
-    """Somebody with a private profile."""
+    """A user with a private profile."""
     person = academy.member(name="A Hermit")
     academy.sql("update public.profiles set is_public = false, bio = 'alone' where id = %s", person.id)
     return person
@@ -24,7 +25,7 @@ def hermit(academy: Academy) -> Person:
 
 @pytest.mark.route("WC-020", "WC-033", "WC-109", "GS-081", call="GET /rest/v1/profiles?id=eq.{user_id}")
 @pytest.mark.route("PL-007", call="GET /rest/v1/profiles?id=eq.{user_id}&select=*,user_stats(*)")
-def test_one_reads_ones_own_profile(academy: Academy, hermit: Person, stranger: Person) -> None:
+def test_a_user_reads_the_own_profile(academy: Academy, hermit: Person, stranger: Person) -> None:
     path = f"/rest/v1/profiles?id=eq.{hermit.id}&select=*,user_stats(*)"
     (profile,) = rows(academy.call(hermit, "GET", path))
     assert (profile["display_name"], profile["bio"]) == ("A Hermit", "alone")
@@ -34,7 +35,7 @@ def test_one_reads_ones_own_profile(academy: Academy, hermit: Person, stranger: 
 
 
 @pytest.mark.route("PL-008", "WC-021", "WC-034", "WC-110", "GS-082", call="PATCH /rest/v1/profiles?id=eq.{user_id}")
-def test_one_changes_ones_own_profile(academy: Academy, stranger: Person) -> None:
+def test_a_user_changes_the_own_profile(academy: Academy, stranger: Person) -> None:
     person = academy.member()
     path = f"/rest/v1/profiles?id=eq.{person.id}"
     change = {
@@ -88,7 +89,7 @@ def test_a_profile_out_of_bounds_names_the_constraint(
     assert f"profiles_{column}_check" in answer.json()["message"]
 
 
-def test_a_handle_is_one_persons(academy: Academy, stranger: Person) -> None:
+def test_a_handle_belongs_to_one_user(academy: Academy, stranger: Person) -> None:
     person = academy.member()
     handle = f"taken-{uuid.uuid4().hex[:8]}"
     own, other = (f"/rest/v1/profiles?id=eq.{who.id}" for who in (person, stranger))
@@ -98,7 +99,7 @@ def test_a_handle_is_one_persons(academy: Academy, stranger: Person) -> None:
     assert "profiles_handle_key" in answer.json()["message"]
 
 
-def test_a_handle_is_one_whatever_its_case(academy: Academy, stranger: Person) -> None:
+def test_handles_ignore_case(academy: Academy, stranger: Person) -> None:
     person = academy.member()
     handle = f"Mixed_{uuid.uuid4().hex[:8]}"
     own = f"/rest/v1/profiles?id=eq.{person.id}"
@@ -106,7 +107,11 @@ def test_a_handle_is_one_whatever_its_case(academy: Academy, stranger: Person) -
     assert changed["handle"] == handle.lower()
     answer = academy.call(stranger, "PATCH", f"/rest/v1/profiles?id=eq.{stranger.id}", {"handle": handle.upper()})
     assert (answer.status_code, answer.json()["code"]) == (409, "23505"), answer.text
-    # The whole row sent back is no change.
+    for same in (f"\u200b{handle}\u00a0", handle.translate({ord("M"): "Ｍ", ord("x"): "ｘ"})):  # noqa: RUF001
+        answer = academy.call(stranger, "PATCH", f"/rest/v1/profiles?id=eq.{stranger.id}", {"handle": same})
+        assert (answer.status_code, answer.json()["code"]) == (409, "23505"), answer.text
+        assert academy.rpc(stranger, "is_handle_available", handle=same).json() is False
+    # Sending the whole row back changes nothing.
     assert academy.call(person, "PATCH", own, {"handle": changed["handle"].title()}).status_code == 204
     (anew,) = rows(academy.call(person, "PATCH", own, {"handle": None}, **SHOWN))
     assert anew["handle"].startswith("member-")
@@ -116,13 +121,13 @@ def test_a_handle_is_one_whatever_its_case(academy: Academy, stranger: Person) -
 @pytest.mark.parametrize(
     "handle", ["admin", "API", " www ", "null", "member-0123456789abcdef", "Deleted-me", "settings"]
 )
-def test_a_reserved_handle_is_nobodys(academy: Academy, stranger: Person, handle: str) -> None:
+def test_a_reserved_handle_is_refused(academy: Academy, stranger: Person, handle: str) -> None:
     own = f"/rest/v1/profiles?id=eq.{stranger.id}"
     refused(academy.call(stranger, "PATCH", own, {"handle": handle}), 409, "handle_reserved")
     assert academy.rpc(stranger, "is_handle_available", handle=handle).json() is False
 
 
-def test_one_asks_whether_a_handle_is_free(academy: Academy, hermit: Person, stranger: Person) -> None:
+def test_a_user_asks_whether_a_handle_is_available(academy: Academy, hermit: Person, stranger: Person) -> None:
     free = f"free-{uuid.uuid4().hex[:8]}"
     assert academy.rpc(stranger, "is_handle_available", handle=free.upper()).json() is True
     academy.sql("update public.profiles set handle = %s where id = %s", free, hermit.id)
@@ -133,11 +138,11 @@ def test_one_asks_whether_a_handle_is_free(academy: Academy, hermit: Person, str
     assert academy.call(None, "GET", f"/rest/v1/rpc/is_handle_available?handle={free}").status_code == 401
 
 
-def test_people_who_want_one_handle_at_once_do_not_share_it(academy: Academy) -> None:
+def test_concurrent_users_do_not_share_a_handle(academy: Academy) -> None:
     people = [academy.member() for _ in range(8)]
     handle = f"Wanted_{uuid.uuid4().hex[:8]}"
     wanted = [handle.upper(), handle.lower(), handle]
-    answers = together(
+    answers = concurrently(
         len(people),
         lambda number: (
             academy.call(
@@ -169,13 +174,13 @@ def test_a_name_is_trimmed_and_composed(academy: Academy, stranger: Person) -> N
         ("x" * 119 + "   yz", "x" * 119),
     ],
 )
-def test_whatever_name_is_given_at_signup_makes_a_profile(academy: Academy, given: str, name: str) -> None:
+def test_every_name_at_signup_gives_a_profile(academy: Academy, given: str, name: str) -> None:
     person = academy.member(name=given)
     (profile,) = rows(academy.call(person, "GET", f"/rest/v1/profiles?id=eq.{person.id}"))
     assert profile["display_name"] == name
 
 
-def test_admins_mend_profiles(academy: Academy, stranger: Person, moderator: Person, admin: Person) -> None:
+def test_admins_change_profiles(academy: Academy, stranger: Person, moderator: Person, admin: Person) -> None:
     path = f"/rest/v1/profiles?id=eq.{academy.member().id}"
     for who in (stranger, moderator):
         assert rows(academy.call(who, "PATCH", path, {"display_name": "Mended"}, **SHOWN)) == []
@@ -186,19 +191,19 @@ def test_admins_mend_profiles(academy: Academy, stranger: Person, moderator: Per
 
 
 @pytest.mark.parametrize("column", ["id", "created_at", "updated_at"])
-def test_what_the_database_keeps_is_nobodys_to_write(academy: Academy, stranger: Person, column: str) -> None:
+def test_clients_do_not_write_computed_columns(academy: Academy, stranger: Person, column: str) -> None:
     answer = academy.call(stranger, "PATCH", f"/rest/v1/profiles?id=eq.{stranger.id}", {column: None})
     assert (answer.status_code, answer.json()["code"]) == (403, "42501"), answer.text
 
 
-def test_a_profile_is_neither_made_nor_deleted_by_hand(academy: Academy, stranger: Person) -> None:
+def test_clients_neither_create_nor_delete_profiles(academy: Academy, stranger: Person) -> None:
     new = {"id": str(uuid.uuid4()), "handle": "made-by-hand", "display_name": "Nobody"}
     upsert = academy.call(stranger, "POST", "/rest/v1/profiles", new, prefer="resolution=merge-duplicates")
     gone = academy.call(stranger, "DELETE", f"/rest/v1/profiles?id=eq.{stranger.id}")
     assert (upsert.status_code, gone.status_code) == (403, 403)
 
 
-def test_a_private_profile_is_hidden_by_every_path(academy: Academy, hermit: Person, stranger: Person) -> None:
+def test_a_private_profile_is_hidden_on_every_path(academy: Academy, hermit: Person, stranger: Person) -> None:
     course_id = academy.sql(
         "insert into public.courses (creator_id, title, slug, status, published_at)"
         " values (%s, 'By a hermit', %s, 'published', now()) returning id",
@@ -235,7 +240,7 @@ def upload(academy: Academy, who: Person | None, path: str, content: bytes, kind
 @pytest.mark.route(
     "WC-023", "WC-036", "WC-112", call="GET /storage/v1/object/public/avatars/{user_id}/{file}", public=True
 )
-def test_an_avatar_is_its_owners_to_put_and_everybodys_to_see(academy: Academy, stranger: Person) -> None:
+def test_owners_upload_avatars_and_everybody_sees_them(academy: Academy, stranger: Person) -> None:
     person = academy.member()
     path = f"{person.id}/face.png"
     for who in (stranger, None):
@@ -249,3 +254,13 @@ def test_an_avatar_is_its_owners_to_put_and_everybodys_to_see(academy: Academy, 
     (profile,) = rows(academy.call(person, "PATCH", own, {"avatar_path": path}, **SHOWN))
     seen = academy.http.get(f"/storage/v1/object/public/avatars/{profile['avatar_path']}")
     assert (seen.status_code, seen.content, seen.headers["content-type"]) == (200, PNG, "image/png")
+    large = upload(academy, person, f"avatars/{person.id}/large.png", PNG + bytes(2 * 1024 * 1024), "image/png")
+    assert (large.status_code, large.json()["statusCode"]) == (400, "413"), large.text
+
+    # Another picture replaces it: nobody fetches the former one any more.
+    other = f"{person.id}/other.png"
+    assert upload(academy, person, f"avatars/{other}", PNG, "image/png").status_code == 200
+    assert rows(academy.call(stranger, "PATCH", own, {"avatar_path": other}, **SHOWN)) == []
+    assert academy.call(person, "PATCH", own, {"avatar_path": other}).status_code == 204
+    wait_until(lambda: academy.http.get(f"/storage/v1/object/public/avatars/{path}").status_code == 400)
+    assert academy.http.get(f"/storage/v1/object/public/avatars/{other}").status_code == 200

@@ -1,4 +1,4 @@
-"""Certificates from elsewhere: what people show for what they say of themselves, and who finds it true."""
+"""Qualifications from elsewhere: the documents that prove them, and their verification."""
 
 import uuid
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from tests.identity.test_accounts import history
 from tests.identity.test_profiles import upload
 from tests.identity.test_stats import figures
-from tests.people import Academy, Person, refused, rows, together
+from tests.people import Academy, Person, concurrently, refused, rows
 
 QUALIFICATIONS = "/rest/v1/user_qualifications"
 SHOWN = {"prefer": "return=representation"}
@@ -17,19 +17,19 @@ PDF = b"%PDF-1.7\n"
 
 @pytest.fixture
 def person(academy: Academy) -> Person:
-    """Somebody who wants to teach."""
+    """A user who wants to teach."""
     return academy.member(name="Nadia Rahman")
 
 
 @pytest.fixture
 def moderator(academy: Academy) -> Person:
-    """Somebody who looks at the evidence."""
+    """A moderator who verifies."""
     return academy.member("moderator")
 
 
 @pytest.fixture
 def qualification(academy: Academy, person: Person) -> dict[str, Any]:
-    """What the person says of himself."""
+    """The qualifications of the user."""
     return academy.insert(person, "user_qualifications", title="Master potter", url="https://example.com/guild/12")
 
 
@@ -41,8 +41,10 @@ def verified(academy: Academy, qualification: dict[str, Any]) -> bool:
 
 
 @pytest.mark.route("WC-126", call="POST /rest/v1/user_qualifications")
-@pytest.mark.route("WC-125", call="GET /rest/v1/user_qualifications?user_id=eq.{user_id}&is_verified=is.true")
-def test_one_adds_certificates_from_elsewhere_and_lists_those_verified(
+@pytest.mark.route(
+    "WC-037", "WC-113", "WC-125", call="GET /rest/v1/user_qualifications?user_id=eq.{user_id}&is_verified=is.true"
+)
+def test_a_user_adds_qualifications_and_lists_verified_ones(
     academy: Academy, person: Person, stranger: Person, moderator: Person
 ) -> None:
     academy.sql("update public.profiles set is_public = false where id = %s", person.id)
@@ -91,7 +93,7 @@ def test_only_moderators_verify_and_never_their_own(
     refused(academy.rpc(moderator, "verify_qualification", **call, is_verified=None), 422, "decision_missing")
     assert not verified(academy, qualification)
 
-    answers = together(3, lambda _: academy.rpc(moderator, "verify_qualification", **call))
+    answers = concurrently(3, lambda _: academy.rpc(moderator, "verify_qualification", **call))
     assert {answer.status_code for answer in answers} == {200}
     assert figures(academy, person) == {"verified_qualification_count": 1}
     assert academy.rpc(moderator, "verify_qualification", **call, is_verified=False).status_code == 200
@@ -107,7 +109,7 @@ def test_only_moderators_verify_and_never_their_own(
     "change",
     [{"title": "Grand master"}, {"issuer": "Me"}, {"url": None}, {"awarded_on": "2001-01-01"}, {"document_path": ""}],
 )
-def test_what_is_changed_is_verified_no_more(
+def test_a_change_clears_the_verification(
     academy: Academy, person: Person, moderator: Person, qualification: dict[str, Any], change: dict[str, str | None]
 ) -> None:
     assert academy.rpc(moderator, "verify_qualification", qualification_id=qualification["id"]).status_code == 200
@@ -119,14 +121,14 @@ def test_what_is_changed_is_verified_no_more(
     assert academy.call(person, "PATCH", one, change).status_code == 204
     assert not verified(academy, qualification)
     assert figures(academy, person) == {}
-    # The same by writing it over.
+    # The same by an upsert.
     assert academy.rpc(moderator, "verify_qualification", qualification_id=qualification["id"]).status_code == 200
     over = {"title": "Emperor"}
     again = academy.call(person, "PATCH", one, over, **SHOWN)
     assert [row["is_verified"] for row in rows(again)] == [False]
 
 
-def test_what_is_verified_and_goes_does_not_count(
+def test_a_deleted_verified_qualification_is_not_counted(
     academy: Academy, person: Person, stranger: Person, moderator: Person, qualification: dict[str, Any]
 ) -> None:
     academy.rpc(moderator, "verify_qualification", qualification_id=qualification["id"])
@@ -139,7 +141,7 @@ def test_what_is_verified_and_goes_does_not_count(
     assert figures(academy, person) == {}
 
 
-def test_a_document_is_for_its_owner_and_moderators(
+def test_only_owner_and_moderators_read_a_document(
     academy: Academy, person: Person, stranger: Person, moderator: Person
 ) -> None:
     path = f"qualifications/{person.id}/{uuid.uuid4()}.pdf"
@@ -155,7 +157,7 @@ def test_a_document_is_for_its_owner_and_moderators(
     for who in (stranger, None):
         assert fetched(who) in {400, 401, 403, 404}
     assert academy.http.get(f"/storage/v1/object/public/{path}").status_code in {400, 404}
-    # What moderators looked at is not written over.
+    # A document that moderators may have read is not replaced.
     headers = {"apikey": academy.publishable_key, "authorization": f"Bearer {person.token}", "x-upsert": "true"}
     headers["content-type"] = "application/pdf"
     over = academy.http.post(f"/storage/v1/object/{path}", content=PDF + b"other", headers=headers)
@@ -166,7 +168,7 @@ def test_a_document_is_for_its_owner_and_moderators(
 
 
 @pytest.mark.route("WC-124", call="GET /rest/v1/rpc/teaching_status")
-def test_one_sees_where_one_stands_as_a_teacher(
+def test_a_user_reads_the_own_teaching_status(
     academy: Academy, person: Person, moderator: Person, qualification: dict[str, Any]
 ) -> None:
     def status() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figures about each person: counted by triggers, and equal to what counting finds, whoever does what at once."""
+"""The counts of each user: kept by triggers, and equal to counting anew, also after concurrent changes."""
 
 from itertools import pairwise
 from typing import Any
@@ -6,17 +6,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.people import Academy, Course, Person, rows, together
+from tests.live.test_sessions import on, schedule
+from tests.people import Academy, Course, Person, concurrently, rows
 
 ROW = "select to_jsonb(s) from public.user_stats as s where s.user_id = %s"
 FIGURES = (
     "follower_count", "following_count", "published_course_count", "student_count", "enrolment_count",
-    "completed_course_count", "certificate_count", "verified_qualification_count",
+    "completed_course_count", "certificate_count", "verified_qualification_count", "session_count",
 )  # fmt: skip
 
 
 def figures(academy: Academy, person: Person) -> dict[str, int]:
-    """What the figures of a person say where they are not 0; and that counting anew finds the same."""
+    """The counts of a user that are not 0, which must equal counting anew."""
     with psycopg.connect(academy.admin_db_url) as connection:
         before = connection.execute(ROW, [person.id]).fetchone()
         connection.execute("select private.recount_user_stats(%s)", [person.id])
@@ -28,17 +29,17 @@ def figures(academy: Academy, person: Person) -> dict[str, int]:
 
 
 def finish(academy: Academy, student: Person, course: Course) -> None:
-    """Do all that a course asks for."""
+    """Complete a course."""
     for lesson in course.lesson_ids:
         done = academy.rpc(student, "record_progress", lesson_id=lesson, is_completed=True)
         assert done.status_code == 200, done.text
-    passed = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)
+    passed = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers)
     assert passed.status_code == 200, passed.text
 
 
 @pytest.fixture
 def creator(academy: Academy) -> Person:
-    """Somebody who teaches, with figures of the test's own."""
+    """A teacher with counts of the test's own."""
     return academy.member("teacher")
 
 
@@ -71,7 +72,7 @@ def test_students_count_once_however_many_courses_they_take(academy: Academy, cr
     assert figures(academy, creator) == {"published_course_count": 2, "student_count": 1}
 
 
-def test_what_is_completed_and_certified_counts(academy: Academy, creator: Person) -> None:
+def test_completed_courses_and_certificates_are_counted(academy: Academy, creator: Person) -> None:
     course, student = academy.course(creator), academy.member()
     academy.enrol(student, course)
     finish(academy, student, course)
@@ -96,8 +97,8 @@ def test_a_course_that_changes_hands_is_counted_anew(academy: Academy, creator: 
         assert figures(academy, person) == {"published_course_count": 1, "student_count": 1}
 
 
-def test_a_storm_leaves_the_figures_right(academy: Academy, creator: Person) -> None:
-    """Students, who are each other's creators and fans, enrol, finish and follow, all at the same moment."""
+def test_concurrent_changes_keep_the_counts_right(academy: Academy, creator: Person) -> None:
+    """Users who are each other's creators, students and followers enrol, complete and follow concurrently."""
     other = academy.member("teacher")
     courses = [academy.course(who) for who in (creator, other, creator)]
     students = [academy.member() for _ in range(6)]
@@ -120,15 +121,15 @@ def test_a_storm_leaves_the_figures_right(academy: Academy, creator: Person) -> 
         )
         return {answer.status_code for answer in made}
 
-    statuses = set[int]().union(*together(len(people), live))
+    statuses = set[int]().union(*concurrently(len(people), live))
     assert statuses == {200, 201, 204}
     students_of = {person.id: figures(academy, person).get("student_count", 0) for person in people}
     assert students_of[creator.id] == students_of[other.id] == len(people) - 1
     assert figures(academy, students[0])["certificate_count"] == len(courses)
 
 
-def test_followers_of_many_who_meet_are_counted(academy: Academy, admin_db_url: str) -> None:
-    """Whole lists at once, over the same people in opposite orders: locked in one order, none waits for the other."""
+def test_concurrent_lists_of_follows_are_counted(academy: Academy, admin_db_url: str) -> None:
+    """Concurrent lists with the same users in opposite orders: rows are locked in one order, without deadlock."""
     people = [academy.member() for _ in range(12)]
     chains = [list(pairwise(people)), [(b, a) for a, b in pairwise(people)][::-1]] * 2
 
@@ -147,21 +148,36 @@ def test_followers_of_many_who_meet_are_counted(academy: Academy, admin_db_url: 
                 return f"{error.sqlstate}: {error}"
         return None
 
-    assert [problem for problem in together(len(chains), follow_all) if problem] == []
+    assert [problem for problem in concurrently(len(chains), follow_all) if problem] == []
     for person in people:
         figures(academy, person)
 
 
 @pytest.mark.route("PL-011", call="GET /rest/v1/user_stats?user_id=eq.{user_id}", public=True)
-def test_figures_are_read_by_everybody_and_written_by_nobody(academy: Academy, stranger: Person) -> None:
+def test_everybody_reads_the_counts_and_nobody_writes_them(academy: Academy, stranger: Person) -> None:
     person = academy.member()
     path = f"/rest/v1/user_stats?user_id=eq.{person.id}"
     for who in (None, stranger, person):
         (shown,) = rows(academy.call(who, "GET", path))
         assert {name: shown[name] for name in FIGURES} == dict.fromkeys(FIGURES, 0)
-    for who, status in ((None, 401), (person, 403)):
+    for who, status, code in ((None, 401, "PT401"), (person, 403, "42501")):
         for method, body in (
             ("PATCH", {"follower_count": 1_000_000}), ("POST", {"user_id": person.id}), ("DELETE", None),
         ):  # fmt: skip
             answer = academy.call(who, method, path, body)
-            assert (answer.status_code, answer.json()["code"]) == (status, "42501"), answer.text
+            assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+def test_completed_sessions_are_counted_for_both(academy: Academy) -> None:
+    teacher, student = academy.member("teacher"), academy.member()
+    enrolment_id = academy.enrol(student, academy.course(teacher))
+    for day, was_attended in ((1, True), (2, False), (3, True)):
+        session = schedule(academy, teacher, enrolment_id, on(day))["id"]
+        academy.sql(
+            "update public.sessions set starts_at = now() - interval '1 hour', ends_at = now() where id = %s", session
+        )
+        done = academy.rpc(teacher, "complete_session", session_id=session, was_attended=was_attended)
+        assert done.status_code == 200, done.text
+    schedule(academy, teacher, enrolment_id, on(4))
+    assert figures(academy, student) == {"enrolment_count": 1, "session_count": 2}
+    assert figures(academy, teacher) == {"published_course_count": 1, "student_count": 1, "session_count": 2}

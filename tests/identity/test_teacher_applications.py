@@ -1,15 +1,15 @@
-"""Asking to teach, and the admins' answer."""
+"""Applications to teach, and the admins' decisions."""
 
 from typing import Any
 
 import pytest
 
 from tests.identity.test_accounts import can_teach, history, mails
-from tests.people import Academy, Person, refused, rows, together
+from tests.people import Academy, Person, concurrently, refused, rows
 
 
 def apply(academy: Academy, person: Person) -> str:
-    """Ask to teach; the application's id."""
+    """Apply to teach; returns the application's id."""
     answer = academy.rpc(person, "apply_to_teach", motivation="I have thrown pots for ten years.")
     assert answer.status_code == 200, answer.text
     application_id: str = answer.json()["id"]
@@ -19,7 +19,7 @@ def apply(academy: Academy, person: Person) -> str:
 @pytest.mark.route(
     "WC-003", call="GET /rest/v1/teacher_applications?status=eq.pending&select=*,profiles{fields}&order=created_at"
 )
-def test_admins_read_who_asks_to_teach(academy: Academy, admin: Person, moderator: Person, stranger: Person) -> None:
+def test_admins_read_applications(academy: Academy, admin: Person, moderator: Person, stranger: Person) -> None:
     person = academy.member(name="Nadia Rahman")
     links = ["https://example.com/pots", "http://example.com/?a=b"]
     answer = academy.rpc(person, "apply_to_teach", motivation="To pass it on.", links=links)
@@ -42,9 +42,7 @@ def test_admins_read_who_asks_to_teach(academy: Academy, admin: Person, moderato
 
 
 @pytest.mark.route("WC-004", "WC-005", call="POST /rest/v1/rpc/decide_teacher_application")
-def test_an_admin_approves_and_the_applicant_teaches(
-    academy: Academy, admin: Person, moderator: Person, stranger: Person
-) -> None:
+def test_an_approved_applicant_teaches(academy: Academy, admin: Person, moderator: Person, stranger: Person) -> None:
     person, teacher = academy.member(), academy.member("teacher")
     application_id = apply(academy, person)
     decision = {"application_id": application_id, "is_approved": True, "note": "Welcome."}
@@ -69,7 +67,7 @@ def test_an_admin_approves_and_the_applicant_teaches(
 
 
 @pytest.mark.route("WC-006", "WC-007", call="POST /rest/v1/rpc/decide_teacher_application")
-def test_an_admin_rejects_and_the_applicant_waits(academy: Academy, admin: Person, stranger: Person) -> None:
+def test_a_rejected_applicant_waits(academy: Academy, admin: Person, stranger: Person) -> None:
     person = academy.member()
     decision = {"application_id": apply(academy, person), "is_approved": False}
     refused(academy.rpc(stranger, "decide_teacher_application", **decision), 403, "role_required")
@@ -89,7 +87,7 @@ def test_an_admin_rejects_and_the_applicant_waits(academy: Academy, admin: Perso
 
 def test_one_application_at_a_time(academy: Academy) -> None:
     person = academy.member()
-    answers = together(6, lambda _: academy.rpc(person, "apply_to_teach", motivation="Six times at once"))
+    answers = concurrently(6, lambda _: academy.rpc(person, "apply_to_teach", motivation="Six times at once"))
     assert sorted(answer.status_code for answer in answers) == [200, *[409] * 5]
     refused(academy.rpc(person, "apply_to_teach", motivation="Once more"), 409, "application_pending")
     withdrawn = academy.rpc(person, "withdraw_teacher_application")
@@ -98,12 +96,12 @@ def test_one_application_at_a_time(academy: Academy) -> None:
     apply(academy, person)
 
 
-def test_of_two_admins_at_once_one_decides(academy: Academy) -> None:
+def test_one_of_two_concurrent_admins_decides(academy: Academy) -> None:
     admins = [academy.member("admin") for _ in range(2)]
     for _ in range(5):
         person = academy.member()
         application_id = apply(academy, person)
-        answers = together(
+        answers = concurrently(
             2,
             lambda number: academy.rpc(
                 admins[number],
@@ -117,7 +115,7 @@ def test_of_two_admins_at_once_one_decides(academy: Academy) -> None:
         assert can_teach(academy, person) is (won == 0)
 
 
-def test_who_withdraws_while_an_admin_decides_has_it_one_way(academy: Academy, admin: Person) -> None:
+def test_a_concurrent_withdrawal_and_decision_have_one_result(academy: Academy, admin: Person) -> None:
     for _ in range(5):
         person = academy.member()
         application_id = apply(academy, person)
@@ -125,13 +123,13 @@ def test_who_withdraws_while_an_admin_decides_has_it_one_way(academy: Academy, a
             (admin, "decide_teacher_application", {"application_id": application_id, "is_approved": True}),
             (person, "withdraw_teacher_application", {}),
         ]
-        answers = together(2, lambda number: academy.rpc(*calls[number][:2], **calls[number][2]))  # noqa: B023
+        answers = concurrently(2, lambda number: academy.rpc(*calls[number][:2], **calls[number][2]))  # noqa: B023
         assert sorted(answer.status_code for answer in answers) in ([200, 404], [200, 409])
         [(status,)] = academy.sql("select status from public.teacher_applications where id = %s", application_id)
         assert can_teach(academy, person) is (status == "approved")
 
 
-def test_a_teacher_who_is_none_any_more_may_ask_again(academy: Academy, admin: Person) -> None:
+def test_a_former_teacher_may_apply_again(academy: Academy, admin: Person) -> None:
     person = academy.member()
     for _ in range(2):
         application_id = apply(academy, person)
@@ -142,7 +140,7 @@ def test_a_teacher_who_is_none_any_more_may_ask_again(academy: Academy, admin: P
         assert not can_teach(academy, person)
 
 
-def test_who_may_not_ask(academy: Academy) -> None:
+def test_users_who_may_not_apply(academy: Academy) -> None:
     suspended, unconfirmed = academy.member(), academy.member()
     academy.suspend(suspended)
     academy.sql("update auth.users set email_confirmed_at = null where id = %s", unconfirmed.id)
@@ -172,7 +170,7 @@ def test_an_application_out_of_bounds_names_the_constraint(
     assert f"teacher_applications_{constraint}_check" in answer.json()["message"]
 
 
-def test_a_decision_must_be_one(academy: Academy, admin: Person, stranger: Person) -> None:
+def test_a_missing_decision_is_refused(academy: Academy, admin: Person, stranger: Person) -> None:
     missing = {"application_id": stranger.id, "is_approved": True}
     refused(academy.rpc(admin, "decide_teacher_application", **missing), 404, "application_not_found")
     application_id = apply(academy, academy.member())

@@ -1,4 +1,4 @@
-"""Workspaces: members see each other and strangers see nothing; there is always an owner, whoever goes."""
+"""Workspaces: members see each other, strangers see nothing, and there is always an owner."""
 
 import uuid
 from typing import Any
@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.people import Academy, Person, refused, rows, together
+from tests.people import Academy, Person, concurrently, refused, rows
 
 SHOWN = {"prefer": "return=representation"}
 EMBED = "select=*,workspace_members!inner(user_id,role)"
@@ -40,7 +40,7 @@ def remove(academy: Academy, who: Person | None, workspace: str, person: Person)
 
 
 def roles(academy: Academy, workspace: str) -> dict[str, str]:
-    """Who is a member as what."""
+    """The members and their roles."""
     return dict(
         academy.sql("select user_id::text, role::text from public.workspace_members where workspace_id = %s", workspace)
     )
@@ -48,12 +48,12 @@ def roles(academy: Academy, workspace: str) -> dict[str, str]:
 
 @pytest.fixture
 def owner(academy: Academy) -> Person:
-    """Somebody who makes workspaces."""
+    """A user who creates workspaces."""
     return academy.member()
 
 
 @pytest.mark.route("GS-038", call="POST /rest/v1/rpc/create_workspace")
-def test_who_makes_a_workspace_owns_it(academy: Academy, owner: Person) -> None:
+def test_the_creator_of_a_workspace_owns_it(academy: Academy, owner: Person) -> None:
     assert academy.rpc(None, "create_workspace", name="Kiln").status_code == 401
     made = academy.rpc(owner, "create_workspace", name="Kilnhaus Übersee").json()
     assert (made["name"], made["created_by"]) == ("Kilnhaus Übersee", owner.id)
@@ -64,14 +64,16 @@ def test_who_makes_a_workspace_owns_it(academy: Academy, owner: Person) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 121, None])
-def test_a_name_is_needed(academy: Academy, owner: Person, name: str | None) -> None:
+def test_a_workspace_needs_a_name(academy: Academy, owner: Person, name: str | None) -> None:
     assert academy.rpc(owner, "create_workspace", name=name).status_code == 400
 
 
 @pytest.mark.route("GS-037", call="GET /rest/v1/workspaces")
 @pytest.mark.route("GS-039", call="GET /rest/v1/workspaces?id=eq.{id}")
 @pytest.mark.route("GS-045", call="GET /rest/v1/workspace_members?workspace_id=eq.{id}&select")
-def test_members_see_it_and_each_other(academy: Academy, owner: Person, stranger: Person, moderator: Person) -> None:
+def test_members_see_the_workspace_and_each_other(
+    academy: Academy, owner: Person, stranger: Person, moderator: Person
+) -> None:
     member = academy.member(name="Mina")
     workspace = create(academy, owner, member=member)
     everything = "/rest/v1/workspaces"
@@ -92,8 +94,8 @@ def test_members_see_it_and_each_other(academy: Academy, owner: Person, stranger
 
 
 @pytest.mark.route("GS-083", call="GET /rest/v1/workspaces?select={embed}&workspace_members.user_id=eq.{id}")
-def test_the_workspaces_of_somebody(academy: Academy, owner: Person, stranger: Person) -> None:
-    """One's own are all; another's are those that one shares with him."""
+def test_a_users_workspaces(academy: Academy, owner: Person, stranger: Person) -> None:
+    """Users see all of their own workspaces, and those of another that they share."""
     member = academy.member()
     shared, own = create(academy, owner, member=member), create(academy, owner)
 
@@ -111,7 +113,7 @@ def test_the_workspaces_of_somebody(academy: Academy, owner: Person, stranger: P
 
 
 @pytest.mark.route("GS-040", call="PATCH /rest/v1/workspaces?id=eq.{id}")
-def test_admins_name_it(academy: Academy, owner: Person, stranger: Person) -> None:
+def test_admins_rename_a_workspace(academy: Academy, owner: Person, stranger: Person) -> None:
     admin, member = academy.member(), academy.member()
     workspace = create(academy, owner, admin=admin, member=member)
     path = f"/rest/v1/workspaces?id=eq.{workspace}"
@@ -128,7 +130,7 @@ def test_admins_name_it(academy: Academy, owner: Person, stranger: Person) -> No
 
 
 @pytest.mark.route("GS-041", call="DELETE /rest/v1/workspaces?id=eq.{id}")
-def test_owners_delete_it(academy: Academy, owner: Person, stranger: Person) -> None:
+def test_owners_delete_a_workspace(academy: Academy, owner: Person, stranger: Person) -> None:
     admin = academy.member()
     workspace = create(academy, owner, admin=admin)
     path = f"/rest/v1/workspaces?id=eq.{workspace}"
@@ -154,7 +156,7 @@ def test_admins_add_members_and_owners_add_anybody(academy: Academy, owner: Pers
         assert add(academy, owner, workspace, person, role).json()["role"] == role
 
 
-def test_whoever_hides_is_not_found(academy: Academy, owner: Person) -> None:
+def test_a_hidden_user_cannot_be_added(academy: Academy, owner: Person) -> None:
     workspace = create(academy, owner)
     hidden, gone = academy.member(), academy.member()
     academy.sql("update public.profiles set is_public = false where id = %s", hidden.id)
@@ -166,7 +168,7 @@ def test_whoever_hides_is_not_found(academy: Academy, owner: Person) -> None:
 
 
 @pytest.mark.route("GS-043", call="POST /rest/v1/rpc/update_workspace_member")
-def test_only_owners_make_admins_and_owners(academy: Academy, owner: Person, stranger: Person) -> None:
+def test_only_owners_appoint_admins_and_owners(academy: Academy, owner: Person, stranger: Person) -> None:
     admin, member = academy.member(), academy.member()
     workspace = create(academy, owner, admin=admin, member=member)
     for person, role in ((member, "admin"), (member, "owner"), (admin, "owner"), (admin, "member"), (owner, "member")):
@@ -185,7 +187,7 @@ def test_only_owners_make_admins_and_owners(academy: Academy, owner: Person, str
 
 
 @pytest.mark.route("GS-044", call="POST /rest/v1/rpc/remove_workspace_member")
-def test_who_may_remove_whom(academy: Academy, owner: Person, stranger: Person) -> None:
+def test_admins_remove_members_and_owners_anybody(academy: Academy, owner: Person, stranger: Person) -> None:
     admin, other, member = academy.member(), academy.member(), academy.member()
     workspace = create(academy, owner, admin=admin, admin2=other, member=member)
     refused(remove(academy, member, workspace, admin), 403, "workspace_role_required")
@@ -208,7 +210,7 @@ def test_the_last_owner_stays(academy: Academy, owner: Person) -> None:
     assert update(academy, owner, workspace, owner, "owner").status_code == 200
 
 
-def test_members_are_written_by_functions_only(academy: Academy, owner: Person) -> None:
+def test_clients_do_not_write_members(academy: Academy, owner: Person) -> None:
     member = academy.member()
     workspace = create(academy, owner, member=member)
     table = "/rest/v1/workspace_members"
@@ -221,7 +223,7 @@ def test_members_are_written_by_functions_only(academy: Academy, owner: Person) 
 
 
 @pytest.mark.parametrize("way", ["demote", "remove", "leave", "demote and leave"])
-def test_two_owners_at_once_leave_one(academy: Academy, way: str) -> None:
+def test_of_two_owners_who_leave_at_once_one_stays(academy: Academy, way: str) -> None:
     for _ in range(8):
         owners = [academy.member(), academy.member()]
         workspace = create(academy, owners[0], owner=owners[1])
@@ -232,7 +234,7 @@ def test_two_owners_at_once_leave_one(academy: Academy, way: str) -> None:
                 return update(academy, me, workspace, other if way == "demote" else me, "member")
             return remove(academy, me, workspace, other if way == "remove" else me)
 
-        answers = together(2, go)
+        answers = concurrently(2, go)
         assert sum(answer.is_success for answer in answers) == 1, [answer.text for answer in answers]
         (error,) = (answer.json()["message"] for answer in answers if answer.is_error)
         assert error in {"last_owner", "workspace_role_required", "workspace_not_found"}
@@ -240,7 +242,7 @@ def test_two_owners_at_once_leave_one(academy: Academy, way: str) -> None:
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
-def test_who_deletes_the_account_leaves_an_owner_behind(academy: Academy, soft: bool) -> None:
+def test_a_deleted_account_leaves_an_owner_behind(academy: Academy, soft: bool) -> None:
     owner, admin, late, member = (academy.member() for _ in range(4))
     alone, old, shared = create(academy, owner), create(academy, owner, member=member), create(academy, owner)
     for person, role in ((member, "member"), (admin, "admin"), (late, "admin")):
@@ -266,7 +268,7 @@ def test_owners_who_delete_their_accounts_at_once_leave_an_owner_or_nothing(acad
         def go(number: int, people: list[Person] = people) -> Any:
             return academy.sql("delete from auth.users where id = %s", people[number].id)
 
-        together(2, go)
+        concurrently(2, go)
         assert roles(academy, both[0]) == {member.id: "owner"}
         assert academy.sql("select from public.workspaces where id = %s", both[1]) == []
 
@@ -297,3 +299,24 @@ def test_reads_use_indexes(db: psycopg.Connection) -> None:
     ):
         plan = "\n".join(line for (line,) in db.execute(f"explain (analyze) {query}".encode()))
         assert "Seq Scan" not in plan, plan
+
+
+def test_a_banned_owner_is_no_owner_to_rely_on(academy: Academy, owner: Person) -> None:
+    admin, heir, member = academy.member("admin"), academy.member(), academy.member()
+    workspace = create(academy, owner, admin=heir, member=member)
+    assert academy.rpc(admin, "set_account_status", user_id=owner.id, status="banned").status_code == 204
+    assert roles(academy, workspace) == {owner.id: "owner", heir.id: "owner", member.id: "member"}
+    # The heir is the only owner who can act.
+    refused(remove(academy, heir, workspace, heir), 409, "last_owner")
+    refused(update(academy, heir, workspace, heir, "admin"), 409, "last_owner")
+    assert academy.rpc(admin, "set_account_status", user_id=owner.id, status="active").status_code == 204
+    assert remove(academy, heir, workspace, heir).status_code == 204
+    assert roles(academy, workspace) == {owner.id: "owner", member.id: "member"}
+
+
+def test_a_workspace_passes_to_somebody_with_an_active_account(academy: Academy, owner: Person) -> None:
+    admin, banned, member = academy.member("admin"), academy.member(), academy.member()
+    workspace = create(academy, owner, admin=banned, member=member)
+    assert academy.rpc(admin, "set_account_status", user_id=banned.id, status="banned").status_code == 204
+    assert academy.rpc(owner, "delete_account").status_code == 204
+    assert roles(academy, workspace) == {banned.id: "admin", member.id: "owner"}

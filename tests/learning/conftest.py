@@ -1,4 +1,4 @@
-"""People and a course whom the tests of this folder only read or let act within what is their own."""
+"""People and a course that the tests of this folder do not change."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def course(academy: Academy, teacher: Person) -> Course:
 
 @pytest.fixture
 def student(academy: Academy) -> Person:
-    """Somebody who begins."""
+    """A student without an enrolment."""
     return academy.member(name="Amara")
 
 

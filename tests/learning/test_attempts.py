@@ -1,4 +1,4 @@
-"""Attempts that are begun: the database's clock, questions drawn and shuffled, and what is told afterwards."""
+"""Attempts: the clock of the database, drawn and shuffled questions, and feedback."""
 
 import datetime
 import itertools
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.learning.test_quizzes import OPTIONS, ask, new_quiz
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 
 def bank(academy: Academy, course: Course, size: int, **settings: Any) -> tuple[str, list[str]]:
-    """A quiz of this many questions whose right answer is true, and their ids in order."""
+    """A quiz of so many questions whose correct answer is true, and their ids in order."""
     quiz_id = new_quiz(academy, course, **settings)
     return quiz_id, [ask(academy, course.teacher, quiz_id, kind="true_false", answer=True) for _ in range(size)]
 
@@ -27,19 +27,19 @@ def start(academy: Academy, who: Person, quiz_id: str) -> dict[str, Any]:
 
 
 def asked(academy: Academy, who: Person, attempt_id: str) -> list[dict[str, Any]]:
-    """What an attempt asks."""
+    """The questions of an attempt."""
     found = rows(academy.call(who, "GET", f"/rest/v1/rpc/attempt_questions?attempt_id={attempt_id}"))
-    assert [question["place"] for question in found] == list(range(1, len(found) + 1))
+    assert [question["position"] for question in found] == list(range(1, len(found) + 1))
     return found
 
 
-def told(academy: Academy, who: Person, attempt_id: str) -> list[dict[str, Any]]:
-    """What is told of an attempt."""
+def feedback_on(academy: Academy, who: Person, attempt_id: str) -> list[dict[str, Any]]:
+    """The feedback on an attempt."""
     return rows(academy.call(who, "GET", f"/rest/v1/rpc/attempt_feedback?attempt_id={attempt_id}"))
 
 
 def submit(academy: Academy, who: Person, quiz_id: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Hand in, and return what comes back."""
+    """Submit answers, and return the attempt."""
     answer = academy.rpc(who, "submit_quiz", quiz_id=quiz_id, answers=answers, **more)
     assert answer.status_code == 200, answer.text
     attempt: dict[str, Any] = answer.json()
@@ -47,7 +47,7 @@ def submit(academy: Academy, who: Person, quiz_id: str, answers: dict[str, Any],
 
 
 def age(academy: Academy, attempt_id: str, seconds: float) -> None:
-    """Let an attempt's time have ended this long ago."""
+    """Move the end of an attempt this far into the past."""
     academy.sql(
         "update public.quiz_attempts set expires_at = now() - make_interval(secs => %s) where id = %s",
         seconds,
@@ -70,7 +70,7 @@ def visible(academy: Academy, who: Person, quiz_id: str) -> int:
     return seen
 
 
-def test_an_attempt_under_way(academy: Academy, enrolled: Person, stranger: Person, course: Course) -> None:
+def test_an_attempt_in_progress(academy: Academy, enrolled: Person, stranger: Person, course: Course) -> None:
     quiz_id, questions = bank(academy, course, 3, time_limit_seconds=600, attempt_limit=2)
     for other in (stranger, course.teacher):
         refused(academy.rpc(other, "start_quiz", quiz_id=quiz_id), 403, "not_enrolled")
@@ -82,7 +82,7 @@ def test_an_attempt_under_way(academy: Academy, enrolled: Person, stranger: Pers
     attempt = start(academy, enrolled, quiz_id)
     begun, ends = (datetime.datetime.fromisoformat(attempt[name]) for name in ("started_at", "expires_at"))
     assert ends - begun == datetime.timedelta(seconds=600)
-    assert (attempt["status"], attempt["attempt_number"], attempt["is_passed"]) == ("under_way", 1, False)
+    assert (attempt["status"], attempt["attempt_number"], attempt["is_passed"]) == ("in_progress", 1, False)
     assert (attempt["points"], attempt["submitted_at"], attempt["question_ids"]) == (None, None, questions)
     assert start(academy, enrolled, quiz_id) == attempt
     assert visible(academy, enrolled, quiz_id) == 0
@@ -93,7 +93,7 @@ def test_an_attempt_under_way(academy: Academy, enrolled: Person, stranger: Pers
         refused(academy.rpc(other, "attempt_feedback", attempt_id=attempt["id"]), 404, "attempt_not_found")
     assert academy.call(None, "GET", path).status_code == 401
     for who in (enrolled, course.teacher):
-        refused(academy.rpc(who, "attempt_feedback", attempt_id=attempt["id"]), 409, "attempt_under_way")
+        refused(academy.rpc(who, "attempt_feedback", attempt_id=attempt["id"]), 409, "attempt_in_progress")
     refused(academy.rpc(enrolled, "attempt_questions", attempt_id=str(uuid.uuid4())), 404, "attempt_not_found")
 
     done = submit(academy, enrolled, quiz_id, dict.fromkeys(questions, True))
@@ -105,7 +105,7 @@ def test_an_attempt_under_way(academy: Academy, enrolled: Person, stranger: Pers
     refused(academy.rpc(enrolled, "start_quiz", quiz_id=quiz_id), 409, "attempts_exhausted")
 
 
-def test_a_quiz_that_must_be_begun(academy: Academy, enrolled: Person, course: Course) -> None:
+def test_a_timed_quiz_must_be_started(academy: Academy, enrolled: Person, course: Course) -> None:
     for settings in ({"time_limit_seconds": 60}, {"question_count": 1}):
         quiz_id, questions = bank(academy, course, 1, **settings)
         answer = academy.rpc(enrolled, "submit_quiz", quiz_id=quiz_id, answers={questions[0]: True})
@@ -113,7 +113,7 @@ def test_a_quiz_that_must_be_begun(academy: Academy, enrolled: Person, course: C
         assert visible(academy, enrolled, quiz_id) == 0
 
 
-def test_a_suspended_student_begins_nothing(academy: Academy, course: Course) -> None:
+def test_a_suspended_student_cannot_start_an_attempt(academy: Academy, course: Course) -> None:
     student = academy.member()
     academy.enrol(student, course)
     academy.suspend(student)
@@ -140,8 +140,8 @@ def test_the_deadline(academy: Academy, enrolled: Person, course: Course, late: 
     assert (done["id"], done["status"], done["points"]) == (attempt["id"], status, 2 if status == "submitted" else 0)
     assert (done["max_points"], done["is_passed"]) == (2, status == "submitted")
     assert submit(academy, enrolled, quiz_id, {}, submission_key=key) == done
-    assert [row["points"] for row in told(academy, enrolled, attempt["id"])] == (
-        [None, None] if status == "expired" else [1, 1]
+    assert [row["points"] for row in feedback_on(academy, enrolled, attempt["id"])] == (
+        [0, 0] if status == "expired" else [1, 1]
     )
 
 
@@ -150,12 +150,12 @@ def test_a_late_pass_earns_no_certificate(academy: Academy, teacher: Person, stu
     academy.call(teacher, "PATCH", f"/rest/v1/quizzes?id=eq.{course.quiz_id}", {"time_limit_seconds": 60})
     academy.enrol(student, course)
     age(academy, start(academy, student, course.quiz_id)["id"], 11)
-    assert submit(academy, student, course.quiz_id, course.right_answers)["certificate"] is None
+    assert submit(academy, student, course.quiz_id, course.correct_answers)["certificate"] is None
     start(academy, student, course.quiz_id)
-    assert submit(academy, student, course.quiz_id, course.right_answers)["certificate"]["status"] == "issued"
+    assert submit(academy, student, course.quiz_id, course.correct_answers)["certificate"]["status"] == "issued"
 
 
-def test_peeking_costs_an_attempt(academy: Academy, enrolled: Person, course: Course) -> None:
+def test_reading_the_questions_costs_an_attempt(academy: Academy, enrolled: Person, course: Course) -> None:
     quiz_id, _ = bank(academy, course, 1, time_limit_seconds=60, attempt_limit=2)
     first = start(academy, enrolled, quiz_id)
     age(academy, first["id"], 11)
@@ -167,7 +167,9 @@ def test_peeking_costs_an_attempt(academy: Academy, enrolled: Person, course: Co
     refused(academy.rpc(enrolled, "start_quiz", quiz_id=quiz_id), 409, "attempts_exhausted")
 
 
-def test_the_deadline_is_kept_when_the_quiz_changes(academy: Academy, enrolled: Person, course: Course) -> None:
+def test_an_attempt_keeps_its_deadline_when_the_quiz_changes(
+    academy: Academy, enrolled: Person, course: Course
+) -> None:
     quiz_id, _ = bank(academy, course, 1, time_limit_seconds=60)
     attempt = start(academy, enrolled, quiz_id)
     changes: list[dict[str, Any]] = [{"time_limit_seconds": 600}, {"time_limit_seconds": None}]
@@ -180,7 +182,7 @@ def test_the_deadline_is_kept_when_the_quiz_changes(academy: Academy, enrolled: 
         assert academy.call(enrolled, "PATCH", path, change).status_code == 403
 
 
-def test_a_quiz_begun_without_a_clock(academy: Academy, enrolled: Person, course: Course) -> None:
+def test_an_untimed_quiz_can_be_started(academy: Academy, enrolled: Person, course: Course) -> None:
     quiz_id, questions = bank(academy, course, 2)
     attempt = start(academy, enrolled, quiz_id)
     assert (attempt["expires_at"], visible(academy, enrolled, quiz_id)) == (None, 2)
@@ -200,14 +202,14 @@ def test_questions_are_drawn(academy: Academy, course: Course) -> None:
         assert drawn == sorted(drawn, key=questions.index) == attempt["question_ids"]
         assert visible(academy, student, quiz_id) == 0
         others = [question for question in questions if question not in drawn]
-        # Whoever knows ids of others gains nothing by them.
+        # Ids of questions that were not drawn are of no use.
         done = submit(academy, student, quiz_id, dict.fromkeys([*drawn[:3], *others], True))
         assert (done["points"], done["max_points"]) == (3, 5)
         draws.append(frozenset(drawn))
     assert len(set(draws)) > 1
 
 
-def test_more_drawn_than_there_are(academy: Academy, enrolled: Person, course: Course) -> None:
+def test_drawing_more_questions_than_the_quiz_has(academy: Academy, enrolled: Person, course: Course) -> None:
     quiz_id, questions = bank(academy, course, 2, question_count=10)
     assert set(start(academy, enrolled, quiz_id)["question_ids"]) == set(questions)
     empty = new_quiz(academy, course, question_count=10)
@@ -234,31 +236,48 @@ def test_each_attempt_has_an_order_of_its_own(academy: Academy, enrolled: Person
     assert len({str(options) for _, shown in orders for options in shown}) > 8
 
 
-def test_questions_that_change_while_an_attempt_is_under_way(
-    academy: Academy, enrolled: Person, course: Course
-) -> None:
-    quiz_id, questions = bank(academy, course, 3, time_limit_seconds=600)
+def test_an_attempt_keeps_what_it_was_asked(academy: Academy, enrolled: Person, course: Course) -> None:
+    quiz_id, questions = bank(academy, course, 3, time_limit_seconds=600, penalty_percent=50)
     attempt = start(academy, enrolled, quiz_id)
+    before = asked(academy, enrolled, attempt["id"])
     academy.call(course.teacher, "DELETE", f"/rest/v1/quiz_questions?id=eq.{questions[0]}")
-    changed = {"quiz_id": quiz_id, "question_id": questions[1], "kind": "true_false", "prompt": "Not?", "answer": False}
-    assert academy.rpc(course.teacher, "save_quiz_question", **changed).status_code == 200
+    changes: list[dict[str, Any]] = [
+        {"question_id": questions[1], "kind": "true_false", "prompt": "Not?", "answer": False, "points": 7},
+        {"question_id": questions[2], "kind": "numeric", "prompt": "How many?", "answer": 1},
+    ]
+    for change in changes:
+        assert academy.rpc(course.teacher, "save_quiz_question", quiz_id=quiz_id, **change).status_code == 200
+    path = f"/rest/v1/quizzes?id=eq.{quiz_id}"
+    assert academy.call(course.teacher, "PATCH", path, {"penalty_percent": 100}).status_code == 204
     added = ask(academy, course.teacher, quiz_id, kind="true_false", answer=True)
-    shown = rows(academy.call(enrolled, "GET", f"/rest/v1/rpc/attempt_questions?attempt_id={attempt['id']}"))
-    assert [question["question_id"] for question in shown] == questions[1:]
-    done = submit(academy, enrolled, quiz_id, dict.fromkeys([*questions, added], True))
-    assert (done["points"], done["max_points"]) == (1, 2)
-    # Another kind of question, to which the answer given is none.
+    assert asked(academy, enrolled, attempt["id"]) == before
+    answers = {questions[0]: True, questions[1]: True, questions[2]: False, added: True}
+    done = submit(academy, enrolled, quiz_id, answers)
+    assert (done["points"], done["max_points"]) == (1.5, 3)
+    shown = feedback_on(academy, enrolled, attempt["id"])
+    assert [row["prompt"] for row in shown] == [question["prompt"] for question in before]
+    assert [(row["points"], row["is_correct"]) for row in shown] == [(1, True), (1, True), (-0.5, False)]
+    # The next attempt is asked what the quiz asks now.
+    assert start(academy, enrolled, quiz_id)["question_ids"] == [questions[1], questions[2], added]
+
+
+@pytest.mark.parametrize("settings", [{"time_limit_seconds": 600}, {}], ids=["timed", "untimed"])
+def test_an_attempt_whose_questions_are_gone_ends(
+    academy: Academy, enrolled: Person, course: Course, settings: dict[str, Any]
+) -> None:
+    draft = academy.course(course.teacher, published=False)
+    academy.sql(
+        "insert into public.enrolments (course_id, student_id, source) values (%s, %s, 'manual')", draft.id, enrolled.id
+    )
+    quiz_id, questions = bank(academy, draft, 2, attempt_limit=1, **settings)
     attempt = start(academy, enrolled, quiz_id)
-    other = {"quiz_id": quiz_id, "question_id": questions[1], "kind": "numeric", "prompt": "How many?", "answer": 1}
-    assert academy.rpc(course.teacher, "save_quiz_question", **other).status_code == 200
-    done = submit(academy, enrolled, quiz_id, dict.fromkeys(attempt["question_ids"], True))
-    assert (done["points"], done["max_points"]) == (2, 3)
-    # And none at all.
-    attempt = start(academy, enrolled, quiz_id)
-    academy.call(course.teacher, "DELETE", f"/rest/v1/quiz_questions?quiz_id=eq.{quiz_id}")
-    refused(academy.rpc(enrolled, "submit_quiz", quiz_id=quiz_id, answers={}), 409, "quiz_empty")
-    age(academy, attempt["id"], 11)
-    refused(academy.rpc(enrolled, "start_quiz", quiz_id=quiz_id), 409, "quiz_empty")
+    gone = academy.call(course.teacher, "DELETE", f"/rest/v1/quiz_questions?quiz_id=eq.{quiz_id}")
+    assert gone.status_code == 204, gone.text
+    assert start(academy, enrolled, quiz_id)["id"] == attempt["id"]
+    assert [question["question_id"] for question in asked(academy, enrolled, attempt["id"])] == questions
+    done = submit(academy, enrolled, quiz_id, {questions[0]: True})
+    assert (done["id"], done["status"], done["points"], done["max_points"]) == (attempt["id"], "submitted", 1, 2)
+    refused(academy.rpc(enrolled, "start_quiz", quiz_id=quiz_id), 409, "attempts_exhausted")
 
 
 # Feedback
@@ -283,9 +302,9 @@ ANSWERS = [("b", "Because."), (True, None)]
 HIDDEN = [(None, None), (None, None)]
 
 
-def keys(told: list[dict[str, Any]]) -> list[tuple[Any, Any]]:
-    """The right answers and explanations that were told."""
-    return [(row["right_answer"], row["explanation"]) for row in told]
+def keys(feedback: list[dict[str, Any]]) -> list[tuple[Any, Any]]:
+    """The correct answers and explanations in the feedback."""
+    return [(row["correct_answer"], row["explanation"]) for row in feedback]
 
 
 @pytest.mark.parametrize("feedback", ["none", "score", "answers", "answers_at_once"])
@@ -294,62 +313,84 @@ def test_feedback(academy: Academy, marks: Course, feedback: str) -> None:
     academy.enrol(student, marks)
     quiz_id, questions = feedback_quiz(academy, marks, feedback=feedback)
     wrong = submit(academy, student, quiz_id, {questions[0]: "b"})
-    first = told(academy, student, wrong["id"])
+    first = feedback_on(academy, student, wrong["id"])
     assert [row["question_id"] for row in first] == questions
     assert [(row["answer"], row["max_points"]) for row in first] == [("b", 1), (None, 2)]
     shown = [(1, True), (0, False)] if feedback != "none" else HIDDEN
-    assert [(row["points"], row["is_right"]) for row in first] == shown
+    assert [(row["points"], row["is_correct"]) for row in first] == shown
     assert keys(first) == (ANSWERS if feedback == "answers_at_once" else HIDDEN)
-    assert keys(told(academy, marks.teacher, wrong["id"])) == ANSWERS
+    assert keys(feedback_on(academy, marks.teacher, wrong["id"])) == ANSWERS
 
     right = submit(academy, student, quiz_id, {questions[0]: "b", questions[1]: True})
     assert right["is_passed"] is True
     for attempt in (wrong, right):
-        after = told(academy, student, attempt["id"])
+        after = feedback_on(academy, student, attempt["id"])
         assert keys(after) == (ANSWERS if feedback in {"answers", "answers_at_once"} else HIDDEN)
-    # What was right when it was graded stays so; what is right now is told.
+    # The attempt keeps the question and the key by which it was graded.
     changed = {"quiz_id": quiz_id, "question_id": questions[1], "kind": "true_false", "prompt": "?", "answer": False}
     assert academy.rpc(marks.teacher, "save_quiz_question", **changed).status_code == 200
-    (_, later) = told(academy, marks.teacher, right["id"])
-    assert (later["points"], later["is_right"], later["right_answer"]) == (2, True, False)
+    assert feedback_on(academy, student, right["id"]) == after
+    (_, later) = feedback_on(academy, marks.teacher, right["id"])
+    assert (later["points"], later["is_correct"], later["correct_answer"]) == (2, True, True)
+    assert later["prompt"] != "?"
 
 
-def test_answers_are_told_after_the_last_attempt(academy: Academy, marks: Course) -> None:
+def test_feedback_says_which_answers_do_not_fit(academy: Academy, enrolled: Person, course: Course) -> None:
+    quiz_id = new_quiz(academy, course, feedback="none")
+    single, number, text, empty = (
+        ask(academy, course.teacher, quiz_id, **question)
+        for question in (
+            {"kind": "single", "options": OPTIONS, "answer": "b"},
+            {"kind": "numeric", "answer": 5},
+            {"kind": "short_text", "answer": "x"},
+            {"kind": "true_false", "answer": True},
+        )
+    )
+    done = submit(academy, enrolled, quiz_id, {single: ["a", "b"], number: 5, text: "x" * 20_000, empty: None})
+    shown = feedback_on(academy, enrolled, done["id"])
+    assert [row["is_answer_valid"] for row in shown] == [False, True, False, None]
+    assert [row["options"] for row in shown] == [OPTIONS, [], [], []]
+    assert [row["kind"] for row in shown] == ["single", "numeric", "short_text", "true_false"]
+    assert (shown[0]["answer"], shown[1]["answer"], shown[3]["answer"]) == (["a", "b"], 5, None)
+    assert shown[2]["answer"] == '"' + "x" * 999 + "…"
+
+
+def test_answers_are_shown_after_the_last_attempt(academy: Academy, marks: Course) -> None:
     student = academy.member()
     academy.enrol(student, marks)
     quiz_id, _ = feedback_quiz(academy, marks, feedback="answers", attempt_limit=2, time_limit_seconds=60)
     first = start(academy, student, quiz_id)
     submit(academy, student, quiz_id, {})
-    assert keys(told(academy, student, first["id"])) == HIDDEN
+    assert keys(feedback_on(academy, student, first["id"])) == HIDDEN
     last = start(academy, student, quiz_id)
-    # The limit is reached, and yet there is an attempt in which the keys would help.
-    assert keys(told(academy, student, first["id"])) == HIDDEN
+    # The limit is reached, but an attempt is in progress, in which the keys would help.
+    assert keys(feedback_on(academy, student, first["id"])) == HIDDEN
     age(academy, last["id"], 5)
-    assert keys(told(academy, student, first["id"])) == HIDDEN
+    assert keys(feedback_on(academy, student, first["id"])) == HIDDEN
     age(academy, last["id"], 11)
-    assert keys(told(academy, student, first["id"])) == ANSWERS
-    assert keys(told(academy, student, last["id"])) == ANSWERS
+    assert keys(feedback_on(academy, student, first["id"])) == ANSWERS
+    assert keys(feedback_on(academy, student, last["id"])) == ANSWERS
 
 
-def test_keys_leave_by_no_other_door(academy: Academy, marks: Course) -> None:
+def test_keys_are_shown_nowhere_else(academy: Academy, marks: Course) -> None:
     student = academy.member()
     academy.enrol(student, marks)
     quiz_id, questions = feedback_quiz(academy, marks, feedback="none", time_limit_seconds=60)
     attempt = start(academy, student, quiz_id)
     submit(academy, student, quiz_id, {questions[0]: "a"})
-    for table in ("quiz_answer_keys", "quiz_attempt_points"):
+    for table in ("quiz_answer_keys", "quiz_attempt_records", "quiz_question_versions"):
         assert academy.call(student, "GET", f"/rest/v1/{table}").status_code == 404
         assert academy.call(student, "GET", f"/rest/v1/{table}", accept_profile="private").status_code == 406
         for outer in ("quiz_questions", "quiz_attempts", "quizzes"):
             assert academy.call(student, "GET", f"/rest/v1/{outer}?select=*,{table}(*)").status_code == 400
     for function in ("attempt_feedback", "attempt_questions"):
         path = f"/rest/v1/rpc/{function}?attempt_id={attempt['id']}"
-        for more in ("&order=right_answer", "&right_answer=not.is.null", "&select=right_answer,explanation"):
+        for more in ("&order=correct_answer", "&correct_answer=not.is.null", "&select=correct_answer,explanation"):
             answer = academy.call(student, "GET", path + more, prefer="count=exact")
             assert "Because" not in answer.text
-            assert answer.status_code == 400 or {row.get("right_answer") for row in rows(answer)} <= {None}
+            assert answer.status_code == 400 or {row.get("correct_answer") for row in rows(answer)} <= {None}
     hidden = academy.call(
-        student, "GET", f"/rest/v1/rpc/attempt_feedback?attempt_id={attempt['id']}&right_answer=eq.%22b%22"
+        student, "GET", f"/rest/v1/rpc/attempt_feedback?attempt_id={attempt['id']}&correct_answer=eq.%22b%22"
     )
     assert rows(hidden) == []
     upsert = {"id": questions[0], "quiz_id": quiz_id, "prompt": "Mine"}
@@ -368,7 +409,7 @@ def test_keys_leave_by_no_other_door(academy: Academy, marks: Course) -> None:
 
 def test_twelve_starts_at_once_are_one_attempt(academy: Academy, enrolled: Person, course: Course) -> None:
     quiz_id, _ = bank(academy, course, 6, question_count=3, is_shuffled=True)
-    begun = together(12, lambda _: start(academy, enrolled, quiz_id))
+    begun = concurrently(12, lambda _: start(academy, enrolled, quiz_id))
     assert all(attempt == begun[0] for attempt in begun)
 
 
@@ -380,9 +421,9 @@ def test_twelve_submissions_of_one_attempt_are_one(academy: Academy, teacher: Pe
     attempt = start(academy, student, course.quiz_id)
 
     def hand_in(_: int) -> Any:
-        return academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)
+        return academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers)
 
-    answers = together(12, hand_in)
+    answers = concurrently(12, hand_in)
     (accepted,) = [answer.json() for answer in answers if answer.status_code == 200]
     assert (accepted["id"], accepted["is_passed"]) == (attempt["id"], True)
     for answer in answers:
@@ -404,7 +445,7 @@ def test_starting_and_submitting_at_once_keeps_the_limit(academy: Academy, enrol
             return academy.rpc(enrolled, "start_quiz", quiz_id=quiz_id)
         return academy.rpc(enrolled, "submit_quiz", quiz_id=quiz_id, answers={questions[0]: False})
 
-    for answer in together(20, take):
+    for answer in concurrently(20, take):
         if answer.status_code != 200:
             assert (answer.status_code, answer.json()["message"]) in {
                 (409, "attempts_exhausted"),
@@ -415,7 +456,7 @@ def test_starting_and_submitting_at_once_keeps_the_limit(academy: Academy, enrol
     )
     assert 1 <= len(kept) <= 3
     assert [number for number, _ in kept] == list(range(1, len(kept) + 1))
-    assert [status for _, status in kept].count("under_way") <= 1
+    assert [status for _, status in kept].count("in_progress") <= 1
 
 
 # Ten thousand questions
@@ -423,7 +464,7 @@ def test_starting_and_submitting_at_once_keeps_the_limit(academy: Academy, enrol
 
 @pytest.fixture(scope="module")
 def large(academy: Academy, teacher: Person) -> tuple[Course, str, dict[str, Any]]:
-    """A quiz of 10,000 questions of every kind, and all its right answers."""
+    """A quiz of 10,000 questions of every kind, and all its correct answers."""
     course = academy.course(teacher)
     quiz_id = new_quiz(academy, course, has_partial_credit=True)
     academy.sql(
@@ -464,7 +505,7 @@ def test_ten_thousand_questions_are_graded(
     assert time.monotonic() - began < 4
     assert (done["points"], done["max_points"], done["is_passed"]) == (10_000, 10_000, True)
     began = time.monotonic()
-    assert all(row["is_right"] for row in told(academy, student, done["id"]))
+    assert all(row["is_correct"] for row in feedback_on(academy, student, done["id"]))
     assert time.monotonic() - began < 4
 
 

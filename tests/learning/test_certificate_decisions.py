@@ -1,4 +1,4 @@
-"""What people decide about certificates: recommended, issued, rejected, revoked, reinstated."""
+"""Decisions of people about certificates: recommended, issued, rejected, revoked, reinstated."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,24 +7,24 @@ import pytest
 
 from tests.identity.test_accounts import mails
 from tests.learning.test_student_teachers import approved, certified
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 
 @pytest.fixture
 def admin(academy: Academy) -> Person:
-    """Somebody who decides anything."""
+    """An admin."""
     return academy.member("admin")
 
 
 @pytest.fixture
 def helper(academy: Academy, course: Course) -> Person:
-    """A student-teacher of the course, whom the student chose."""
+    """A student-teacher of the course."""
     return certified(academy, course)
 
 
 @pytest.fixture
 def enrolment(academy: Academy, student: Person, course: Course, helper: Person) -> str:
-    """The student's enrolment, with whom he chose."""
+    """The enrolment of the student, with the student-teacher assigned."""
     row = approved(academy, course, helper)
     identifier = academy.enrol(student, course)
     assert academy.rpc(student, "choose_student_teacher", student_teacher_id=row["id"]).status_code == 200
@@ -57,7 +57,7 @@ def audited(academy: Academy, certificate: dict[str, Any]) -> list[tuple[Any, ..
 
 
 @pytest.mark.route("PL-088", call="POST /rest/v1/rpc/recommend_certificate")
-def test_a_student_teacher_recommends_his_students(
+def test_a_student_teacher_recommends_a_student(
     academy: Academy,
     student: Person,
     stranger: Person,
@@ -68,7 +68,7 @@ def test_a_student_teacher_recommends_his_students(
 ) -> None:
     recommendation = {"enrolment_id": enrolment, "note": "Ready."}
     other = certified(academy, course)
-    approved(academy, course, other)  # of the course, but not this student's
+    approved(academy, course, other)  # of the course, but not of this student
     for who in (student, stranger, other, academy.member("moderator")):
         refused(academy.rpc(who, "recommend_certificate", **recommendation), 404, "enrolment_not_found")
     assert academy.rpc(None, "recommend_certificate", **recommendation).status_code == 401
@@ -77,14 +77,14 @@ def test_a_student_teacher_recommends_his_students(
     too_long = recommendation | {"note": "x" * 2001}
     assert academy.rpc(helper, "recommend_certificate", **too_long).status_code == 400
 
-    answers = together(4, lambda _: academy.rpc(helper, "recommend_certificate", **recommendation))
+    answers = concurrently(4, lambda _: academy.rpc(helper, "recommend_certificate", **recommendation))
     assert sorted(answer.status_code for answer in answers) == [200, *[409] * 3]
     refused(academy.rpc(helper, "recommend_certificate", **recommendation), 409, "certificate_exists")
     [certificate] = [answer.json() for answer in answers if answer.status_code == 200]
     assert (certificate["status"], certificate["issued_at"]) == ("pending", None)
     refused(academy.rpc(None, "verify_certificate", code=certificate["code"]), 404, "certificate_not_found")
     assert (count_of(academy, student), mails(academy, student)[1:]) == (0, [])
-    # What was said is between him and the creator; that it is pending, the student may know.
+    # The student reads that it is pending, but not the note.
     for path in (
         f"/rest/v1/certificate_decisions?certificate_id=eq.{certificate['id']}&select=outcome,note",
         f"/rest/v1/certificates?id=eq.{certificate['id']}&select=status,certificate_decisions(outcome,note)",
@@ -101,7 +101,7 @@ def test_a_student_teacher_recommends_his_students(
 
 
 @pytest.mark.route("PL-089", "PL-177", call="POST /rest/v1/rpc/issue_certificate")
-def test_the_creator_or_an_admin_issues_what_was_recommended(
+def test_the_creator_or_an_admin_issues_a_recommended_certificate(
     academy: Academy,
     student: Person,
     stranger: Person,
@@ -117,7 +117,7 @@ def test_the_creator_or_an_admin_issues_what_was_recommended(
     assert academy.rpc(None, "issue_certificate", **issue).status_code == 401
     academy.call(student, "PATCH", f"/rest/v1/profiles?id=eq.{student.id}", {"display_name": "Amara Diallo"})
     both = [course.teacher, admin]
-    answers = together(2, lambda number: academy.rpc(both[number], "issue_certificate", **issue))
+    answers = concurrently(2, lambda number: academy.rpc(both[number], "issue_certificate", **issue))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     [issued] = [answer.json() for answer in answers if answer.status_code == 200]
     assert (issued["status"], issued["holder_name"]) == ("issued", "Amara Diallo")
@@ -139,18 +139,18 @@ def test_a_quiz_passed_while_it_is_issued_is_one_certificate_and_one_mail(
         certificate = academy.rpc(helper, "recommend_certificate", enrolment_id=enrolment).json()
         ways: list[Callable[[], Any]] = [
             lambda: academy.rpc(course.teacher, "issue_certificate", certificate_id=certificate["id"]),  # noqa: B023
-            lambda: academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers),  # noqa: B023
+            lambda: academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers),  # noqa: B023
         ]
-        answers = together(2, lambda number: ways[number]())  # noqa: B023
+        answers = concurrently(2, lambda number: ways[number]())  # noqa: B023
         assert answers[0].status_code in {200, 409}
         assert answers[1].status_code == 200
         assert status_of(academy, certificate) == "issued"
         assert [template for template, _ in mails(academy, student)][1:] == ["certificate_issued"]
-        academy.sql("update public.enrolments set status = 'cancelled' where id = %s", enrolment)  # his place is free
+        academy.sql("update public.enrolments set status = 'cancelled' where id = %s", enrolment)  # frees the place
 
 
 @pytest.mark.route("PL-178", call="POST /rest/v1/rpc/reject_certificate")
-def test_one_that_is_rejected_can_be_recommended_again(
+def test_a_rejected_certificate_can_be_recommended_again(
     academy: Academy,
     student: Person,
     stranger: Person,
@@ -174,7 +174,7 @@ def test_one_that_is_rejected_can_be_recommended_again(
     assert rows(academy.call(student, "GET", reasons)) == [{"note": "The last bowl is missing."}]
     assert rows(academy.call(stranger, "GET", reasons)) == []
     # Passing the quiz does not overrule people.
-    passed = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers).json()
+    passed = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers).json()
     assert passed["certificate"]["status"] == "rejected"
 
     again = academy.rpc(helper, "recommend_certificate", enrolment_id=enrolment)
@@ -204,12 +204,12 @@ def test_an_admin_revokes_and_reinstates(
     refused(academy.rpc(admin, "revoke_certificate", **unknown), 404, "certificate_not_found")
     refused(academy.rpc(admin, "reinstate_certificate", certificate_id=identifier), 409, "illegal_transition")
 
-    answers = together(2, lambda _: academy.rpc(admin, "revoke_certificate", **revocation))
+    answers = concurrently(2, lambda _: academy.rpc(admin, "revoke_certificate", **revocation))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     found = academy.rpc(None, "verify_certificate", code=code)
     assert (found.json()["is_valid"], found.json()["status"]) == (False, "revoked")
     assert found.json()["revoked_at"] is not None
-    assert "bought" not in found.text  # why, is not everybody's business
+    assert "bought" not in found.text  # the reason is not public
     public = f"/rest/v1/certificates?id=eq.{identifier}&select=*,certificate_decisions(*)"
     assert [len(rows(academy.call(who, "GET", public))) for who in (stranger, helper, course.teacher)] == [0, 1, 1]
     assert count_of(academy, helper) == 0
@@ -221,7 +221,7 @@ def test_an_admin_revokes_and_reinstates(
     assert (found.json()["is_valid"], found.json()["revoked_at"]) == (True, None)
     assert academy.sql("select issued_at from public.certificates where id = %s", identifier) == [(issued_at,)]
     assert count_of(academy, helper) == 1
-    # Everybody reads it again, and nothing of what was.
+    # Everybody reads it again, without the revocation.
     (row,) = rows(academy.call(stranger, "GET", public))
     assert (row["revoked_at"], row["certificate_decisions"]) == (None, [])
     assert "bought" not in str(row)
@@ -232,7 +232,7 @@ def test_an_admin_revokes_and_reinstates(
 
 
 @pytest.mark.route("PL-176", call="POST /rest/v1/rpc/award_certificate")
-def test_an_admin_issues_one_directly(
+def test_an_admin_awards_a_certificate(
     academy: Academy, enrolled: Person, stranger: Person, course: Course, admin: Person
 ) -> None:
     [(enrolment,)] = academy.sql("select id::text from public.enrolments where student_id = %s", enrolled.id)
@@ -240,7 +240,9 @@ def test_an_admin_issues_one_directly(
         refused(academy.rpc(who, "award_certificate", enrolment_id=enrolment), 403, "role_required")
     unknown = "00000000-0000-4000-8000-000000000000"
     refused(academy.rpc(admin, "award_certificate", enrolment_id=unknown), 404, "enrolment_not_found")
-    answers = together(4, lambda _: academy.rpc(admin, "award_certificate", enrolment_id=enrolment, note="For years."))
+    answers = concurrently(
+        4, lambda _: academy.rpc(admin, "award_certificate", enrolment_id=enrolment, note="For years.")
+    )
     assert sorted(answer.status_code for answer in answers) == [200, *[409] * 3]
     [certificate] = [answer.json() for answer in answers if answer.status_code == 200]
     assert certificate["status"] == "issued"
@@ -250,7 +252,7 @@ def test_an_admin_issues_one_directly(
     refused(academy.rpc(admin, "award_certificate", enrolment_id=enrolment), 409, "certificate_exists")
 
 
-def test_an_admin_may_award_what_was_recommended_or_rejected(
+def test_an_admin_awards_a_recommended_or_rejected_certificate(
     academy: Academy, admin: Person, course: Course, enrolment: str, pending: dict[str, Any]
 ) -> None:
     rejection = {"certificate_id": pending["id"], "reason": "No."}
@@ -270,7 +272,7 @@ def test_an_admin_may_award_what_was_recommended_or_rejected(
 @pytest.mark.route("PL-173", call="GET /rest/v1/rpc/search_certificates?q={name}&course_id=eq.{id}&status=eq.pending")
 @pytest.mark.route("PL-174", call="GET /rest/v1/certificates?status=eq.pending&order=created_at,id")
 @pytest.mark.route("PL-175", call="GET /rest/v1/certificates?id=eq.{certificate_id}&select={fields}")
-def test_admins_list_search_and_look_closely(
+def test_admins_list_and_search_certificates(
     academy: Academy,
     student: Person,
     stranger: Person,
@@ -307,7 +309,7 @@ def test_admins_list_search_and_look_closely(
     assert rows(academy.call(stranger, "GET", detail)) == []
 
 
-def test_nobody_writes_what_was_decided(
+def test_nobody_writes_decisions(
     academy: Academy, student: Person, course: Course, admin: Person, pending: dict[str, Any]
 ) -> None:
     certificate, decisions = f"/rest/v1/certificates?id=eq.{pending['id']}", "/rest/v1/certificate_decisions"

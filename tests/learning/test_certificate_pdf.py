@@ -1,4 +1,4 @@
-"""Certificates on paper: printed for whoever may read them, as long as they stand."""
+"""Certificates as PDF files: for callers who may read them, while they are valid."""
 
 import io
 
@@ -10,14 +10,14 @@ from tests.people import Academy, Course, Person, refused
 
 
 def words_of(answer: httpx.Response) -> str:
-    """What a printed certificate says."""
+    """The text of a certificate file."""
     assert answer.status_code == 200, answer.text
     [page] = pypdf.PdfReader(io.BytesIO(answer.content)).pages
     return " ".join(page.extract_text().split())
 
 
 @pytest.mark.route("PL-181", call="GET /functions/v1/certificates/{certificate_id}/pdf")
-def test_a_certificate_is_printed_while_it_stands(
+def test_a_certificate_is_printed_while_it_is_valid(
     academy: Academy, enrolled: Person, stranger: Person, course: Course
 ) -> None:
     academy.call(
@@ -37,12 +37,12 @@ def test_a_certificate_is_printed_while_it_stands(
         assert pending["code"] in words_of(printed)
         assert printed.headers["content-type"] == "application/pdf"
         assert printed.headers["content-disposition"].startswith("attachment; ")
-    # Of a hidden holder nobody else learns that there is one.
+    # Nobody else learns that a hidden holder has one.
     for who in (stranger, academy.member()):
         refused(academy.call(who, "GET", path), 404, "certificate_not_found")
     assert academy.call(None, "GET", path).status_code == 401
 
-    # A copy at hand is no way around a revocation, and right again after it.
+    # A cached copy does not outlive a revocation, and is valid again after reinstatement.
     tag = printed.headers["etag"]
     assert academy.call(enrolled, "GET", path, if_none_match=tag).status_code == 304
     assert academy.rpc(admin, "revoke_certificate", certificate_id=pending["id"], reason="Bought").status_code == 200

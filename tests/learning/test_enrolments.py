@@ -1,11 +1,11 @@
-"""Enrolling, progress, and that completion is concluded rather than claimed."""
+"""Enrolling, progress, and completion, which the database derives."""
 
 import uuid
 from typing import Any
 
 import pytest
 
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 SHOWN = {"prefer": "return=representation"}
 
@@ -24,14 +24,14 @@ def finish_lessons(academy: Academy, student: Person, course: Course) -> None:
 
 
 def pass_quiz(academy: Academy, student: Person, course: Course) -> dict[str, Any]:
-    """Answer everything right."""
-    answer = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)
+    """Answer everything correctly."""
+    answer = academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers)
     assert (answer.status_code, answer.json()["is_passed"]) == (200, True), answer.text
     attempt: dict[str, Any] = answer.json()
     return attempt
 
 
-@pytest.mark.route("WC-090", call="POST /rest/v1/rpc/enrol")
+@pytest.mark.route("WC-090", "CM-021", call="POST /rest/v1/rpc/enrol")
 @pytest.mark.route("WC-089", call="GET /rest/v1/enrolments?course_id=eq.{course_id}&student_id=eq.{user_id}")
 def test_a_student_enrols_in_a_free_course_once(
     academy: Academy, student: Person, stranger: Person, course: Course
@@ -50,21 +50,23 @@ def test_a_student_enrols_in_a_free_course_once(
     assert academy.call(None, "GET", path).status_code == 401
 
 
-def test_enrolling_at_the_same_moment_gives_one_enrolment(academy: Academy, student: Person, course: Course) -> None:
-    answers = together(8, lambda _: academy.rpc(student, "enrol", course_id=course.id))
+def test_concurrent_enrolments_are_one(academy: Academy, student: Person, course: Course) -> None:
+    answers = concurrently(8, lambda _: academy.rpc(student, "enrol", course_id=course.id))
     assert [answer.status_code for answer in answers] == [200] * 8, [answer.text for answer in answers]
     assert len({answer.json()["id"] for answer in answers}) == 1
 
 
-def test_a_paid_course_is_not_for_the_taking(academy: Academy, student: Person, teacher: Person) -> None:
+def test_a_paid_course_requires_payment(academy: Academy, student: Person, teacher: Person) -> None:
     paid = academy.course(teacher, price_amount=4900)
     refused(academy.rpc(student, "enrol", course_id=paid.id), 402, "payment_required")
     refused(academy.rpc(student, "record_progress", lesson_id=paid.lesson_ids[0]), 403, "not_enrolled")
-    refused(academy.rpc(student, "submit_quiz", quiz_id=paid.quiz_id, answers=paid.right_answers), 403, "not_enrolled")
+    refused(
+        academy.rpc(student, "submit_quiz", quiz_id=paid.quiz_id, answers=paid.correct_answers), 403, "not_enrolled"
+    )
     assert len(rows(academy.call(student, "GET", f"/rest/v1/lesson_contents?course_id=eq.{paid.id}"))) == 1  # the intro
 
 
-def test_courses_that_cannot_be_taken(academy: Academy, student: Person, teacher: Person, course: Course) -> None:
+def test_courses_that_nobody_can_enrol_in(academy: Academy, student: Person, teacher: Person, course: Course) -> None:
     refused(academy.rpc(teacher, "enrol", course_id=course.id), 409, "own_course")
     draft = academy.course(teacher, published=False)
     for course_id in (draft.id, str(uuid.uuid4())):
@@ -73,7 +75,7 @@ def test_courses_that_cannot_be_taken(academy: Academy, student: Person, teacher
     assert (nonsense.status_code, nonsense.json()["code"]) == (400, "22P02"), nonsense.text
 
 
-def test_a_cancelled_enrolment_closes_the_course_until_it_is_taken_anew(
+def test_a_cancelled_enrolment_closes_the_course_until_the_student_enrols_again(
     academy: Academy, enrolled: Person, course: Course
 ) -> None:
     contents = f"/rest/v1/lesson_contents?course_id=eq.{course.id}"
@@ -85,11 +87,11 @@ def test_a_cancelled_enrolment_closes_the_course_until_it_is_taken_anew(
     assert len(rows(academy.call(enrolled, "GET", contents))) == 2
 
 
-def test_access_ends_when_it_ends(academy: Academy, enrolled: Person, course: Course) -> None:
+def test_access_ends_at_access_until(academy: Academy, enrolled: Person, course: Course) -> None:
     academy.sql("update public.enrolments set access_until = now() where student_id = %s", enrolled.id)
     assert len(rows(academy.call(enrolled, "GET", f"/rest/v1/lesson_contents?course_id=eq.{course.id}"))) == 1
     refused(academy.rpc(enrolled, "record_progress", lesson_id=course.lesson_ids[0]), 403, "not_enrolled")
-    # The course is free, so it can be taken anew, without an end.
+    # The course is free, so the student can enrol again, without an end.
     again = academy.rpc(enrolled, "enrol", course_id=course.id).json()
     assert (again["status"], again["access_until"]) == ("active", None)
     assert academy.rpc(enrolled, "record_progress", lesson_id=course.lesson_ids[0]).status_code == 200
@@ -97,14 +99,16 @@ def test_access_ends_when_it_ends(academy: Academy, enrolled: Person, course: Co
 
 @pytest.mark.route("PL-043", call="GET /rest/v1/enrolments?student_id=eq.{user_id}")
 @pytest.mark.route("WC-088", call="GET /rest/v1/courses?enrolments.student_id=eq.{user_id}")
-def test_a_student_lists_his_courses(academy: Academy, enrolled: Person, stranger: Person, course: Course) -> None:
+def test_a_student_lists_their_courses(academy: Academy, enrolled: Person, stranger: Person, course: Course) -> None:
     own = (
         f"/rest/v1/enrolments?student_id=eq.{enrolled.id}"
-        "&select=status,course:courses(title,slug,creator:profiles(display_name))"
+        "&select=status,access,course:courses(title,slug,creator:profiles(display_name)),"
+        "student_teacher:student_teachers!enrolments_student_teacher_id_fkey(profiles(display_name))"
     )
     (enrolment,) = rows(academy.call(enrolled, "GET", own))
     assert enrolment["course"]["slug"] == course.slug
     assert enrolment["course"]["creator"] == {"display_name": "Ines"}
+    assert (enrolment["status"], enrolment["access"], enrolment["student_teacher"]) == ("active", "open", None)
     assert rows(academy.call(stranger, "GET", own)) == []
 
     courses = f"/rest/v1/courses?select=id,enrolments!inner(status)&enrolments.student_id=eq.{enrolled.id}"
@@ -129,8 +133,8 @@ def test_a_student_records_progress(academy: Academy, student: Person, stranger:
     assert (record(position_seconds=40)["position_seconds"], record()["completed_at"]) == (40, None)
     done = record(is_completed=True)
     assert (done["position_seconds"], done["completed_at"] is None) == (40, False)
-    # A lesson once finished stays so.
-    assert record(position_seconds=10, is_completed=False)["completed_at"] == done["completed_at"]
+    # A position alone leaves a finished lesson finished.
+    assert record(position_seconds=10)["completed_at"] == done["completed_at"]
 
     path = f"/rest/v1/lesson_progress?enrolment_id=eq.{enrolment_id}&select=position_seconds,lesson:lessons(title)"
     for who in (student, course.teacher):
@@ -139,7 +143,7 @@ def test_a_student_records_progress(academy: Academy, student: Person, stranger:
 
 
 @pytest.mark.parametrize("seconds", [-1, 360_001])
-def test_a_position_that_cannot_be_names_the_constraint(
+def test_a_position_out_of_bounds_names_the_constraint(
     academy: Academy, enrolled: Person, course: Course, seconds: int
 ) -> None:
     answer = academy.rpc(enrolled, "record_progress", lesson_id=course.lesson_ids[0], position_seconds=seconds)
@@ -148,7 +152,7 @@ def test_a_position_that_cannot_be_names_the_constraint(
 
 
 @pytest.mark.parametrize("quiz_first", [False, True])
-def test_completion_takes_every_lesson_and_the_quiz(
+def test_completion_requires_every_lesson_and_the_quiz(
     academy: Academy, enrolled: Person, course: Course, quiz_first: bool
 ) -> None:
     if quiz_first:
@@ -168,7 +172,9 @@ def test_completion_takes_every_lesson_and_the_quiz(
     assert status(academy, enrolled, course) == "completed"
 
 
-def test_what_is_completed_stays_so_when_the_course_grows(academy: Academy, student: Person, teacher: Person) -> None:
+def test_a_completed_enrolment_stays_completed_when_the_course_grows(
+    academy: Academy, student: Person, teacher: Person
+) -> None:
     grows = academy.course(teacher)
     academy.enrol(student, grows)
     finish_lessons(academy, student, grows)
@@ -193,7 +199,7 @@ def test_without_a_certifying_quiz_lessons_complete_a_course(
 
 
 @pytest.mark.parametrize("table", ["enrolments", "lesson_progress", "quiz_attempts", "certificates"])
-def test_conclusions_are_nobodys_to_write(
+def test_nobody_writes_conclusions(
     academy: Academy, enrolled: Person, teacher: Person, course: Course, table: str
 ) -> None:
     mine = f"/rest/v1/{table}?student_id=eq.{enrolled.id}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 SHOWN = {"prefer": "return=representation"}
 
@@ -17,7 +17,7 @@ def gate(academy: Academy, course: Course, lesson_id: str, **waits: Any) -> dict
 
 
 def locks(academy: Academy, who: Person, course: Course) -> list[dict[str, Any]]:
-    """What is locked to somebody in a course."""
+    """The lessons of a course that are locked to somebody."""
     path = f"/rest/v1/lesson_locks?course_id=eq.{course.id}&select=lesson_id,opens_at,after_lesson_id,after_quiz_id"
     return rows(academy.call(who, "GET", path))
 
@@ -46,7 +46,7 @@ def gated(academy: Academy, teacher: Person) -> Course:
     academy.insert(teacher, "lesson_contents", lesson_id=lesson_id, body=f"The secret of {lesson_id}")
     return Course(
         id=course.id, slug=course.slug, teacher=teacher, module_id=course.module_id,
-        lesson_ids=(*course.lesson_ids, lesson_id), quiz_id=course.quiz_id, right_answers=course.right_answers,
+        lesson_ids=(*course.lesson_ids, lesson_id), quiz_id=course.quiz_id, correct_answers=course.correct_answers,
     )  # fmt: skip
 
 
@@ -135,17 +135,17 @@ def test_a_lesson_opens_after_a_quiz(academy: Academy, gated: Course, student: P
     answer = academy.rpc(student, "record_progress", lesson_id=third)
     refused(answer, 403, "lesson_locked")
     assert gated.quiz_id in answer.json()["details"]
-    passed = academy.rpc(student, "submit_quiz", quiz_id=gated.quiz_id, answers=gated.right_answers)
+    passed = academy.rpc(student, "submit_quiz", quiz_id=gated.quiz_id, answers=gated.correct_answers)
     assert passed.json()["is_passed"] is True
     assert contents(academy, student, third) == 1
 
 
-def test_all_that_a_gate_names_is_waited_for(academy: Academy, gated: Course, student: Person) -> None:
+def test_a_gate_waits_for_everything_it_names(academy: Academy, gated: Course, student: Person) -> None:
     _, second, third = gated.lesson_ids
     gate(academy, gated, third, after_days=1, after_lesson_id=second, after_quiz_id=gated.quiz_id)
     academy.enrol(student, gated)
     academy.rpc(student, "record_progress", lesson_id=second, is_completed=True)
-    academy.rpc(student, "submit_quiz", quiz_id=gated.quiz_id, answers=gated.right_answers)
+    academy.rpc(student, "submit_quiz", quiz_id=gated.quiz_id, answers=gated.correct_answers)
     (lock,) = locks(academy, student, gated)
     assert (lock["after_lesson_id"], lock["after_quiz_id"]) == (None, None)
     assert contents(academy, student, third) == 0
@@ -153,7 +153,9 @@ def test_all_that_a_gate_names_is_waited_for(academy: Academy, gated: Course, st
     assert contents(academy, student, third) == 1
 
 
-def test_locks_are_the_callers_own(academy: Academy, gated: Course, student: Person, stranger: Person) -> None:
+def test_lesson_locks_are_those_of_the_caller(
+    academy: Academy, gated: Course, student: Person, stranger: Person
+) -> None:
     third = gated.lesson_ids[2]
     gate(academy, gated, third, after_days=1)
     academy.enrol(student, gated)
@@ -167,12 +169,12 @@ def test_locks_are_the_callers_own(academy: Academy, gated: Course, student: Per
         body = {"lesson_id": third} if method != "DELETE" else None
         answer = academy.call(student, method, f"/rest/v1/lesson_locks?lesson_id=eq.{third}", body)
         assert answer.status_code in {403, 405}, answer.text
-    # Who cancelled, or never enrolled, has no lock, and no content.
+    # A student who left, and somebody who never enrolled, have no locks and no content.
     academy.sql("update public.enrolments set status = 'cancelled' where student_id = %s", student.id)
     assert (locks(academy, student, gated), contents(academy, student, third)) == ([], 0)
 
 
-def test_no_circle(academy: Academy, gated: Course) -> None:
+def test_gates_close_no_cycle(academy: Academy, gated: Course) -> None:
     teacher = gated.teacher
     _, second, third = gated.lesson_ids
     fourth = academy.insert(teacher, "lessons", module_id=gated.module_id, title="Fourth")["id"]
@@ -184,13 +186,13 @@ def test_no_circle(academy: Academy, gated: Course) -> None:
     gate(academy, gated, second, after_days=1)
     path = f"{new}?lesson_id=eq.{second}"
     refused(academy.call(teacher, "PATCH", path, {"after_lesson_id": fourth}), 409, "gate_cycle")
-    # Nor by two of one request.
+    # Nor with two gates in one request.
     assert academy.call(teacher, "DELETE", f"{new}?course_id=eq.{gated.id}").status_code == 204
     both = [{"lesson_id": second, "after_lesson_id": third}, {"lesson_id": third, "after_lesson_id": second}]
     refused(academy.call(teacher, "POST", new, both), 409, "gate_cycle")
 
 
-def test_no_circle_at_once(academy: Academy, gated: Course) -> None:
+def test_concurrent_gates_close_no_cycle(academy: Academy, gated: Course) -> None:
     _, second, third = gated.lesson_ids
     both = [{"lesson_id": second, "after_lesson_id": third}, {"lesson_id": third, "after_lesson_id": second}]
 
@@ -203,7 +205,7 @@ def test_no_circle_at_once(academy: Academy, gated: Course) -> None:
         ).status_code
 
     for _ in range(5):
-        assert sorted(together(2, write)) == [201, 409]
+        assert sorted(concurrently(2, write)) == [201, 409]
         academy.sql("delete from public.lesson_gates where course_id = %s", gated.id)
 
 
@@ -236,13 +238,13 @@ def test_an_intro_has_no_gate(academy: Academy, gated: Course) -> None:
 
 
 @pytest.mark.parametrize("days", [0, -1, 3651])
-def test_days_out_of_bounds(academy: Academy, gated: Course, days: int) -> None:
+def test_days_of_a_gate_out_of_bounds(academy: Academy, gated: Course, days: int) -> None:
     new = {"lesson_id": gated.lesson_ids[2], "after_days": days}
     answer = academy.call(gated.teacher, "POST", "/rest/v1/lesson_gates", new)
     assert (answer.status_code, answer.json()["code"]) == (400, "23514"), answer.text
 
 
-def test_what_is_gone_nobody_waits_for(academy: Academy, gated: Course, student: Person) -> None:
+def test_nobody_waits_for_a_deleted_lesson_or_quiz(academy: Academy, gated: Course, student: Person) -> None:
     _, second, third = gated.lesson_ids
     quiz = {"course_id": gated.id, "title": "Practice", "is_certifying": False}
     quiz_id = academy.insert(gated.teacher, "quizzes", **quiz)["id"]
@@ -269,7 +271,7 @@ def test_completion_waits_for_locked_lessons(academy: Academy, gated: Course, st
     academy.enrol(student, gated)
     for lesson_id in (intro, second):
         academy.rpc(student, "record_progress", lesson_id=lesson_id, is_completed=True)
-    academy.rpc(student, "submit_quiz", quiz_id=gated.quiz_id, answers=gated.right_answers)
+    academy.rpc(student, "submit_quiz", quiz_id=gated.quiz_id, answers=gated.correct_answers)
     read = f"/rest/v1/enrolments?course_id=eq.{gated.id}&select=status"
     assert rows(academy.call(student, "GET", read)) == [{"status": "active"}]
     academy.sql("update public.enrolments set enrolled_at = now() - interval '1 day' where student_id = %s", student.id)
@@ -278,7 +280,7 @@ def test_completion_waits_for_locked_lessons(academy: Academy, gated: Course, st
 
 
 @pytest.mark.parametrize("status", ["draft", "archived"])
-def test_a_lesson_stays_locked_when_its_course_is_taken_back(
+def test_a_lesson_stays_locked_when_its_course_is_unpublished(
     academy: Academy, gated: Course, student: Person, status: str
 ) -> None:
     _, second, third = gated.lesson_ids

@@ -4,9 +4,10 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.people import Academy, Course, Person, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 
 def finish(academy: Academy, student: Person, *lesson_ids: str) -> None:
@@ -62,7 +63,7 @@ def resume(academy: Academy, who: Person, course: Course) -> list[tuple[str, int
 
 
 @pytest.mark.route("PL-044", call="GET /rest/v1/rpc/resume_point?course_id={course_id}")
-def test_where_to_go_on(academy: Academy, student: Person, teacher: Person, stranger: Person) -> None:
+def test_resuming_a_course(academy: Academy, student: Person, teacher: Person, stranger: Person) -> None:
     course = academy.course(teacher)
     first, second = course.lesson_ids
     third = add_lesson(academy, course)
@@ -111,7 +112,7 @@ def test_finished_lessons_and_activity_are_counted(academy: Academy, student: Pe
     assert enrolment(academy, student, course)["completed_lesson_count"] == 0
 
 
-def test_a_deleted_lesson_completes_whoever_did_the_rest(academy: Academy, teacher: Person) -> None:
+def test_deleting_a_lesson_completes_students_who_finished_the_rest(academy: Academy, teacher: Person) -> None:
     course = unquizzed(academy, teacher)
     done, behind, gone = (academy.member() for _ in range(3))
     for student in (done, behind, gone):
@@ -126,12 +127,15 @@ def test_a_deleted_lesson_completes_whoever_did_the_rest(academy: Academy, teach
     assert enrolment(academy, gone, course)["status"] == "cancelled"
     assert academy.rpc(gone, "enrol", course_id=course.id).json()["status"] == "completed"
     # Without lessons nobody has completed anything.
+    assert academy.rpc(teacher, "unpublish_course", course_id=course.id).status_code == 200
     assert academy.call(teacher, "DELETE", f"/rest/v1/modules?id=eq.{course.module_id}").status_code == 204
     assert enrolment(academy, behind, course)["status"] == "active"
     assert enrolment(academy, done, course)["completed_lesson_count"] == 0
 
 
-def test_a_quiz_that_certifies_no_more_completes_whoever_did_the_lessons(academy: Academy, teacher: Person) -> None:
+def test_removing_the_certifying_quiz_completes_students_who_finished_the_lessons(
+    academy: Academy, teacher: Person
+) -> None:
     for change in ("PATCH", "DELETE"):
         course, student = academy.course(teacher), academy.member()
         academy.enrol(student, course)
@@ -143,7 +147,7 @@ def test_a_quiz_that_certifies_no_more_completes_whoever_did_the_lessons(academy
 
 
 def test_a_lesson_deleted_while_students_finish_the_rest(academy: Academy, teacher: Person) -> None:
-    """Whichever comes first: who has done all that is left, has completed it, and nobody waits in a circle."""
+    """In any order: students who finished all remaining lessons have completed the course, and nothing deadlocks."""
     for _ in range(3):
         course = unquizzed(academy, teacher)
         students = [academy.member() for _ in range(8)]
@@ -163,7 +167,7 @@ def test_a_lesson_deleted_while_students_finish_the_rest(academy: Academy, teach
             answer = academy.rpc(students[number], "record_progress", lesson_id=ids[0], is_completed=True)
             return answer.status_code
 
-        answers = together(len(students) + 1, act)
+        answers = concurrently(len(students) + 1, act)
         assert answers == [200] * len(students) + [204]
         for student in students:
             row = enrolment(academy, student, course)
@@ -182,7 +186,7 @@ from public.user_stats as s where s.user_id = any(%s::uuid[]) order by s.user_id
 """
 
 
-def test_figures_are_a_recount_after_a_storm(academy: Academy) -> None:
+def test_counts_equal_a_recount_after_concurrent_writes(academy: Academy) -> None:
     teacher = academy.member("teacher")
     courses = [academy.course(teacher) for _ in range(3)]
     students = [academy.member() for _ in range(4)]
@@ -194,7 +198,7 @@ def test_figures_are_a_recount_after_a_storm(academy: Academy) -> None:
             calls: list[tuple[str, dict[str, Any]]] = [
                 ("enrol", {"course_id": course.id}),
                 ("record_progress", {"lesson_id": course.lesson_ids[step % 2], "is_completed": bool(step % 3)}),
-                ("submit_quiz", {"quiz_id": course.quiz_id, "answers": course.right_answers}),
+                ("submit_quiz", {"quiz_id": course.quiz_id, "answers": course.correct_answers}),
                 ("leave_course" if step % 4 == 3 else "enrol", {"course_id": course.id}),
             ]
             statuses += [academy.rpc(student, name, **about).status_code for name, about in calls]
@@ -212,6 +216,76 @@ def test_figures_are_a_recount_after_a_storm(academy: Academy) -> None:
     assert len(before) == len(people)
 
 
-def test_nobody_records_progress_in_a_lesson_that_is_not_there(academy: Academy, enrolled: Person) -> None:
+def test_nobody_records_progress_in_a_missing_lesson(academy: Academy, enrolled: Person) -> None:
     answer = academy.rpc(enrolled, "record_progress", lesson_id=str(uuid.uuid4()))
     assert (answer.status_code, answer.json()["message"]) == (403, "not_enrolled")
+
+
+def test_progress_is_taken_back(academy: Academy, student: Person, stranger: Person, teacher: Person) -> None:
+    course = academy.course(teacher)
+    enrolment_id, (first, second) = academy.enrol(student, course), course.lesson_ids
+    academy.insert(teacher, "lesson_gates", lesson_id=second, after_lesson_id=first)
+
+    def record(lesson_id: str, is_completed: bool | None) -> httpx.Response:
+        return academy.rpc(student, "record_progress", lesson_id=lesson_id, is_completed=is_completed)
+
+    def module() -> tuple[int, bool]:
+        path = f"/rest/v1/module_progress?enrolment_id=eq.{enrolment_id}"
+        (found,) = rows(academy.call(student, "GET", path))
+        return found["completed_lesson_count"], found["is_completed"]
+
+    for lesson_id in (first, second):
+        assert record(lesson_id, True).json()["completed_at"] is not None
+    assert module() == (2, True)
+    refused(academy.rpc(stranger, "record_progress", lesson_id=first, is_completed=False), 403, "not_enrolled")
+
+    for _ in range(2):  # the second time changes nothing
+        assert record(first, False).json()["completed_at"] is None
+        assert (enrolment(academy, student, course)["completed_lesson_count"], module()) == (1, (1, False))
+    (resumed,) = rows(academy.call(student, "GET", f"/rest/v1/rpc/resume_point?course_id={course.id}"))
+    assert resumed["lesson_id"] == first
+    # The gate closes again, behind what was finished: that stays open until it is taken back, too.
+    assert record(second, True).status_code == 200
+    assert record(second, False).json()["completed_at"] is None
+    refused(record(second, False), 403, "lesson_locked")
+    assert enrolment(academy, student, course)["completed_lesson_count"] == 0
+    assert record(first, True).json()["completed_at"] is not None
+    assert record(second, None).json()["completed_at"] is None
+    assert (academy.sql(RECOUNT), module()) == ([], (1, False))
+
+
+def test_what_was_completed_stays_when_progress_is_taken_back(
+    academy: Academy, student: Person, teacher: Person
+) -> None:
+    """A completed course and its certificate are earned: taking a lesson back, or repeating it, does not undo them."""
+    course = academy.course(teacher)
+    academy.enrol(student, course)
+    for lesson_id in course.lesson_ids:
+        academy.rpc(student, "record_progress", lesson_id=lesson_id, is_completed=True)
+    academy.rpc(student, "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers)
+    before = enrolment(academy, student, course)
+    assert before["status"] == "completed"
+    stats = academy.sql(STATS, [student.id])
+    for is_completed in (False, True):
+        academy.rpc(student, "record_progress", lesson_id=course.lesson_ids[0], is_completed=is_completed)
+        now = enrolment(academy, student, course)
+        assert (now["status"], now["completed_at"]) == ("completed", before["completed_at"])
+        assert now["completed_lesson_count"] == 1 + is_completed
+    assert academy.sql(STATS, [student.id]) == stats
+    issued = f"/rest/v1/certificates?student_id=eq.{student.id}&course_id=eq.{course.id}&select=status"
+    assert rows(academy.call(None, "GET", issued)) == [{"status": "issued"}]
+
+
+def test_a_lesson_is_taken_back_and_finished_at_once(academy: Academy, student: Person, teacher: Person) -> None:
+    course = academy.course(teacher)
+    academy.enrol(student, course)
+    lesson_id = course.lesson_ids[0]
+    for _ in range(5):
+        answers = concurrently(
+            6,
+            lambda number: (
+                academy.rpc(student, "record_progress", lesson_id=lesson_id, is_completed=bool(number % 2)).status_code
+            ),
+        )
+        assert answers == [200] * 6
+        assert academy.sql(RECOUNT) == []

@@ -1,24 +1,24 @@
-"""Student-teachers: who may be one, who decides, whom they help, and how many at a time."""
+"""Student-teachers: applications, decisions, and the students that they help."""
 
 from typing import Any
 
 import pytest
 
 from tests.identity.test_accounts import mails
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 STATEMENT = "I centred my first bowl here."
 
 
 @pytest.fixture
 def holder(academy: Academy, course: Course) -> Person:
-    """Somebody who holds the course's certificate."""
+    """Somebody with the certificate of the course."""
     return certified(academy, course)
 
 
 @pytest.fixture
 def helper(academy: Academy, course: Course, holder: Person) -> dict[str, Any]:
-    """The holder as an approved student-teacher: his row."""
+    """The holder as an approved student-teacher; the row."""
     return approved(academy, course, holder)
 
 
@@ -26,13 +26,13 @@ def certified(academy: Academy, course: Course, name: str = "Kofi") -> Person:
     """A new person who takes the course and passes its quiz."""
     person = academy.member(name=name)
     academy.enrol(person, course)
-    answer = academy.rpc(person, "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)
+    answer = academy.rpc(person, "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers)
     assert answer.json()["certificate"]["status"] == "issued", answer.text
     return person
 
 
 def apply(academy: Academy, course: Course, person: Person) -> dict[str, Any]:
-    """Ask to be a student-teacher; the row."""
+    """Apply as a student-teacher; the row."""
     answer = academy.rpc(person, "apply_as_student_teacher", course_id=course.id, statement=STATEMENT)
     assert answer.status_code == 200, answer.text
     row: dict[str, Any] = answer.json()
@@ -40,7 +40,7 @@ def apply(academy: Academy, course: Course, person: Person) -> dict[str, Any]:
 
 
 def approved(academy: Academy, course: Course, person: Person, **changes: Any) -> dict[str, Any]:
-    """An approved student-teacher, with what he set himself; the row."""
+    """An approved student-teacher with these settings; the row."""
     row = apply(academy, course, person)
     answer = academy.rpc(course.teacher, "decide_student_teacher", student_teacher_id=row["id"], is_approved=True)
     assert answer.status_code == 200, answer.text
@@ -58,7 +58,7 @@ def read(academy: Academy, student_teacher: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_only_who_holds_the_certificate_applies(
+def test_only_holders_of_the_certificate_apply(
     academy: Academy, enrolled: Person, stranger: Person, course: Course, holder: Person
 ) -> None:
     application = {"course_id": course.id, "statement": STATEMENT}
@@ -69,10 +69,10 @@ def test_only_who_holds_the_certificate_applies(
     assert academy.rpc(None, "apply_as_student_teacher", **application).status_code == 401
     assert academy.rpc(holder, "apply_as_student_teacher", **application | {"statement": " "}).status_code == 400
 
-    answers = together(4, lambda _: academy.rpc(holder, "apply_as_student_teacher", **application))
+    answers = concurrently(4, lambda _: academy.rpc(holder, "apply_as_student_teacher", **application))
     assert sorted(answer.status_code for answer in answers) == [200, *[409] * 3]
     refused(academy.rpc(holder, "apply_as_student_teacher", **application), 409, "application_pending")
-    # A request to decide is nobody else's business.
+    # Nobody else can decide.
     path = f"/rest/v1/student_teachers?user_id=eq.{holder.id}"
     for who in (holder, course.teacher, academy.member("moderator")):
         (row,) = rows(academy.call(who, "GET", path))
@@ -94,7 +94,7 @@ def test_the_creator_approves(academy: Academy, stranger: Person, course: Course
     refused(academy.rpc(course.teacher, "decide_student_teacher", **nothing), 422, "decision_missing")
 
     admins = [course.teacher, academy.member("admin")]
-    answers = together(2, lambda number: academy.rpc(admins[number], "decide_student_teacher", **decision))
+    answers = concurrently(2, lambda number: academy.rpc(admins[number], "decide_student_teacher", **decision))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     refused(academy.rpc(course.teacher, "decide_student_teacher", **decision), 409, "application_decided")
     application = {"course_id": course.id, "statement": STATEMENT}
@@ -112,7 +112,7 @@ def test_the_creator_approves(academy: Academy, stranger: Person, course: Course
     assert academy.call(None, "GET", decided).status_code == 401
 
 
-def test_whom_the_creator_rejects_waits(academy: Academy, course: Course, holder: Person) -> None:
+def test_a_rejected_applicant_waits_thirty_days(academy: Academy, course: Course, holder: Person) -> None:
     row = apply(academy, course, holder)
     decision = {"student_teacher_id": row["id"], "is_approved": False}
     assert academy.rpc(course.teacher, "decide_student_teacher", **decision).json()["status"] == "rejected"
@@ -122,7 +122,7 @@ def test_whom_the_creator_rejects_waits(academy: Academy, course: Course, holder
     academy.sql("update public.student_teachers set decided_at = now() - interval '31 days' where id = %s", row["id"])
     again = academy.rpc(holder, "apply_as_student_teacher", **application).json()
     assert (again["id"], again["status"], again["statement"]) == (row["id"], "pending", "Again")
-    # Whoever thinks better of it may apply again at once.
+    # After a withdrawal, they can apply again at once.
     assert academy.rpc(holder, "withdraw_as_student_teacher", course_id=course.id).json()["status"] == "withdrawn"
     refused(academy.rpc(holder, "withdraw_as_student_teacher", course_id=course.id), 404, "student_teacher_not_found")
     assert apply(academy, course, holder)["status"] == "pending"
@@ -136,7 +136,7 @@ def test_whom_the_creator_rejects_waits(academy: Academy, course: Course, holder
 @pytest.mark.route(
     "PL-056", call="GET /rest/v1/student_teachers?courses.slug=eq.{slug}&is_open=is.true&select={fields}", public=True
 )
-def test_everybody_finds_those_who_help(
+def test_everybody_finds_student_teachers(
     academy: Academy, stranger: Person, course: Course, helper: dict[str, Any], holder: Person
 ) -> None:
     fields = "id,statement,is_open,student_count,max_students,profiles(display_name,handle),courses!inner(slug)"
@@ -152,7 +152,7 @@ def test_everybody_finds_those_who_help(
             (row,) = found(who, path)
             assert row["profiles"]["display_name"] == "Kofi"
             assert (row["student_count"], row["max_students"], row["is_open"]) == (0, 5, True)
-    # His own switch.
+    # Their own setting.
     for who in (stranger, course.teacher, academy.member("admin")):
         changed = academy.call(who, "PATCH", own, {"is_available": False}, prefer="return=representation")
         assert rows(changed) == []
@@ -162,13 +162,15 @@ def test_everybody_finds_those_who_help(
         assert academy.call(holder, "PATCH", own, conclusion).status_code in {400, 403}
     for number in (0, 1001, -1):
         assert academy.call(holder, "PATCH", own, {"max_students": number}).status_code == 400
-    # Whoever hides, is not listed.
+    # A hidden profile is not listed.
     academy.sql("update public.profiles set is_public = false where id = %s", holder.id)
     assert [len(found(who, of_course)) for who in (None, stranger, course.teacher)] == [0, 0, 1]
 
 
 @pytest.mark.route("PL-074", call="GET /rest/v1/student_teachers?courses.creator_id=eq.{user_id}&select={fields}")
-def test_a_creator_lists_his_own(academy: Academy, stranger: Person, course: Course, holder: Person) -> None:
+def test_a_creator_lists_the_student_teachers_of_a_course(
+    academy: Academy, stranger: Person, course: Course, holder: Person
+) -> None:
     apply(academy, course, holder)
     path = (
         f"/rest/v1/student_teachers?courses.creator_id=eq.{course.teacher.id}&status=eq.pending"
@@ -182,7 +184,7 @@ def test_a_creator_lists_his_own(academy: Academy, stranger: Person, course: Cou
 
 @pytest.mark.route("PL-059", call="GET /rest/v1/enrolments?student_teachers.user_id=eq.{user_id}&select={fields}")
 @pytest.mark.route("PL-057", call="GET /rest/v1/rpc/student_teacher_dashboard")
-def test_a_student_teacher_sees_his_students_and_nobody_elses(
+def test_a_student_teacher_reads_only_their_students(
     academy: Academy, course: Course, helper: dict[str, Any], holder: Person
 ) -> None:
     amara, basil, other = (academy.member(name=name) for name in ("Amara", "Basil", "Other"))
@@ -192,7 +194,7 @@ def test_a_student_teacher_sees_his_students_and_nobody_elses(
         assert (answer.status_code, answer.json()["student_teacher_id"]) == (200, helper["id"]), answer.text
     academy.rpc(amara, "record_progress", lesson_id=course.lesson_ids[0], is_completed=True)
     academy.rpc(other, "record_progress", lesson_id=course.lesson_ids[0], is_completed=True)
-    academy.rpc(amara, "submit_quiz", quiz_id=course.quiz_id, answers=dict.fromkeys(course.right_answers, "c"))
+    academy.rpc(amara, "submit_quiz", quiz_id=course.quiz_id, answers=dict.fromkeys(course.correct_answers, "c"))
 
     fields = (
         "id,status,student:profiles(display_name),lesson_progress(lesson_id,completed_at),student_teachers!inner(id)"
@@ -201,11 +203,11 @@ def test_a_student_teacher_sees_his_students_and_nobody_elses(
     listed = rows(academy.call(holder, "GET", students))
     assert {row["id"]: row["student"]["display_name"] for row in listed} == {enrolment: "Amara", second: "Basil"}
     assert sorted(len(row["lesson_progress"]) for row in listed) == [0, 1]
-    stranger = certified(academy, course)  # a student-teacher, but not theirs
+    stranger = certified(academy, course)  # a student-teacher of other students
     approved(academy, course, stranger)
     for who in (stranger, academy.member("teacher")):
         assert rows(academy.call(who, "GET", students)) == []
-    # Their enrolments and progress are his to read, nobody else's; what they answered is not.
+    # They read enrolments and progress of their students only, and no attempts.
     own = f"student_id=neq.{holder.id}"
     assert {row["id"] for row in rows(academy.call(holder, "GET", f"/rest/v1/enrolments?{own}"))} == {enrolment, second}
     progress = rows(academy.call(holder, "GET", f"/rest/v1/lesson_progress?{own}"))
@@ -275,7 +277,7 @@ def test_creator_and_admins_assign_and_reassign(
         assert academy.call(who, "PATCH", own, {"student_teacher_id": helper["id"]}).status_code == 403
 
 
-def test_whom_one_cannot_be_given(
+def test_student_teachers_that_cannot_be_assigned(
     academy: Academy, student: Person, course: Course, helper: dict[str, Any], holder: Person
 ) -> None:
     enrolment = academy.enrol(student, course)
@@ -297,7 +299,7 @@ def test_whom_one_cannot_be_given(
     )
     refused(academy.rpc(student, "choose_student_teacher", student_teacher_id=foreign["id"]), 403, "not_enrolled")
     choice = {"student_teacher_id": helper["id"]}
-    # Neither himself nor somebody who is busy, away or gone.
+    # Neither the student nor somebody who is full, unavailable or withdrawn.
     refused(academy.rpc(holder, "choose_student_teacher", **choice), 409, "student_teacher_unavailable")
     own = f"/rest/v1/student_teachers?id=eq.{helper['id']}"
     academy.call(holder, "PATCH", own, {"is_available": False})
@@ -313,11 +315,11 @@ def test_whom_one_cannot_be_given(
     refused(assigned, 409, "enrolment_not_active")
 
 
-def test_twenty_at_once_for_five_places(academy: Academy, course: Course, helper: dict[str, Any]) -> None:
+def test_twenty_concurrent_students_take_five_places(academy: Academy, course: Course, helper: dict[str, Any]) -> None:
     students = [academy.member() for _ in range(20)]
     for student in students:
         academy.enrol(student, course)
-    answers = together(
+    answers = concurrently(
         20, lambda number: academy.rpc(students[number], "choose_student_teacher", student_teacher_id=helper["id"])
     )
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [409] * 15
@@ -337,10 +339,10 @@ def test_places_come_back(academy: Academy, course: Course, helper: dict[str, An
         assert academy.rpc(student, "choose_student_teacher", **choice).status_code == 200
     refused(academy.rpc(students[2], "choose_student_teacher", **choice), 409, "student_teacher_full")
     assert academy.call(holder, "PATCH", own, {"max_students": 1}).status_code == 400
-    # One who is done needs no place, and stays his student; one who leaves does not.
+    # A completed student takes no place, and stays assigned; one who leaves does not.
     for lesson in course.lesson_ids:
         academy.rpc(students[0], "record_progress", lesson_id=lesson, is_completed=True)
-    academy.rpc(students[0], "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)
+    academy.rpc(students[0], "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers)
     academy.sql("update public.enrolments set status = 'cancelled' where id = %s", enrolments[1])
     assert read(academy, helper)["student_count"] == 0
     assert academy.rpc(students[2], "choose_student_teacher", **choice).status_code == 200
@@ -349,7 +351,7 @@ def test_places_come_back(academy: Academy, course: Course, helper: dict[str, An
 
 
 @pytest.mark.parametrize("ending", ["revoked", "withdrawn", "certificate", "deleted"])
-def test_who_is_one_no_longer_has_no_students(
+def test_a_former_student_teacher_has_no_students(
     academy: Academy,
     student: Person,
     stranger: Person,
@@ -380,7 +382,7 @@ def test_who_is_one_no_longer_has_no_students(
         assert read(academy, helper)["status"] == "revoked"
         application = {"course_id": course.id, "statement": STATEMENT}
         refused(academy.rpc(holder, "apply_as_student_teacher", **application), 403, "certificate_required")
-        # A certificate that is back is the ground of another application, and no more.
+        # After reinstatement, the holder can apply again.
         assert academy.rpc(admin, "reinstate_certificate", certificate_id=certificate).status_code == 200
         assert read(academy, helper)["status"] == "revoked"
         assert apply(academy, course, holder)["status"] == "pending"
@@ -402,7 +404,7 @@ def test_an_application_is_not_approved_without_the_certificate(
     academy: Academy, course: Course, holder: Person
 ) -> None:
     row = apply(academy, course, holder)
-    # What a revocation leaves where the application came in between.
+    # An application between the revocation and its end.
     academy.sql(
         "update public.certificates set status = 'revoked', revoked_at = now() where student_id = %s", holder.id
     )
@@ -410,7 +412,7 @@ def test_an_application_is_not_approved_without_the_certificate(
     refused(academy.rpc(course.teacher, "decide_student_teacher", **decision), 409, "certificate_not_issued")
 
 
-def test_nobody_is_assigned_to_one_who_is_just_revoked(academy: Academy, course: Course) -> None:
+def test_nobody_is_assigned_during_a_revocation(academy: Academy, course: Course) -> None:
     admin = academy.member("admin")
     for _ in range(4):
         holder = certified(academy, course)
@@ -425,13 +427,13 @@ def test_nobody_is_assigned_to_one_who_is_just_revoked(academy: Academy, course:
         def act(number: int) -> int:
             if number == 0:
                 call = academy.rpc(admin, "revoke_student_teacher", student_teacher_id=row["id"], reason="Why")  # noqa: B023
-            elif number == 4:  # completes meanwhile, which gives a place back
-                call = academy.rpc(students[0], "submit_quiz", quiz_id=course.quiz_id, answers=course.right_answers)  # noqa: B023
+            elif number == 4:  # completes meanwhile, which frees a place
+                call = academy.rpc(students[0], "submit_quiz", quiz_id=course.quiz_id, answers=course.correct_answers)  # noqa: B023
             else:
                 call = academy.rpc(students[number], "choose_student_teacher", student_teacher_id=row["id"])  # noqa: B023
             return call.status_code
 
-        answers = together(5, act)
+        answers = concurrently(5, act)
         assert (answers[0], answers[4]) == (200, 200)
         assert set(answers[1:4]) <= {200, 404}
         assert read(academy, row)["student_count"] == 0
@@ -439,11 +441,11 @@ def test_nobody_is_assigned_to_one_who_is_just_revoked(academy: Academy, course:
         assert left == []
 
 
-def test_two_who_swap_their_students_at_once_do_not_block_each_other(academy: Academy, course: Course) -> None:
+def test_concurrent_swaps_of_students_do_not_deadlock(academy: Academy, course: Course) -> None:
     pair = [approved(academy, course, certified(academy, course)) for _ in range(2)]
     enrolments = [academy.enrol(academy.member(), course) for _ in range(2)]
     for turn in range(6):
-        answers = together(
+        answers = concurrently(
             2,
             lambda number: academy.rpc(
                 course.teacher,

@@ -1,4 +1,4 @@
-"""A course, its student-teacher and a student of hers."""
+"""A course, its student-teacher and a student of them."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def course(academy: Academy, teacher: Person) -> Course:
 
 @pytest.fixture
 def student(academy: Academy) -> Person:
-    """Somebody who begins."""
+    """A student without an enrolment."""
     return academy.member(name="Amara")
 
 

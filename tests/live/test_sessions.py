@@ -1,15 +1,15 @@
-"""Sessions: of a host with one student, never two at once, seen by those who take part."""
+"""Sessions of a host with one student: never two at once, and only participants read them."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.conftest import Stack, wait_for_mail
-from tests.people import Academy, Course, Person, refused, rows, together
+from tests.people import Academy, Course, Person, concurrently, refused, rows
 
 
 def on(day: int, hour: int = 10) -> str:
-    """An instant so many days from now, at this hour."""
+    """The instant in so many days, at this hour."""
     return (datetime.now(UTC) + timedelta(days=day)).replace(hour=hour, minute=0, second=0, microsecond=0).isoformat()
 
 
@@ -23,7 +23,7 @@ def schedule(academy: Academy, host: Person, enrolment: str, starts_at: str, min
 
 
 def begin(academy: Academy, session: dict[str, str]) -> None:
-    """Let time pass until the session is under way."""
+    """Move the session so that it has begun."""
     academy.sql(
         "update public.sessions set starts_at = now() - interval '1 minute', ends_at = now() + interval '1 hour'"
         " where id = %s",
@@ -33,7 +33,7 @@ def begin(academy: Academy, session: dict[str, str]) -> None:
 
 @pytest.mark.route("PL-046", call="GET /rest/v1/sessions?enrolment_id=eq.{enrolment_id}")
 @pytest.mark.route("PL-058", call="GET /rest/v1/sessions?host_id=eq.{user_id}")
-def test_those_who_take_part_read_it(
+def test_participants_read_a_session(
     academy: Academy, course: Course, student: Person, stranger: Person, enrolment: str
 ) -> None:
     teacher = course.teacher
@@ -53,12 +53,14 @@ def test_those_who_take_part_read_it(
     assert (embedded["status"], embedded["time_zone"]) == ("scheduled", "UTC")
 
 
-def test_the_student_is_told(academy: Academy, course: Course, student: Person, enrolment: str, stack: Stack) -> None:
+def test_the_student_gets_a_mail(
+    academy: Academy, course: Course, student: Person, enrolment: str, stack: Stack
+) -> None:
     schedule(academy, course.teacher, enrolment, on(12))
     assert "Ines" in str(wait_for_mail(stack, student.email, "Session on")["text"])
 
 
-def test_nobody_writes_it_directly(academy: Academy, course: Course, student: Person, enrolment: str) -> None:
+def test_nobody_writes_sessions_directly(academy: Academy, course: Course, student: Person, enrolment: str) -> None:
     session = schedule(academy, course.teacher, enrolment, on(4))
     path = f"/rest/v1/sessions?id=eq.{session['id']}"
     for who in (student, course.teacher):
@@ -67,7 +69,7 @@ def test_nobody_writes_it_directly(academy: Academy, course: Course, student: Pe
         assert academy.call(who, "POST", "/rest/v1/sessions", {"enrolment_id": enrolment}).status_code == 403
 
 
-def test_only_who_teaches_the_enrolment_schedules(
+def test_only_teachers_of_the_student_schedule(
     academy: Academy, student: Person, stranger: Person, enrolment: str
 ) -> None:
     for who in (student, stranger, academy.member("admin")):
@@ -77,7 +79,7 @@ def test_only_who_teaches_the_enrolment_schedules(
     assert academy.rpc(None, "schedule_session", enrolment_id=enrolment, starts_at=on(5)).status_code == 401
 
 
-def test_times_that_cannot_be_are_refused(academy: Academy, course: Course, enrolment: str) -> None:
+def test_invalid_times_are_refused(academy: Academy, course: Course, enrolment: str) -> None:
     for starts_at, minutes in ((on(-1), 60), (on(400), 60), (on(6), 9), (on(6), 481), ("infinity", 60)):
         answer = academy.rpc(
             course.teacher,
@@ -96,11 +98,11 @@ def test_times_that_cannot_be_are_refused(academy: Academy, course: Course, enro
     assert kept.json()["time_zone"] == "Pacific/Chatham"
 
 
-def test_of_many_at_once_one_gets_the_hour(academy: Academy, student: Person) -> None:
+def test_concurrent_sessions_do_not_overlap(academy: Academy, student: Person) -> None:
     host = academy.member("teacher")
     enrolment = academy.enrol(student, academy.course(host))
     starts_at = on(7)
-    answers = together(
+    answers = concurrently(
         10,
         lambda number: academy.rpc(
             host,
@@ -114,13 +116,13 @@ def test_of_many_at_once_one_gets_the_hour(academy: Academy, student: Person) ->
     for answer in answers:
         if answer is not won[0]:
             refused(answer, 409, "host_busy")
-    # One ends, the next begins; and what is called off frees the time.
+    # The next session begins when one ends; a cancelled one frees the time.
     schedule(academy, host, enrolment, (datetime.fromisoformat(won[0].json()["ends_at"])).isoformat())
     assert academy.rpc(student, "cancel_session", session_id=won[0].json()["id"]).status_code == 200
     schedule(academy, host, enrolment, won[0].json()["starts_at"], minutes=30)
 
 
-def test_whoever_takes_part_cancels_once(
+def test_participants_cancel_a_session_once(
     academy: Academy, course: Course, student: Person, enrolment: str, stack: Stack
 ) -> None:
     session = schedule(academy, course.teacher, enrolment, on(8))
@@ -134,7 +136,7 @@ def test_whoever_takes_part_cancels_once(
     assert "A cold" in str(wait_for_mail(stack, course.teacher.email, "Cancelled")["text"])
 
 
-def test_the_host_says_how_it_went(academy: Academy, course: Course, student: Person, enrolment: str) -> None:
+def test_the_host_completes_a_session(academy: Academy, course: Course, student: Person, enrolment: str) -> None:
     held, missed = (schedule(academy, course.teacher, enrolment, on(day)) for day in (9, 10))
     refused(academy.rpc(course.teacher, "complete_session", session_id=held["id"]), 409, "session_not_begun")
     for session in (held, missed):
@@ -151,3 +153,101 @@ def test_a_suspended_host_schedules_nothing(academy: Academy, student: Person) -
     enrolment = academy.enrol(student, academy.course(host))
     academy.suspend(host)
     refused(academy.rpc(host, "schedule_session", enrolment_id=enrolment, starts_at=on(11)), 403, "account_inactive")
+
+
+@pytest.mark.parametrize("how", ["banned", "deleted", "role lost", "suspended"])
+def test_a_former_host_has_no_sessions_ahead(academy: Academy, how: str) -> None:
+    admin, host, student = academy.member("admin"), academy.member("teacher"), academy.member()
+    course = academy.course(host)
+    enrolment = academy.enrol(student, course)
+    ahead, begun = schedule(academy, host, enrolment, on(3)), schedule(academy, host, enrolment, on(4))
+    academy.sql(
+        "update public.sessions set starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'"
+        " where id = %s",
+        begun["id"],
+    )
+    calls = {
+        "banned": ("set_account_status", {"status": "banned"}),
+        "suspended": ("set_account_status", {"status": "suspended"}),
+        "deleted": ("delete_user", {}),
+        "role lost": ("revoke_role", {"role": "teacher"}),
+    }
+    name, arguments = calls[how]
+    assert academy.rpc(admin, name, user_id=host.id, **arguments).status_code == 204
+    found = dict(academy.sql("select id::text, status::text from public.sessions where host_id = %s", host.id))
+    is_cancelled = how != "suspended"
+    assert found == {ahead["id"]: "cancelled" if is_cancelled else "scheduled", begun["id"]: "scheduled"}
+    mails = academy.sql(
+        "select count(*) from private.mail_outbox where user_id = %s and template = 'session_cancelled'", student.id
+    )
+    assert mails == [(int(is_cancelled),)]
+
+
+def test_a_former_student_teacher_hosts_no_sessions(academy: Academy) -> None:
+    teacher, person, student = academy.member("teacher"), academy.member(), academy.member()
+    course = academy.course(teacher)
+    ((row_id,),) = academy.sql(
+        "insert into public.student_teachers (course_id, user_id, statement, status, decided_at)"
+        " values (%s, %s, 'I help.', 'approved', now()) returning id::text",
+        course.id,
+        person.id,
+    )
+    enrolment = academy.enrol(student, course)
+    assert academy.rpc(student, "choose_student_teacher", student_teacher_id=row_id).status_code == 200
+    ahead = schedule(academy, person, enrolment, on(3))
+    revoked = academy.rpc(teacher, "revoke_student_teacher", student_teacher_id=row_id, reason="Absent")
+    assert revoked.status_code == 200, revoked.text
+    assert academy.sql("select status::text from public.sessions where id = %s", ahead["id"]) == [("cancelled",)]
+
+
+def place_with(academy: Academy, person: Person, course: Course) -> str:
+    """Approve a person as student-teacher of a course; returns the row."""
+    ((row_id,),) = academy.sql(
+        "insert into public.student_teachers (course_id, user_id, statement, status, decided_at)"
+        " values (%s, %s, 'I help.', 'approved', now()) returning id::text",
+        course.id,
+        person.id,
+    )
+    return str(row_id)
+
+
+@pytest.mark.parametrize("how", ["transferred", "left", "cancelled", "access ended", "another chosen", "unassigned"])
+def test_sessions_end_with_the_place_of_host_or_student(academy: Academy, how: str) -> None:
+    admin, teacher, person, student, other = academy.member("admin"), *(academy.member("teacher") for _ in range(4))
+    course = academy.course(teacher)
+    enrolment = academy.enrol(student, course)
+    theirs = schedule(academy, teacher, academy.enrol(other, course), on(5))
+    by_creator = schedule(academy, teacher, enrolment, on(3))
+    row_id = place_with(academy, person, course)
+    assert academy.rpc(student, "choose_student_teacher", student_teacher_id=row_id).status_code == 200
+    by_student_teacher = schedule(academy, person, enrolment, on(4))
+    answer = {
+        "transferred": lambda: academy.rpc(
+            admin, "transfer_course", course_id=course.id, creator_id=academy.member("teacher").id
+        ),
+        "left": lambda: academy.rpc(student, "leave_course", course_id=course.id),
+        "cancelled": lambda: academy.rpc(admin, "cancel_enrolment", enrolment_id=enrolment, reason="Unpaid"),
+        "access ended": lambda: academy.rpc(
+            admin, "update_enrolment", enrolment_id=enrolment, access_until=datetime.now(UTC).isoformat()
+        ),
+        "another chosen": lambda: academy.rpc(
+            student,
+            "choose_student_teacher",
+            student_teacher_id=place_with(academy, academy.member(), course),
+        ),
+        "unassigned": lambda: academy.rpc(teacher, "assign_student_teacher", enrolment_id=enrolment),
+    }[how]()
+    assert answer.status_code in {200, 204}, answer.text
+    found = dict(academy.sql("select id::text, status::text from public.sessions where course_id = %s", course.id))
+    is_student_gone = how in {"left", "cancelled", "access ended"}
+    is_creator_gone = how == "transferred"
+    assert found == {
+        theirs["id"]: "cancelled" if is_creator_gone else "scheduled",
+        by_creator["id"]: "cancelled" if is_student_gone or is_creator_gone else "scheduled",
+        by_student_teacher["id"]: "scheduled" if is_creator_gone else "cancelled",
+    }
+    # The time of the hosts is free again, and both people get a mail.
+    lively = academy.sql("select count(*) from private.commitments where is_live and host_id = %s", teacher.id)
+    assert lively == [([found[theirs["id"]], found[by_creator["id"]]].count("scheduled"),)]
+    mails = "select count(*) from private.mail_outbox where template = 'session_cancelled' and user_id = %s"
+    assert academy.sql(mails, student.id) == [(list(found.values()).count("cancelled") - int(is_creator_gone),)]

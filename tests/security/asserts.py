@@ -1,4 +1,4 @@
-"""What attacks end in."""
+"""Assertions about refused requests."""
 
 from typing import Any
 
@@ -13,6 +13,6 @@ def denied(answer: httpx.Response) -> None:
 
 
 def untouched(academy: Academy, table: str, row_id: str, **columns: Any) -> None:
-    """Assert that a row is as it was."""
+    """Assert that a row has these values."""
     found = academy.sql(f"select to_jsonb(t) from public.{table} as t where t.id = %s", row_id)  # noqa: S608
     assert {name: found[0][0][name] for name in columns} == columns

@@ -1,4 +1,4 @@
-"""Requests to PostgREST, made by a grammar over the live catalog: most are right, and in the others anything is wrong.
+"""Makes requests to PostgREST from a grammar over the live catalog: most are valid, the others wrong in any place.
 
 Request number n of a seed is the same in every run on the same catalog, whatever came before it.
 """
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from tests.security.access_probe import ProbeDatabase, as_text
 from tests.security.schema import Function, Table
-from tests.security.siege import Field, as_text
 from tests.security.wire import Request
 
 PEOPLE = ("anon", "student", "stranger", "creator", "rival", "suspended", "moderator")
-"""Those who ask: nobody, two students, two teachers, one who may only read, and one who may do more."""
+"""The callers: nobody, two students, two teachers, a suspended student who may only read, and a moderator."""
 CAREFUL_SHARE = 0.6
-"""Of the requests in which nothing is wrong on purpose."""
+"""The share of requests in which nothing is wrong on purpose."""
 SLIP_SHARE = 0.12
-"""Of the places in another request where something is."""
+"""The share of places of the other requests where something is wrong."""
 DEEPEST = 3
 
 Choices = Sequence[str]
@@ -126,25 +126,25 @@ Choice = TypeVar("Choice")
 class Grammar:
     """Makes requests."""
 
-    def __init__(self, field: Field, seed: int) -> None:
-        """Args: field: whose catalog; seed: what the requests are made from."""
+    def __init__(self, target: ProbeDatabase, seed: int) -> None:
+        """Args: target: the database whose catalog is used; seed: of the random choices."""
         self._seed = seed
-        self._tokens = field.tokens
-        self._tables = list(field.tables.values())
-        self._by_name = field.tables
-        self._functions = list(field.functions.values())
-        self._labels = field.labels
+        self._tokens = target.tokens
+        self._tables = list(target.tables.values())
+        self._by_name = target.tables
+        self._functions = list(target.functions.values())
+        self._labels = target.labels
         self._random = random.Random()
         self._is_careful = True
         self._links: dict[str, list[tuple[str, str]]] = {table.name: [] for table in self._tables}
-        """By table, the tables that can be embedded in it, and the constraints that say how."""
+        """By table: each table that can be embedded in it, with the constraint that joins them."""
         for table in self._tables:
             for key in table.foreign_keys:
                 self._links[table.name].append((key.table, key.name))
                 self._links[key.table].append((table.name, key.name))
 
     def request(self, number: int) -> tuple[str, Request]:
-        """Who asks, and what."""
+        """Request number n: the caller and the request."""
         self._random = random.Random(f"{self._seed}:{number}")
         self._is_careful = self._likely(CAREFUL_SHARE)
         person = self._one(PEOPLE)
@@ -160,7 +160,7 @@ class Grammar:
     def _read(self) -> Request:
         table = self._one(self._tables)
         method = "HEAD" if self._likely(0.01) else "GET"
-        return Request(method=method, target=self._target(table.name, self._reading(table)), headers=self._told())
+        return Request(method=method, target=self._target(table.name, self._reading(table)), headers=self._headers())
 
     def _write(self) -> Request:
         method = self._one(("POST", "POST", "PATCH", "PATCH", "DELETE", "PUT"))
@@ -180,7 +180,7 @@ class Grammar:
         if self._slips(0.3):
             query.append((self._one(("columns", "on_conflict")), ",".join(self._some(list(table.types)))))
         kind, body = self._body(table, like) if method != "DELETE" or self._slips() else ("", None)
-        headers = self._told("Content-Profile") | ({"Content-Type": kind} if kind else {})
+        headers = self._headers("Content-Profile") | ({"Content-Type": kind} if kind else {})
         return Request(method=method, target=self._target(table.name, query), headers=headers, body=body)
 
     def _call(self) -> Request:
@@ -194,7 +194,7 @@ class Grammar:
         kind, body = "application/json", json.dumps(arguments).encode()
         if self._slips():
             kind, body = self._garbage()
-        headers = self._told("Content-Profile") | {"Content-Type": kind}
+        headers = self._headers("Content-Profile") | {"Content-Type": kind}
         return Request(method="POST", target=self._target(f"rpc/{function.name}", query), headers=headers, body=body)
 
     def _call_by_get(self) -> Request:
@@ -206,12 +206,12 @@ class Grammar:
             query += self._reading(self._shown(function))
         if self._slips():
             query.append((self._one(WRONG_NAMES), self._one(WRONG_TEXTS)))
-        return Request(method="GET", target=self._target(f"rpc/{function.name}", query), headers=self._told())
+        return Request(method="GET", target=self._target(f"rpc/{function.name}", query), headers=self._headers())
 
     def _shown(self, function: Function) -> Table:
         return self._by_name[function.shows] if function.shows else self._one(self._tables)
 
-    # What is asked for
+    # Queries
 
     def _reading(self, table: Table) -> list[tuple[str, str]]:
         query: list[tuple[str, str]] = []
@@ -234,7 +234,7 @@ class Grammar:
         return query
 
     def _select(self, table: Table, embedded: list[str], depth: int) -> str:
-        """A list of what to show; notes the names of what it embeds."""
+        """A select list; adds the names of the tables it embeds to `embedded`."""
         items: dict[str, str] = {}
         for _ in range(self._random.randint(1, 4)):
             kind = self._random.random()
@@ -308,7 +308,7 @@ class Grammar:
         return self._pick((f"({text})",), (f"({text}", text, "()", f"(({text}))", f"({text},)"))
 
     def _condition(self, table: Table, column: str, *, quoted: bool) -> str:  # noqa: PLR0911 (a grammar)
-        """An operator that is one of the column's type, and what it compares with."""
+        """An operator that the column's type has, and a value to compare with."""
         kind = table.types.get(column, "text")
         if self._slips():
             return self._one(WRONG_CONDITIONS)
@@ -379,7 +379,7 @@ class Grammar:
         return inner if kind < 0.6 else {self._one(("id", "text", "a", "role")): value for value in inner}
 
     def _arguments(self, function: Function) -> dict[str, Any]:
-        """What a call names: what it must, and some of what it may."""
+        """The required arguments of a call, and some of the optional ones."""
         names = [] if self._slips(0.05) else function.arguments[: function.required_count]
         names = names + [name for name in function.arguments[function.required_count :] if self._likely(0.3)]
         return {name: self._argument(name, function.types[name]) for name in names}
@@ -389,7 +389,7 @@ class Grammar:
         return self._one(known) if known and self._likely(0.7) else self._of_type(kind)
 
     def _body(self, table: Table, replaced: dict[str, Any]) -> tuple[str, bytes]:
-        """The content type, and what is written, in the place of a row where one is named."""
+        """A content type and body; of a row that replaces another where one is given."""
         if self._slips():
             return self._garbage()
         if replaced:
@@ -409,7 +409,7 @@ class Grammar:
         return "application/json", json.dumps(content).encode()
 
     def _row(self, table: Table) -> dict[str, Any]:
-        """Something like a row, mostly of columns that a client may write."""
+        """A row, mostly of columns that a client may write."""
         names = table.insertable if table.insertable and not self._slips() else list(table.types)
         like = self._one(table.rows) if table.rows else {}
         row = {
@@ -428,9 +428,9 @@ class Grammar:
         kinds = ("application/json", "text/csv", "application/x-www-form-urlencoded", *WRONG_KINDS)
         return self._one(kinds), self._one(WRONG_BODIES)
 
-    # Around
+    # Headers and target
 
-    def _told(self, schema: str = "Accept-Profile") -> dict[str, str]:
+    def _headers(self, schema: str = "Accept-Profile") -> dict[str, str]:
         headers: dict[str, str] = {}
         if self._likely(0.2):
             headers["Accept"] = self._pick(ACCEPTS, WRONG_ACCEPTS)
@@ -463,9 +463,9 @@ class Grammar:
         if self._slips():
             self._random.shuffle(query)
         if self._slips():
-            pairs = "&".join(f"{_bare(key)}={_bare(value)}" for key, value in query)
+            pairs = "&".join(f"{_without_ends(key)}={_without_ends(value)}" for key, value in query)
         else:
-            # What PostgREST's own language is made of, clients leave as it is.
+            # Clients leave the characters of PostgREST's query language unescaped.
             pairs = "&".join(f"{_escaped(key)}={_escaped(value, '*()!:,.>-')}" for key, value in query)
         return f"/{name}?{pairs}" if pairs else f"/{name}"
 
@@ -478,7 +478,7 @@ class Grammar:
         return self._random.random() < share
 
     def _slips(self, share: float = SLIP_SHARE) -> bool:
-        """Whether to write something wrong here."""
+        """Whether to write something wrong in this place."""
         return not self._is_careful and self._likely(share)
 
     def _one(self, choices: Sequence[Choice]) -> Choice:
@@ -495,6 +495,6 @@ def _escaped(text: str, safe: str = "") -> str:
     return quote(text, safe, errors="surrogatepass")
 
 
-def _bare(text: str) -> str:
-    """As it is, without what would end the request's line."""
+def _without_ends(text: str) -> str:
+    """The text without the characters that would end the request line."""
     return "".join(letter for letter in text if letter not in "\0\r\n \t#\ud800") or "x"

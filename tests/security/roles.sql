@@ -1,4 +1,4 @@
--- What the roles of a running stack are, and whose powers they can take.
+-- The attributes of the roles of a running stack, and the roles that each can become.
 select r.rolname, array_to_string(array_remove(array[
     case when r.rolsuper then 'superuser' end,
     case when r.rolbypassrls then 'bypassrls' end,
@@ -14,6 +14,6 @@ select r.rolname, array_to_string(array_remove(array[
 ], null), ', ')
 from pg_catalog.pg_roles as r
 where r.rolname in (
-    'anon', 'authenticated', 'service_role', 'authenticator', 'edge', 'supabase_auth_admin', 'supabase_storage_admin',
+    'anon', 'authenticated', 'service_role', 'authenticator', 'edge', 'file_remover', 'supabase_auth_admin', 'supabase_storage_admin',
     'worker'
 )

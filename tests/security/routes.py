@@ -1,4 +1,4 @@
-"""Every route of the servers of ours, read from the applications themselves, so that none is forgotten."""
+"""Reads every route of the edge, auth and storage from the applications."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from edge.app import create_app as create_edge
 from edge.auth import require_caller
-from edge.limits import tier_of
+from edge.http.limits import tier_of
 from stack.auth.app import ROUTES as AUTH_ROUTES
 from stack.storage.app import Application as Storage
 from stack.storage.settings import Settings as StorageSettings
@@ -33,42 +33,42 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """With its parameters in braces."""
     who: str
-    """Whom the code lets in: `public`, `user` or `webhook` (whoever signs as the provider does)."""
+    """The callers that the code accepts: `public`, `user` or `webhook` (a caller that signs as the provider does)."""
     tier: str
-    """The limit on its use; `-` where it has none."""
+    """The tier of its rate limit; `-` where it has none."""
     largest: int
-    """Bytes of a body that it takes."""
+    """The most bytes of a body that it accepts."""
 
     def __str__(self) -> str:
         return f"{self.server} {self.method} {self.path}"
 
     @property
     def line(self) -> str:
-        """The route as the reviewed list tells of it."""
+        """The route's line in the reviewed list."""
         return f"{self.method} {self.path} {self.who} {self.tier}"
 
     def at(self, value: str | None = None) -> str:
-        """An address of the route, with this value in place of each parameter, or with a usual one."""
+        """A path of the route, with this value for each parameter, or a valid one."""
         return PARAMETER.sub(lambda found: USUAL.get(found["kind"] or "", "x") if value is None else value, self.path)
 
     @property
     def has_parameters(self) -> bool:
-        """Whether the path has any."""
+        """Whether the path has parameters."""
         return PARAMETER.search(self.path) is not None
 
     @property
     def writes(self) -> bool:
-        """Whether the method is one that may change something."""
+        """Whether the method may change something."""
         return self.method not in {"GET", "HEAD", "OPTIONS"}
 
 
 def edge() -> list[Route]:
-    """The edge's."""
+    """The routes of the edge."""
     return of_edge(create_edge(settings_for(NOWHERE)))
 
 
 def of_edge(app: Litestar) -> list[Route]:
-    """Those of an edge. Preflights, which the framework adds to each path, are not among them."""
+    """The routes of an application of the edge, without the preflights that Litestar adds."""
     found = []
     for route in app.routes:
         handlers: list[Any] = getattr(route, "route_handlers", None) or [getattr(route, "route_handler", None)]
@@ -90,7 +90,7 @@ def of_edge(app: Litestar) -> list[Route]:
 
 
 def auth() -> list[Route]:
-    """Auth's."""
+    """The routes of auth."""
     return sorted(
         (
             Route(server="auth", method=method, path=path, who="public", tier="-", largest=MIB)
@@ -103,13 +103,13 @@ def auth() -> list[Route]:
 
 
 def storage() -> list[Route]:
-    """Storage's, with a bucket and an object that are there for nobody."""
+    """The routes of storage, with a bucket and an object that do not exist."""
     nothing = Path("/nonexistent")
-    app = Storage(StorageSettings(port=1, database_url="", keys_file=nothing, files=nothing, file_size_limit=1))
+    app = Storage(StorageSettings(port=1, db_url="", keys_file=nothing, files=nothing, file_size_limit=1))
     ends = {"nothing": "", "bucket": "{bucket}", "object": "{bucket}/{name}", "anything": "{name}"}
     paths: Iterable[tuple[str, str]] = (
         (route.method.replace("*", "GET"), f"{route.prefix}{ends[route.takes]}{route.suffix}")
-        for route in app._routes  # what it answers is nobody else's business
+        for route in app._routes  # private: only this test reads it
     )
     return [
         Route(server="storage", method=method, path=path, who="public", tier="-", largest=64 * MIB)

@@ -1,4 +1,4 @@
-"""Tables and functions of the API, as the catalog tells of them: what a generated attack must know."""
+"""Reads the tables and functions of the API from the catalog, as generated requests need them."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 LONGEST_FILTER = 300
-"""Letters of a value that still fits into an address."""
+"""Characters of a value that fits into a URL."""
 
 TABLES = """
 with attributes as (
@@ -99,7 +99,7 @@ class ForeignKey(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     table: str
     columns: dict[str, str]
-    """The column there that each column here refers to."""
+    """The column that each column refers to."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,36 +108,36 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     is_view: bool
     types: dict[str, str]
-    """Of every column."""
+    """The type of every column."""
     columns: list[str]
-    """Those that a statement may name in a write, whoever may."""
+    """The columns that a write can name; generated ones cannot."""
     insertable: list[str]
     updatable: list[str]
-    """Those that `authenticated` may write."""
+    """The columns that `authenticated` may insert and update."""
     keys: dict[str, list[str]]
     """The columns of each unique index, by its name."""
     primary_key: list[str]
-    """Empty where it is a view."""
+    """Of a view, its first column."""
     foreign_keys: list[ForeignKey]
     rows: list[dict[str, Any]]
-    """All there are."""
+    """All rows of the table."""
 
     def same(self, row: dict[str, Any]) -> dict[str, str]:
         """The filter that finds one row."""
-        return {column: f"eq.{_word(value)}" for column, value in self._telling(row).items()}
+        return {column: f"eq.{_word(value)}" for column, value in self._identifying(row).items()}
 
     def same_by_logic(self, row: dict[str, Any]) -> str:
-        """The same as a piece of `or=(...)`, in which commas and brackets would end a value."""
-        known = self._telling(row).items()
+        """The same filter as part of `or=(...)`, where values are quoted."""
+        known = self._identifying(row).items()
         quoted = (f"{column}.eq.{json.dumps(_word(value), ensure_ascii=False)}" for column, value in known)
         return f"and({','.join(quoted)})"
 
     def identity(self, row: dict[str, Any]) -> tuple[str, ...]:
-        """What tells a row from the others."""
+        """The values that distinguish a row from the others."""
         return tuple(str(row[column]) for column in self.primary_key or self.types)
 
     def plain(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The values of a row that a filter can ask for by `eq`."""
+        """The values of a row that an `eq` filter can name."""
         return {
             name: value
             for name, value in row.items()
@@ -154,7 +154,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         """Every column of a foreign key."""
         return {column for key in self.foreign_keys for column in key.columns}
 
-    def _telling(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _identifying(self, row: dict[str, Any]) -> dict[str, Any]:
         return {column: row[column] for column in self.primary_key} or self.plain(row)
 
 
@@ -164,9 +164,9 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     arguments: list[str]
     types: dict[str, str]
-    """Of every argument that it takes."""
+    """The type of every argument."""
     required_count: int
-    """How many of the arguments, from the first on, have no default."""
+    """The number of arguments without a default; they come first."""
     is_volatile: bool
     shows: str | None
     """The table or view whose rows it returns."""
@@ -184,18 +184,18 @@ def tables(connection: psycopg.Connection) -> dict[str, Table]:
     query = sql.SQL("select to_jsonb(t) from public.{} as t")
     rows = {table["name"]: connection.execute(query.format(sql.Identifier(table["name"]))) for table in found}
     for table in found:
-        # A view has no key; its first column is to tell its rows apart.
+        # A view has no key; its first column distinguishes its rows.
         table["primary_key"] = table["primary_key"] or table["columns"][:1]
         table["rows"] = [row for (row,) in rows[table["name"]]]
     return {table["name"]: msgspec.convert(table, Table) for table in found}
 
 
 def functions(connection: psycopg.Connection) -> dict[str, Function]:
-    """Every function of the API, by name. Two of one name would be one to clients that name no types."""
+    """Every function of the API, by name. Clients name no types, so overloads are not allowed."""
     with connection.cursor(row_factory=dict_row) as cursor:
         found = msgspec.convert(cursor.execute(FUNCTIONS.encode()).fetchall(), list[Function])
     named = {function.name: function for function in found}
-    assert len(named) == len(found), "two functions of the API have one name"
+    assert len(named) == len(found), "two functions of the API have the same name"
     return named
 
 

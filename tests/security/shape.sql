@@ -1,4 +1,4 @@
--- Everything that our migrations make, one line each, but for who may do what.
+-- Every object that our migrations make, one line each, without privileges.
 with schemas as (
     select n.oid from pg_catalog.pg_namespace as n where n.nspname in ('public', 'private', 'procrastinate')
 ),

@@ -1,4 +1,4 @@
-"""What one caller can take from the others: rows, time, connections. And what answers say about us to whoever asks."""
+"""What one caller can take from the others (rows, time, connections), and what answers reveal about the servers."""
 
 import time
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ from stack.state import Folder
 from tests.conftest import Stack, wait_for_mail
 from tests.databases import Databases
 from tests.people import Academy, refused
-from tests.security.conftest import School, battlefield
-from tests.security.siege import Field
+from tests.security.access_probe import ProbeDatabase
+from tests.security.conftest import School
+from tests.security.probe_database import probe_database
 from tests.security.wire import Answer, Request, Wire
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
@@ -37,14 +38,14 @@ grant execute on function public.sleep(float8) to anon, authenticated;
 grant select on public.endless to anon, authenticated;
 notify pgrst, 'reload schema';
 """
-"""Many rows, and ways to take time without working."""
+"""Many rows, and ways to take time without work."""
 
 
 @pytest.fixture(scope="module")
-def crowd(databases: Databases, stack_data: Path) -> Iterator[Field]:
+def crowd(databases: Databases, stack_data: Path) -> Iterator[ProbeDatabase]:
     """A database with more rows than one answer holds."""
-    with battlefield(databases, stack_data, planted=CROWD) as field:
-        yield field
+    with probe_database(databases, stack_data, planted=CROWD) as target:
+        yield target
 
 
 # Rows
@@ -63,20 +64,22 @@ def crowd(databases: Databases, stack_data: Path) -> Iterator[Field]:
         ({}, {"Accept": "text/csv"}),
     ],
 )
-def test_no_answer_holds_more_rows_than_one_may(crowd: Field, query: dict[str, str], headers: dict[str, str]) -> None:
+def test_no_answer_holds_more_rows_than_one_may(
+    crowd: ProbeDatabase, query: dict[str, str], headers: dict[str, str]
+) -> None:
     answer = crowd.wire.ask("GET", "/categories", query=query, headers=headers)
     assert answer.status in {200, 206}
     held = len(answer.text.splitlines()) - 1 if "Accept" in headers else len(answer.json())
     assert held == MAX_ROWS
 
 
-def test_no_embedded_list_holds_more(crowd: Field) -> None:
+def test_no_embedded_list_holds_more(crowd: ProbeDatabase) -> None:
     query = {"select": "courses(id)", "slug": "eq.one", "courses.limit": "1000000000"}
     [category] = crowd.wire.ask("GET", "/categories", query=query).json()
     assert len(category["courses"]) == MAX_ROWS
 
 
-def test_count_goes_on_counting_only_for_a_while(crowd: Field) -> None:
+def test_exact_count_of_many_rows_is_answered(crowd: ProbeDatabase) -> None:
     counted = crowd.wire.ask("GET", "/courses", query={"limit": "0"}, headers={"Prefer": "count=exact"})
     assert int(counted.headers["content-range"].partition("/")[2]) >= 1200
 
@@ -85,7 +88,7 @@ def test_count_goes_on_counting_only_for_a_while(crowd: Field) -> None:
 
 
 def in_time(answer: Answer) -> bool:
-    """Whether an answer is one, or says that it took too long."""
+    """Whether a request was answered, or ended by the statement timeout."""
     return answer.status < 500 or (answer.status, answer.json()["code"]) == (500, "57014")
 
 
@@ -103,14 +106,14 @@ def in_time(answer: Answer) -> bool:
     ],
 )
 @pytest.mark.parametrize("operator", ["match", "imatch"])
-def test_no_pattern_outlasts_the_timeout(crowd: Field, pattern: str, operator: str) -> None:
+def test_no_pattern_outlasts_the_timeout(crowd: ProbeDatabase, pattern: str, operator: str) -> None:
     for headers in ({}, {"Prefer": "count=exact"}):
         query = {"description": f"{operator}.{pattern}", "select": "id", "limit": "5"}
         assert in_time(crowd.wire.ask("GET", "/courses", query=query, headers=headers))
 
 
 @pytest.mark.parametrize("depth", [10, 60])
-def test_deep_and_wide_selects_are_borne(crowd: Field, depth: int) -> None:
+def test_deep_and_wide_selects_are_borne(crowd: ProbeDatabase, depth: int) -> None:
     inner = "id"
     for level in range(depth):
         inner = f"{('modules', 'courses')[level % 2]}!modules_course_id_fkey({inner})"
@@ -126,19 +129,19 @@ def test_deep_and_wide_selects_are_borne(crowd: Field, depth: int) -> None:
     assert in_time(crowd.wire.ask("GET", "/courses", query={"select": f"id,{inner}", "limit": "5"}))
 
 
-def test_strangers_have_less_time_than_members_and_both_an_end(live: psycopg.Connection) -> None:
+def test_statement_timeouts_are_shorter_for_strangers(live: psycopg.Connection) -> None:
     found: dict[str, str] = dict(
         live.execute(
             "select r.rolname, s.setting from pg_catalog.pg_roles as r"
             " cross join unnest(r.rolconfig) as s (setting) where s.setting like 'statement_timeout=%'"
         ).fetchall()
     )
-    assert found["anon"] == "statement_timeout=3s"
+    assert found["anon"] == "statement_timeout=1s"
     assert found["authenticated"] == found["authenticator"] == found["edge"] == "statement_timeout=8s"
 
 
-def test_slow_calls_end_and_leave_the_others_served(crowd: Field, databases: Databases) -> None:
-    """Ten who wait as long as they can; meanwhile everybody else is answered."""
+def test_slow_calls_end_and_others_are_answered_meanwhile(crowd: ProbeDatabase, databases: Databases) -> None:
+    """Ten callers wait as long as they can; the others are answered meanwhile."""
     member = {"Authorization": f"Bearer {crowd.tokens['student']}"}
     calls = [
         *((("GET", "/endless", {"Prefer": "count=exact"}),) * 4),
@@ -156,37 +159,37 @@ def test_slow_calls_end_and_leave_the_others_served(crowd: Field, databases: Dat
         slow: list[Future[tuple[Answer, float]]] = [threads.submit(call, *each) for each in calls]
         until = time.monotonic() + 10
         while sleeping(databases, crowd) < len(calls):
-            assert time.monotonic() < until, "the slow calls did not all begin"
+            assert time.monotonic() < until, "not all slow calls began"
         for headers in ({}, member) * 10:
             assert crowd.wire.ask("GET", "/courses", query={"limit": "1"}, headers=headers).status == 200
-        assert not any(each.done() for each in slow), "the others were served only afterwards"
+        assert not any(each.done() for each in slow), "the others were answered only afterwards"
         ended = [each.result() for each in slow]
     assert [(answer.status, answer.json()["code"]) for answer, _ in ended] == [(500, "57014")] * len(calls)
-    # The member's alone went on for longer.
+    # Only the member's call lasted longer.
     assert max(seconds for _, seconds in ended[:-1]) < ended[-1][1]
 
 
-def sleeping(databases: Databases, field: Field) -> int:
-    """How many statements wait for the clock."""
-    with psycopg.connect(databases.url(field.database)) as connection:
+def sleeping(databases: Databases, target: ProbeDatabase) -> int:
+    """The number of statements in pg_sleep."""
+    with psycopg.connect(databases.url(target.database)) as connection:
         row = connection.execute(
             "select count(*) from pg_catalog.pg_stat_activity where datname = %s and wait_event = 'PgSleep'",
-            [field.database],
+            [target.database],
         ).fetchone()
     return row[0] if row else 0
 
 
-# What answers say
+# Hosts and headers
 
 
 LOOKALIKES = ["evil.test", "127.0.0.1.evil.test", "localhost:1", "127.0.0.1@evil.test", "evil.test#127.0.0.1", "[::1]"]
 
 
 @pytest.mark.parametrize("host", LOOKALIKES)
-def test_host_is_not_believed(stack_data: Path, academy: Academy, host: str) -> None:
-    """Neither a link nor an address in any answer comes from what the caller calls us."""
+def test_host_header_is_ignored(stack_data: Path, academy: Academy, host: str) -> None:
+    """No link or address in an answer comes from a header of the caller."""
     ports: Ports = Folder(stack_data).state().ports
-    told = {"Host": host, "X-Forwarded-Host": host, "X-Forwarded-Proto": "https", "apikey": academy.publishable_key}
+    headers = {"Host": host, "X-Forwarded-Host": host, "X-Forwarded-Proto": "https", "apikey": academy.publishable_key}
     with Wire(ports.api) as wire:
         for target in (
             "/",
@@ -197,12 +200,12 @@ def test_host_is_not_believed(stack_data: Path, academy: Academy, host: str) -> 
             "/storage/v1/bucket",
             "/functions/v1/health",
         ):
-            answer = wire.send(Request(method="GET", target=target, headers=told))
+            answer = wire.send(Request(method="GET", target=target, headers=headers))
             assert answer.status in {200, 303, 400, 404}, str(answer)
             assert host not in f"{answer.headers} {answer.text}", str(answer)
 
 
-def test_links_in_mails_lead_to_us(stack: Stack, academy: Academy) -> None:
+def test_links_in_mails_lead_to_our_origin(stack: Stack, academy: Academy) -> None:
     person = academy.person()
     headers = {"apikey": academy.publishable_key, "X-Forwarded-Host": "evil.test", "Origin": "https://evil.test"}
     with httpx.Client(base_url=stack.api_url, headers={**headers, "Host": "evil.test"}) as http:
@@ -225,14 +228,14 @@ def test_links_in_mails_lead_to_us(stack: Stack, academy: Academy) -> None:
         "/functions/v1/health",
     ],
 )
-def test_headers_tell_no_version_and_forbid_guessing(academy: Academy, path: str) -> None:
+def test_headers_reveal_no_version_and_forbid_sniffing(academy: Academy, path: str) -> None:
     answer = academy.call(None, "GET", path)
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["server"] == "guildhall"
     assert "x-powered-by" not in answer.headers
 
 
-# Somebody whom a moderator has stopped, with a token that lives
+# Suspended and banned accounts with a valid token
 
 
 @pytest.mark.parametrize("status", ["suspended", "banned"])
@@ -256,7 +259,7 @@ def test_stopped_account_changes_nothing_anywhere(academy: Academy, school: Scho
     assert academy.http.get(f"/storage/v1/object/public/avatars/{person.id}/me.png").content == PNG
 
 
-# Files, in the bucket that there is
+# Files
 
 
 @pytest.mark.parametrize(
@@ -271,7 +274,7 @@ def test_stopped_account_changes_nothing_anywhere(academy: Academy, school: Scho
         ("program.png", b"MZ\x90\0", "application/octet-stream"),
     ],
 )
-def test_files_that_are_no_pictures_are_refused(academy: Academy, name: str, content: bytes, kind: str) -> None:
+def test_files_that_are_not_pictures_are_refused(academy: Academy, name: str, content: bytes, kind: str) -> None:
     person = academy.member()
     headers = {"apikey": academy.publishable_key, "Authorization": f"Bearer {person.token}", "Content-Type": kind}
     answer = academy.http.post(f"/storage/v1/object/avatars/{person.id}/{name}", content=content, headers=headers)
@@ -306,7 +309,7 @@ def test_picture_that_is_also_a_page_is_served_as_a_picture(academy: Academy) ->
         "/{other}/me.png",
     ],
 )
-def test_nobody_writes_into_anothers_folder(academy: Academy, stack_data: Path, name: str) -> None:
+def test_nobody_writes_into_the_folder_of_another(academy: Academy, stack_data: Path, name: str) -> None:
     person, other = academy.member(), academy.member()
     ports: Ports = Folder(stack_data).state().ports
     path = name.format(own=person.id, other=other.id)
@@ -322,7 +325,7 @@ def test_nobody_writes_into_anothers_folder(academy: Academy, stack_data: Path, 
     assert academy.sql("select from storage.objects where name like %s", f"%{other.id}%") == []
 
 
-def test_nobody_lists_anothers_folder(academy: Academy) -> None:
+def test_nobody_lists_the_folder_of_another(academy: Academy) -> None:
     person, other = academy.member(), academy.member()
     headers = {"apikey": academy.publishable_key, "Authorization": f"Bearer {other.token}", "Content-Type": "image/png"}
     path = f"/storage/v1/object/avatars/{other.id}/me.png"

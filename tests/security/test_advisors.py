@@ -1,4 +1,4 @@
-"""Supabase's advisors (splinter's lints) find nothing in the running stack, and find what is planted elsewhere."""
+"""Supabase's advisors (the splinter lints) find nothing in the running stack, and find every planted violation."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from tests.conftest import Stack
 from tests.databases import Databases
 from tests.supabase_cli import supabase_json
 
-JUDGED_LATER = {"unused_index"}
-"""True of every index of a database that has seen no traffic."""
+NOT_APPLICABLE = {"unused_index"}
+"""Every index of a database without traffic is unused."""
 
 CANARIES = {
     "rls_disabled_in_public": "create table public.canary (id int primary key); grant select on public.canary to anon",
@@ -45,11 +45,11 @@ CANARIES = {
     "no_primary_key": "create table public.canary (id int)",
     "extension_in_public": "create extension hstore schema public",
 }
-"""Each lint, and what makes it speak. Together they show that the advisors look at all."""
+"""SQL that violates each lint. Together they show that the advisors check the database at all."""
 
 
 def found(url: str, home: Path) -> dict[str, list[str]]:
-    """What the advisors find, down to the smallest remark: details by the lint's name."""
+    """The findings of every level: details by the name of the lint."""
     results = supabase_json("db", "advisors", "--type", "all", "--level", "info", url=url, home=home)["results"]
     details: dict[str, list[str]] = {}
     for result in results:
@@ -58,19 +58,20 @@ def found(url: str, home: Path) -> dict[str, list[str]]:
 
 
 def test_exposed_schemas_are_known(live: psycopg.Connection, databases: Databases) -> None:
-    """Without this setting of the database the lints of what is exposed pass whatever is exposed."""
+    """Without this setting the lints about exposed objects find nothing."""
     assert live.execute("show pgrst.db_schemas").fetchone() == ("public",)
     with databases.cloned() as clone, psycopg.connect(databases.url(clone)) as connection:
         assert connection.execute("show pgrst.db_schemas").fetchone() == ("public",)
 
 
 def test_advisors_find_nothing(stack: Stack, tmp_path: Path) -> None:
-    assert {name: details for name, details in found(stack.db_url, tmp_path).items() if name not in JUDGED_LATER} == {}
+    findings = {name: details for name, details in found(stack.db_url, tmp_path).items() if name not in NOT_APPLICABLE}
+    assert not findings, "\n".join(f"{name}: {each}" for name, details in findings.items() for each in details)
 
 
 @pytest.fixture(scope="session")
 def of_canaries(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What the advisors find of all canaries at once, each of which is planted in names of its own."""
+    """The findings in a database with all canaries, each under a name of its own."""
     with databases.cloned() as clone:
         with psycopg.connect(databases.url(clone), autocommit=True) as connection:
             connection.execute("set search_path = ''")

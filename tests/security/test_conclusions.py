@@ -1,6 +1,6 @@
-"""Nobody writes a conclusion, and nobody takes or gives what is another's.
+"""Clients write no conclusions and move no rows to another owner.
 
-Scores, completion, certificates and enrolments are derived from proof, by functions; rows stay with their owners.
+Functions derive scores, completion, certificates and enrolments from proof.
 """
 
 import uuid
@@ -55,7 +55,7 @@ def test_student_invents_no_conclusion(academy: Academy, school: School) -> None
     assert academy.sql("select 1 from public.enrolments where course_id = %s", school.paid.id) == []
 
 
-def test_submission_brings_no_score_of_its_own(academy: Academy, school: School) -> None:
+def test_submission_carries_no_score(academy: Academy, school: School) -> None:
     student = academy.member()
     academy.enrol(student, school.free)
     for extra in ({"points": 3}, {"student_id": school.student.id}, {"is_passed": True}):
@@ -65,7 +65,7 @@ def test_submission_brings_no_score_of_its_own(academy: Academy, school: School)
     assert (wrong["points"], wrong["is_passed"], wrong["certificate"]) == (0, False, None)
 
 
-def test_nobody_enrols_himself_in_a_paid_course(academy: Academy, school: School) -> None:
+def test_nobody_enrols_in_a_paid_course_without_payment(academy: Academy, school: School) -> None:
     refused(academy.rpc(school.stranger, "enrol", course_id=school.paid.id), 402, "payment_required")
     refused(academy.rpc(school.stranger, "enrol", course_id=school.draft.id), 404, "course_not_found")
 
@@ -90,7 +90,7 @@ def test_nobody_but_its_creator_prices_a_course(academy: Academy, school: School
         {"search": "x"},
     ],
 )
-def test_creator_assigns_nothing_that_is_concluded(academy: Academy, school: School, columns: dict[str, Any]) -> None:
+def test_creator_assigns_no_conclusion(academy: Academy, school: School, columns: dict[str, Any]) -> None:
     path = f"/rest/v1/courses?id=eq.{school.draft.id}"
     for body in (columns, {"title": "New", **columns}):
         assert academy.call(school.teacher, "PATCH", path, body).status_code in {400, 403}
@@ -113,7 +113,7 @@ def test_creator_assigns_nothing_that_is_concluded(academy: Academy, school: Sch
         ("profiles", {"created_at": "2020-01-01T00:00:00Z"}),
     ],
 )
-def test_places_and_keys_are_the_databases(
+def test_positions_and_keys_are_not_writable(
     academy: Academy, school: School, table: str, columns: dict[str, Any]
 ) -> None:
     denied(academy.call(school.teacher, "PATCH", f"/rest/v1/{table}?created_at=not.is.null", columns))
@@ -125,7 +125,7 @@ def test_course_is_not_given_away(academy: Academy, school: School) -> None:
     untouched(academy, "courses", school.draft.id, creator_id=school.teacher.id)
 
 
-def test_nothing_is_put_into_anothers_course(academy: Academy, school: School) -> None:
+def test_nothing_is_added_to_the_course_of_another(academy: Academy, school: School) -> None:
     module = {"course_id": school.free.id, "title": "Planted"}
     denied(academy.call(school.rival, "POST", "/rest/v1/modules", module))
     lesson = {"module_id": school.free.module_id, "title": "Planted"}
@@ -139,7 +139,7 @@ def test_nothing_is_put_into_anothers_course(academy: Academy, school: School) -
     refused(academy.rpc(school.rival, "save_quiz_question", **asked), 404, "course_not_found")
 
 
-def test_own_row_is_not_moved_into_anothers_course(academy: Academy, school: School) -> None:
+def test_own_row_is_not_moved_to_the_course_of_another(academy: Academy, school: School) -> None:
     own = academy.course(school.rival, published=False)
     lesson, content = f"/rest/v1/lessons?id=eq.{own.lesson_ids[0]}", {"lesson_id": school.free.lesson_ids[0]}
     moved = academy.call(school.rival, "PATCH", lesson, {"module_id": school.free.module_id})
@@ -153,6 +153,6 @@ def test_own_row_is_not_moved_into_anothers_course(academy: Academy, school: Sch
 
 def test_question_of_another_quiz_is_not_changed(academy: Academy, school: School) -> None:
     own = academy.course(school.rival, published=False)
-    stolen = next(iter(school.free.right_answers))
+    stolen = next(iter(school.free.correct_answers))
     asked = {"quiz_id": own.quiz_id, "question_id": stolen, "kind": "true_false", "prompt": "?", "answer": True}
     refused(academy.rpc(school.rival, "save_quiz_question", **asked), 404, "question_not_found")

@@ -1,10 +1,11 @@
-"""policies/ is the source of authorization, the sealed migration its copy, and a database what the migrations say."""
+"""The sealed migration equals policies/, and a database equals what the migrations make."""
 
 import psycopg
 import pytest
 
-from stack import policies
-from stack.project import POLICIES
+from stack.paths import ROOT
+from stack.tools import policies
+from stack.tools.policies import POLICIES
 from tests.security.catalog import shape
 
 ACCESS = """
@@ -28,7 +29,7 @@ union all
 select 'schema', '', n.nspname, (select array_agg(i::text order by i::text) from unnest(n.nspacl) as i)::text
 from pg_catalog.pg_namespace as n where n.nspacl is not null
 """
-"""Every policy and every access list of the database, whoever it belongs to."""
+"""Every policy and every access list of the database."""
 
 
 def access(connection: psycopg.Connection) -> set[tuple[str, ...]]:
@@ -36,7 +37,7 @@ def access(connection: psycopg.Connection) -> set[tuple[str, ...]]:
 
 
 def reapply(connection: psycopg.Connection) -> None:
-    """Run what policies/ compile to, as whoever deploys does."""
+    """Run the compiled policies as the role that deploys."""
     connection.execute("reset search_path")
     connection.execute("set role postgres")
     connection.execute(policies.compiled())
@@ -53,23 +54,30 @@ def test_every_table_has_its_file_which_closes_it_first(live: psycopg.Connection
         " on n.oid = c.relnamespace where n.nspname in ('public', 'private') and c.relkind in ('r', 'p', 'v', 'm')"
     ).fetchall()
     assert tables
+    problems = []
     for schema, table in tables:
+        closing = f"select private.close_table('{schema}.{table}');"
         found = list(POLICIES.glob(f"*/{table}.sql"))
-        assert len(found) == 1, f"{schema}.{table} has {len(found)} files in policies/"
-        first = next(line for line in found[0].read_text().splitlines() if line and not line.startswith("--"))
-        assert first == f"select private.close_table('{schema}.{table}');", found[0]
+        if len(found) != 1:
+            problems.append(f"{schema}.{table} has {len(found)} files policies/<domain>/{table}.sql, and needs one")
+        elif closing != next(line for line in found[0].read_text().splitlines() if line and not line.startswith("--")):
+            problems.append(f"{found[0].relative_to(ROOT)} does not begin with: {closing}")
+    assert not problems, "\n".join(problems)
 
 
-def test_reapplying_changes_nothing(plot: psycopg.Connection) -> None:
-    before = access(plot)
-    reapply(plot)
-    assert access(plot) == before
+def test_reapplying_changes_nothing(scratch: psycopg.Connection) -> None:
+    before = access(scratch)
+    reapply(scratch)
+    assert access(scratch) == before
 
 
-def test_running_stack_is_what_the_migrations_make(plot: psycopg.Connection, live: psycopg.Connection) -> None:
-    replayed, running = shape(plot), shape(live)
+def test_running_stack_is_what_the_migrations_make(scratch: psycopg.Connection, live: psycopg.Connection) -> None:
+    replayed, running = shape(scratch), shape(live)
     assert len(running) > 500
-    assert sorted(running ^ replayed) == []
+    changed = [f"- {line}" for line in sorted(replayed - running)] + [
+        f"+ {line}" for line in sorted(running - replayed)
+    ]
+    assert not changed, "\n".join(["the running database differs from the migrations:", *changed])
 
 
 STRAYS = [
@@ -80,7 +88,8 @@ STRAYS = [
     "alter policy profiles_update_owner_or_admin on public.profiles to anon",
     "alter table public.certificates disable row level security",
     "alter table public.accounts disable row level security",
-    "create policy objects_select_owner_or_moderator on storage.objects for select to anon using (true)",
+    "drop policy objects_select_user_or_moderator on storage.objects;"
+    " create policy objects_select_user_or_moderator on storage.objects for select to anon using (true)",
     "grant all on public.certificates to authenticated",
     "grant update (holder_name) on public.certificates to authenticated",
     "grant select on private.quiz_answer_keys to anon",
@@ -97,14 +106,18 @@ STRAYS = [
 
 
 @pytest.mark.parametrize("stray", STRAYS)
-def test_stray_is_seen_and_mended(plot: psycopg.Connection, stray: str) -> None:
-    intended = shape(plot)
-    if "objects_select_owner_or_moderator" in stray:
-        plot.execute("drop policy objects_select_owner_or_moderator on storage.objects")
-    plot.execute(stray.encode())
-    assert shape(plot) != intended
-    reapply(plot)
-    assert sorted(shape(plot) ^ intended) == []
+def test_stray_is_noticed(scratch: psycopg.Connection, stray: str) -> None:
+    intended = shape(scratch)
+    scratch.execute(stray.encode())
+    assert shape(scratch) != intended
+
+
+def test_reapplying_removes_all_strays(scratch: psycopg.Connection) -> None:
+    intended = shape(scratch)
+    for stray in STRAYS:
+        scratch.execute(stray.encode())
+    reapply(scratch)
+    assert sorted(shape(scratch) ^ intended) == []
 
 
 @pytest.mark.parametrize(
@@ -121,10 +134,10 @@ def test_stray_is_seen_and_mended(plot: psycopg.Connection, stray: str) -> None:
         "update storage.buckets set public = not public",
         "alter type public.app_role add value 'planted'",
         "drop index public.courses_search_idx",
-        "drop policy objects_insert_owner on storage.objects",
+        "drop policy objects_insert_user on storage.objects",
     ],
 )
-def test_edit_by_hand_is_seen(plot: psycopg.Connection, edit: str) -> None:
-    before = shape(plot)
-    plot.execute(edit.encode())
-    assert shape(plot) != before
+def test_edit_by_hand_is_noticed(scratch: psycopg.Connection, edit: str) -> None:
+    before = shape(scratch)
+    scratch.execute(edit.encode())
+    assert shape(scratch) != before

@@ -1,32 +1,31 @@
-"""docs/errors.md lists every token that anybody raises, with its status, and none that nobody does."""
+"""Errors are rows: every refusal names one, the pages that list them are current, and comments tell what can happen."""
 
 import ast
 import re
-from collections import defaultdict
 from pathlib import Path
 
 import psycopg
+import pytest
 
-from edge import errors as edge_errors
-from stack.project import ROOT
+from edge.errors import catalogue
+from stack.paths import ROOT
+from stack.tools import reference
+from stack.tools.reference.errors import EVERYWHERE, REFUSAL, constraints, database_errors, tokens_by_function
+from stack.tools.reference.writes import WHOLE_ROW, writers
+from tests.people import Academy
 
-RAISE = re.compile(
-    r"raise\s+sqlstate\s+'(?:PGRST'\s+using\s+message\s*=\s*json_build_object\(\s*'code',\s*')?PT(\d{3})'"
-    r"(?:\s+using\s+message\s*=|,\s*'message',)\s*'([a-z_]+)'",
-    re.IGNORECASE,
-)
-ROW = re.compile(r"\| (\d{3}) \| `([a-z_]+)` \|(.*)\|$")
+ROW = re.compile(r"\| (\d{3}) \| `([a-z0-9_]+)` \|.*\|$")
+WORD = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b")
 Token = tuple[int, str]
 
 
-def listed(section: str) -> dict[Token, str]:
-    """The rows of the table below a heading: status and token, and the rest of the row."""
+def listed(section: str) -> set[Token]:
+    """The statuses and tokens in the table below a heading of docs/errors.md."""
     document = (ROOT / "docs" / "errors.md").read_text()
     text = document.split(f"\n## {section}\n")[1].split("\n## ")[0]
-    found = [ROW.fullmatch(line) for line in text.splitlines()]
-    rows = [(int(row[1]), row[2], row[3]) for row in found if row]
-    assert len(rows) == len({(status, token) for status, token, _ in rows}), f"a token stands twice in {section}"
-    return {(status, token): rest for status, token, rest in rows}
+    rows = [(int(row[1]), row[2]) for row in map(ROW.fullmatch, text.splitlines()) if row]
+    assert len(rows) == len(set(rows)), f"a token stands twice in {section}"
+    return set(rows)
 
 
 def constructed(folder: str, name: str) -> set[Token]:
@@ -41,93 +40,140 @@ def constructed(folder: str, name: str) -> set[Token]:
     return found
 
 
-def sources(connection: psycopg.Connection) -> dict[str, str]:
-    """Every function of ours that is no trigger's, and its source."""
-    return dict(
-        connection.execute(
-            "select format('%s.%s', n.nspname, p.proname), p.prosrc from pg_catalog.pg_proc as p"
-            " join pg_catalog.pg_namespace as n on n.oid = p.pronamespace"
-            " where n.nspname in ('public', 'private') and p.prorettype <> 'trigger'::regtype"
-        ).fetchall()
+def stray_errors(connection: psycopg.Connection) -> list[str]:
+    """Tokens that are raised and have no row, rows that nothing raises, and functions that raise without a row."""
+    sources = connection.execute(
+        "select p.oid::regprocedure::text, p.prosrc from pg_catalog.pg_proc as p"
+        " where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)"
+    ).fetchall()
+    raised = {token for _, source in sources for token in REFUSAL.findall(source)}
+    rows = {token for (token,) in connection.execute("select token from private.errors").fetchall()}
+    allowed = {"private.refuse(text,text[])", "private.check_request()", "private.await_reference(text)"}
+    bare = [f"{name} raises by itself" for name, source in sources if name not in allowed and "raise " in source]
+    return sorted(
+        [f"{token} has no row in private.errors" for token in raised - rows]
+        + [f"nothing raises {token}" for token in rows - raised]
+        + bare
     )
 
 
-def raised_by_function(functions: dict[str, str]) -> dict[Token, set[str]]:
-    """The public functions that can end in each token, by themselves or through those that they call."""
-    calls = {
-        name: {other for other in functions if re.search(rf"\b{re.escape(other)}\(", source)}
-        for name, source in functions.items()
-    }
-    found = defaultdict(set)
-    for name in functions:
-        reached, new = {name}, {name}
-        while new:
-            new = {called for caller in new for called in calls[caller]} - reached
-            reached |= new
-        if name.startswith("public."):
-            for called in reached:
-                for status, token in RAISE.findall(functions[called]):
-                    found[int(status), token].add(name.removeprefix("public."))
-    return found
+def wrong_comments(connection: psycopg.Connection) -> list[str]:
+    """Functions of the API whose comment lacks a token that they raise, or names one that they cannot.
+
+    What only a trigger raises may be named; whether it can happen depends on the columns that are written.
+    """
+    certain, possible = tokens_by_function(connection), tokens_by_function(connection, with_triggers=True)
+    tokens = {token for (token,) in connection.execute("select token from private.errors").fetchall()}
+    wrong = []
+    for name, comment in connection.execute(
+        "select 'public.' || proname, obj_description(oid, 'pg_proc') from pg_catalog.pg_proc"
+        " where pronamespace = 'public'::regnamespace order by proname"
+    ).fetchall():
+        named = set(WORD.findall(comment)) & tokens
+        declared = set(WORD.findall(comment.partition("Raises ")[2])) & tokens
+        wrong += [f"the comment of {name} lacks {token}" for token in sorted(certain[name] - EVERYWHERE - named)]
+        wrong += [f"{name} never raises {token}" for token in sorted(declared - possible[name])]
+    return wrong
 
 
-def test_every_token_of_the_database_is_listed(live: psycopg.Connection) -> None:
-    sql = live.execute(
-        "select string_agg(prosrc, ' ') from pg_catalog.pg_proc"
-        " where pronamespace in ('public'::regnamespace, 'private'::regnamespace)"
-    ).fetchone()
-    assert sql is not None
-    raised = {(int(status), token) for status, token in RAISE.findall(sql[0])}
-    assert len(raised) > 10
-    assert set(listed("The database")) == raised
+def test_every_error_is_a_row_and_every_row_is_raised(live: psycopg.Connection) -> None:
+    strays = stray_errors(live)
+    assert not strays, "\n".join(strays)
 
 
-def test_functions_that_raise_a_token_are_named(live: psycopg.Connection) -> None:
-    """Where the list names functions, it names all that can end so."""
-    able = raised_by_function(sources(live))
-    assert able
-    for token, rest in listed("The database").items():
-        who = rest.split("|")[-1]
-        named = set(re.findall(r"`([a-z_]+)`", who.partition("trigger on")[0]))
-        if "every" not in who.partition("trigger on")[0]:
-            assert named == able.get(token, set()), token
+def test_comments_of_functions_name_what_they_raise(live: psycopg.Connection) -> None:
+    wrong = wrong_comments(live)
+    assert not wrong, "\n".join(wrong)
 
 
-def test_documented_errors_of_functions_are_those_they_raise(live: psycopg.Connection) -> None:
-    """The comment of a public function, which OpenAPI shows, names the tokens that its callers must expect."""
-    able = raised_by_function(sources(live))
-    comments: dict[str, str] = dict(
-        live.execute(
-            "select proname, obj_description(oid, 'pg_proc') from pg_catalog.pg_proc"
-            " where pronamespace = 'public'::regnamespace"
-        ).fetchall()
-    )
-    common = {"sign_in_required", "account_inactive", "setting_missing"}
-    for name, comment in comments.items():
-        raised = {token for (_, token), functions in able.items() if name in functions} - common
-        missing = {token for token in raised if token not in comment}
-        assert not missing, f"the comment of {name} does not name {sorted(missing)}"
+def test_generated_pages_are_current(live: psycopg.Connection) -> None:
+    stale = [str(path.relative_to(ROOT)) for path, content in reference.generated(live) if path.read_text() != content]
+    assert not stale, f"./guildhall reference writes these anew: {stale}"
+    assert listed("The database") == {(error.status, error.token) for error in database_errors(live)}
+
+
+def test_clients_read_the_catalogue(academy: Academy, live: psycopg.Connection) -> None:
+    answer = academy.call(None, "GET", "/rest/v1/rpc/error_catalogue")
+    assert answer.status_code == 200, answer.text
+    errors = {(error.status, error.token, "error") for error in database_errors(live)}
+    named = {(status, name, "constraint") for _, name, status, _ in constraints(live)}
+    assert {(row["status"], row["token"], row["kind"]) for row in answer.json()} == errors | named
+    assert len(answer.json()) == len(errors) + len(named)
+    assert all(row["meaning"] and row["hint"] for row in answer.json())
+
+
+def test_a_broken_constraint_is_in_the_catalogue(academy: Academy) -> None:
+    person, other = academy.member(), academy.member()
+    refusals = [
+        academy.call(person, "PATCH", f"/rest/v1/profiles?id=eq.{person.id}", {"bio": "a" * 4001}),
+        academy.call(person, "POST", "/rest/v1/follows", {"followee_id": person.id}),
+        academy.call(person, "POST", "/rest/v1/follows", [{"followee_id": other.id}, {"followee_id": other.id}]),
+        academy.call(person, "POST", "/rest/v1/notification_preferences", {"topic": "none"}),
+    ]
+    answer = academy.call(None, "GET", "/rest/v1/rpc/error_catalogue?kind=eq.constraint")
+    status = {row["token"]: row["status"] for row in answer.json()}
+    broken = [re.findall(r'"(\w+)"', refusal.json()["message"])[-1] for refusal in refusals]
+    assert broken == ["profiles_bio_check", "follows_self_check", "follows_pkey", "notification_preferences_topic_fkey"]
+    assert [status[name] for name in broken] == [refusal.status_code for refusal in refusals]
+
+
+def test_a_column_that_a_function_writes_names_it(live: psycopg.Connection) -> None:
+    found = {(each.table, column): each.functions for each in writers(live) for column in each.columns}
+    assert found["user_qualifications", "is_verified"] == ("verify_qualification",)
+    assert found["accounts", "status"] == ("set_account_status",)
+    assert found["workspace_members", WHOLE_ROW] == (
+        "add_workspace_member", "create_workspace", "remove_workspace_member",
+    )  # fmt: skip
+    assert ("profiles", "bio") not in found
+
+
+def test_calls_of_registered_functions_are_followed(live: psycopg.Connection) -> None:
+    raised = tokens_by_function(live, with_triggers=True)
+    assert "last_superadmin" in raised["public.delete_account"]
 
 
 def test_every_token_of_the_edge_is_listed() -> None:
-    raised = constructed("edge", "EdgeError") | set(edge_errors.TOKENS.items())
-    assert set(listed("The edge")) == raised
+    assert listed("The edge") == {(each.status, each.token) for each in catalogue().values()}
 
 
 def test_every_code_of_the_gateway_is_listed() -> None:
-    assert set(listed("The gateway")) == constructed("stack/gateway", "GatewayError")
+    errors = constructed("stack/gateway", "GatewayError") | constructed("stack/gateway", "BoundError")
+    assert listed("The gateway") == errors
 
 
-def test_token_that_nobody_listed_is_found(plot: psycopg.Connection) -> None:
-    plot.execute(
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("perform private.refuse('teapot');", "teapot has no row in private.errors"),
+        ("raise sqlstate 'PT418' using message = 'teapot';", "private.planted() raises by itself"),
+    ],
+)
+def test_a_stray_error_is_found(scratch: psycopg.Connection, statement: str, found: str) -> None:
+    scratch.execute(
+        "create function private.planted() returns void language plpgsql set search_path = ''"
+        f" as $$ begin {statement} end $$".encode()
+    )
+    assert found in stray_errors(scratch)
+
+
+def test_a_row_that_nothing_raises_is_found(scratch: psycopg.Connection) -> None:
+    scratch.execute(
+        "insert into private.errors (token, status, meaning, hint) values ('teapot', 418, 'Tea.', 'Drink it.')"
+    )
+    assert "nothing raises teapot" in stray_errors(scratch)
+
+
+def test_a_comment_that_is_wrong_is_found(scratch: psycopg.Connection) -> None:
+    scratch.execute(
         """
         create function private.planted() returns void language plpgsql set search_path = '' as $$
-        begin
-            raise sqlstate 'PT418' using message = 'teapot';
-        end
-        $$;
+        begin perform private.refuse('payout_not_found'); end $$;
         create function public.planted() returns void language sql set search_path = ''
-        as $$ select private.planted() $$
+        as $$ select private.planted() $$;
+        comment on function public.planted() is 'Plants. Raises order_not_found (404).'
         """
     )
-    assert raised_by_function(sources(plot))[418, "teapot"] == {"planted"}
+    assert {
+        "the comment of public.planted lacks payout_not_found",
+        "public.planted never raises order_not_found",
+    } <= set(wrong_comments(scratch))

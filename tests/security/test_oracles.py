@@ -1,4 +1,4 @@
-"""What is hidden and what is not there are answered alike, and no error quotes a row."""
+"""Hidden and missing rows are answered alike, and no error quotes a row."""
 
 import uuid
 
@@ -58,7 +58,7 @@ def test_foreign_keys_do_not_tell_hidden_from_missing(academy: Academy, school: 
 
 
 def test_keys_that_clash_with_hidden_rows_quote_nothing(academy: Academy, school: School) -> None:
-    """That a word is taken cannot be kept secret; whose it is, can."""
+    """A conflict shows that a value is taken, and not whose it is."""
     handle = f"hidden-{uuid.uuid4().hex[:8]}"
     academy.sql("update public.profiles set is_public = false, handle = %s where id = %s", handle, school.stranger.id)
     taken = academy.call(school.rival, "PATCH", f"/rest/v1/profiles?id=eq.{school.rival.id}", {"handle": handle})
@@ -102,7 +102,7 @@ def test_write_to_a_hidden_row_counts_nothing(academy: Academy, school: School, 
 
 
 def test_rollback_cannot_be_asked_for(academy: Academy, school: School) -> None:
-    """Else a write could be tried, and read, without a trace."""
+    """Otherwise a client could try a write and read its result without a trace."""
     path = f"/rest/v1/profiles?id=eq.{school.rival.id}"
     answer = academy.call(school.rival, "PATCH", path, {"bio": "Kept"}, prefer="tx=rollback,return=representation")
     assert "rollback" not in answer.headers.get("Preference-Applied", "")
@@ -113,3 +113,18 @@ def test_plans_are_not_shown(academy: Academy, school: School) -> None:
     for kind in ("json", "text"):
         accept = f"application/vnd.pgrst.plan+{kind}"
         assert academy.call(school.stranger, "GET", "/rest/v1/courses", accept=accept).status_code in {406, 415}
+
+
+def test_head_of_a_function_tells_nothing(academy: Academy, school: School) -> None:
+    """PostgREST does not run a read-only function for HEAD that answers one value: see docs/security.md."""
+    headers = {"apikey": academy.publishable_key}
+    known, unknown = (
+        academy.http.head("/rest/v1/rpc/verify_certificate", params={"code": code}, headers=headers)
+        for code in (school.certificate["code"], "AAAA-AAAA-AAAA-AAAA-AAAA")
+    )
+    assert (known.status_code, known.content) == (unknown.status_code, unknown.content) == (200, b"")
+    apart = {"date", "x-request-id", "content-location"}
+    shown, hidden = (
+        {name: value for name, value in answer.headers.items() if name not in apart} for answer in (known, unknown)
+    )
+    assert shown == hidden

@@ -1,10 +1,11 @@
-"""Who may do what, from the live catalog, equals the reviewed list; and each kind of change to it would be seen."""
+"""The privileges in the live catalog equal the reviewed lists, and every kind of change to them is noticed."""
 
 import psycopg
 import pytest
 
-from tests.security import reviewed
 from tests.security.catalog import privileges
+from tests.security.conftest import Review
+from tests.security.reviewed import PRIVILEGES
 
 CHANGES = {
     "grant truncate on public.courses to authenticated": "table public.courses authenticated: {}, truncate",
@@ -30,20 +31,19 @@ CHANGES = {
     "grant pg_read_all_data to authenticated": "role authenticated: may become pg_read_all_data",
     "alter role edge inherit; grant pg_read_all_data to edge": "table public.accounts edge: select",
 }
-"""A change, and the line that it gives."""
+"""A change, and the line that it adds."""
 
 
-def test_privileges_are_those_reviewed(live: psycopg.Connection) -> None:
-    wrong = reviewed.differences(privileges(live), "allowlist.txt")
-    assert not wrong, "\n".join(wrong)
+def test_privileges_are_those_reviewed(live: psycopg.Connection, review: Review) -> None:
+    review(PRIVILEGES, privileges(live))
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_change_is_seen(plot: psycopg.Connection, change: str) -> None:
-    before = privileges(plot)
-    plot.execute(change.encode())
+def test_change_is_noticed(scratch: psycopg.Connection, change: str) -> None:
+    before = privileges(scratch)
+    scratch.execute(change.encode())
     start, _, end = CHANGES[change].partition("{}")
-    assert [line for line in privileges(plot) - before if line.startswith(start) and line.endswith(end)]
+    assert [line for line in privileges(scratch) - before if line.startswith(start) and line.endswith(end)]
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_change_is_seen(plot: psycopg.Connection, change: str) -> None:
     ],
 )
 @pytest.mark.parametrize("schema", ["public", "private"])
-def test_what_a_migration_makes_starts_closed(plot: psycopg.Connection, made: str, schema: str) -> None:
-    plot.execute("set role postgres")
-    plot.execute(f"create {made.format(f'{schema}.planted')}".encode())
-    plot.execute("reset role")
+def test_what_a_migration_creates_is_closed(scratch: psycopg.Connection, made: str, schema: str) -> None:
+    scratch.execute("set role postgres")
+    scratch.execute(f"create {made.format(f'{schema}.planted')}".encode())
+    scratch.execute("reset role")
     kind = made.partition(" ")[0]
-    assert f"{kind} {schema}.planted{'()' if kind == 'function' else ''}: nobody" in privileges(plot)
+    assert f"{kind} {schema}.planted{'()' if kind == 'function' else ''}: nobody" in privileges(scratch)

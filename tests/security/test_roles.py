@@ -1,4 +1,4 @@
-"""Nobody makes himself more than he is: `user_roles` decides, and only an admin's function writes it."""
+"""Nobody gains a role by other means than an admin's function: `user_roles` decides, and only it writes the table."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.security.conftest import School
 
 
 @pytest.mark.parametrize("role", ["teacher", "moderator", "admin", "superadmin"])
-def test_nobody_grants_himself_a_role(academy: Academy, school: School, role: str) -> None:
+def test_nobody_grants_themself_a_role(academy: Academy, school: School, role: str) -> None:
     for person in (school.stranger, school.teacher, school.moderator):
         row = {"user_id": person.id, "role": role}
         denied(academy.call(person, "POST", "/rest/v1/user_roles", row))
@@ -24,7 +24,7 @@ def test_admin_makes_no_admin(academy: Academy, school: School) -> None:
         refused(academy.rpc(admin, "revoke_role", user_id=school.teacher.id, role=role), 403, "role_required")
 
 
-def test_what_a_user_writes_about_himself_is_no_role(academy: Academy) -> None:
+def test_user_metadata_is_no_role(academy: Academy) -> None:
     person = academy.person()
     boast = {"role": "admin", "user_role": "superadmin", "is_admin": True, "app_metadata": {"role": "admin"}}
     for more in ({"role": "service_role"}, {"app_metadata": boast}, {"raw_app_meta_data": boast}):
@@ -39,8 +39,8 @@ def test_what_a_user_writes_about_himself_is_no_role(academy: Academy) -> None:
     assert rows(academy.call(again, "GET", "/rest/v1/user_roles")) == []
 
 
-def test_what_a_token_says_of_roles_is_not_believed(academy: Academy, school: School) -> None:
-    """Even a token that auth itself had signed so: the row is looked up."""
+def test_roles_in_a_token_are_ignored(academy: Academy, school: School) -> None:
+    """Even in a token that auth signed: policies look the row up."""
     claims = {
         "sub": school.stranger.id,
         "aud": "authenticated",

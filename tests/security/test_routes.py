@@ -1,7 +1,7 @@
-"""Every route of the edge, of auth and of storage, attacked over real HTTP; and who the edge's are for, as reviewed.
+"""Attacks every route of the edge, auth and storage over real HTTP, and compares the edge's with the reviewed list.
 
-The routes are read from the applications. Whatever is sent, the answer is one of theirs: never a fault, never a trace,
-and never served to somebody for whom the route is not.
+The routes are read from the applications. Whatever is sent, no answer is a 5xx or shows internals, and no route serves
+a caller that it is not for.
 """
 
 import re
@@ -17,18 +17,21 @@ from edge.app import create_app
 from stack.keys import Keys
 from stack.ports import Ports
 from stack.state import Folder
+from stack.tools.project import GUILDHALL
 from tests.conftest import Stack
 from tests.edge.support import NOWHERE, settings_for
 from tests.people import Academy
-from tests.security import reviewed, routes
+from tests.security import routes
+from tests.security.conftest import Review
+from tests.security.reviewed import EDGE_ROUTES
 from tests.security.routes import Route
 from tests.security.wire import Answer, Request, Wire
 
-INSIDES = re.compile(
+INTERNALS = re.compile(
     r"Traceback|\.py\b|/site-packages/|/usr/|/tmp/|\b(?i:select|insert|update|delete) .+ (?i:from|into|set)\b"
     r"|psycopg|postgresql://|127\.0\.0\.1|localhost:|litestar|0x[0-9a-f]{8}"
 )
-"""What an error must not tell of: our files, statements and addresses."""
+"""Internals that an error must not mention: files, statements and addresses."""
 STRANGE_VALUES = {
     "long": "x" * 4000,
     "nul": "%00",
@@ -75,16 +78,17 @@ OF_USERS = [route for route in OF_EDGE if route.who == "user"]
 
 @pytest.fixture(scope="module")
 def wires(stack: Stack, stack_data: Any) -> Iterator[dict[str, Wire]]:
-    """A connection to each server itself, past the gateway, which would tidy what is sent."""
+    """A connection to each server, past the gateway, which would normalise the requests."""
     ports: Ports = Folder(stack_data).state().ports
-    assert stack.edge_url.endswith(str(ports.edge))
-    with Wire(ports.edge) as edge, Wire(ports.auth) as auth, Wire(ports.storage) as storage:
+    edge_port = GUILDHALL.port(ports.base, "edge")
+    assert stack.edge_url.endswith(str(edge_port))
+    with Wire(edge_port) as edge, Wire(ports.auth) as auth, Wire(ports.storage) as storage:
         yield {"edge": edge, "auth": auth, "storage": storage}
 
 
 @pytest.fixture(scope="module")
 def users_token(academy: Academy) -> str:
-    """Somebody's who has nothing and may do what everybody may."""
+    """The token of a user without roles or rows."""
     return academy.member().token
 
 
@@ -101,7 +105,7 @@ def attack(
     body: bytes | None = None,
     method: str | None = None,
 ) -> Answer:
-    """Send one request, and hold its answer to what every answer must be."""
+    """Send one request, and check what must hold for every answer."""
     content = b"{}" if body is None and route.writes else body
     sent = {**(JSON if content is not None else {}), **(headers or {})}
     request = Request(method=method or route.method, target=target or route.at(), headers=sent, body=content)
@@ -109,7 +113,7 @@ def attack(
     assert answer.status < 500, str(answer)
     if answer.status >= 400 and request.method != "HEAD":
         assert is_error(route.server, answer), str(answer)
-        assert not INSIDES.search(answer.text), str(answer)
+        assert not INTERNALS.search(answer.text), str(answer)
     assert "set-cookie" not in answer.headers, str(answer)
     assert not {"server", "x-powered-by"} & set(answer.headers), str(answer)
     assert answer.headers["x-content-type-options"] == "nosniff", str(answer)
@@ -117,7 +121,7 @@ def attack(
 
 
 def is_error(server: str, answer: Answer) -> bool:
-    """Whether an answer is a refusal in the one form that its server has."""
+    """Whether an answer is an error in the form of its server."""
     if not answer.headers.get("content-type", "").startswith("application/json"):
         return False
     body = answer.json()
@@ -129,9 +133,8 @@ def is_error(server: str, answer: Answer) -> bool:
     return {"statusCode", "error", "message"} <= set(body)
 
 
-def test_routes_of_the_edge_are_those_reviewed() -> None:
-    wrong = reviewed.differences({route.line for route in OF_EDGE}, "edge_routes.txt")
-    assert not wrong, "\n".join(wrong)
+def test_routes_of_the_edge_are_those_reviewed(review: Review) -> None:
+    review(EDGE_ROUTES, {route.line for route in OF_EDGE})
 
 
 def test_there_are_routes_to_attack() -> None:
@@ -140,7 +143,7 @@ def test_there_are_routes_to_attack() -> None:
     assert len(ALL) > 60
 
 
-# Who comes in
+# Callers
 
 
 def expired(keys: Keys, user_id: str, issuer: str) -> str:
@@ -170,7 +173,7 @@ def test_route_of_users_is_for_users(
     ]
     for headers in ({}, *(bearer(token) for token in forgeries), {"Authorization": f"Basic {users_token}"}):
         answer = attack(wires, route, headers=headers)
-        assert (answer.status, answer.json()["message"]) == (401, "unauthorized"), str(answer)
+        assert (answer.status, answer.json()["message"]) == (401, "sign_in_required"), str(answer)
         assert answer.headers["www-authenticate"] == "Bearer"
     assert attack(wires, route, headers=bearer(users_token)).status != 401
 
@@ -184,7 +187,7 @@ def test_suspended_user_changes_nothing(route: Route, wires: dict[str, Wire], ac
 
 
 @pytest.mark.parametrize("route", [route for route in OF_EDGE if route.who == "webhook"], ids=str)
-def test_webhook_believes_only_its_provider(route: Route, wires: dict[str, Wire], users_token: str) -> None:
+def test_webhook_accepts_only_its_provider(route: Route, wires: dict[str, Wire], users_token: str) -> None:
     now = str(int(time.time()))
     forged: tuple[dict[str, str], ...] = (
         {},
@@ -197,7 +200,7 @@ def test_webhook_believes_only_its_provider(route: Route, wires: dict[str, Wire]
             assert attack(wires, route, headers=headers, body=body).status in {400, 401, 413}
 
 
-# What is sent
+# Requests
 
 
 @pytest.mark.parametrize("route", ALL, ids=str)
@@ -226,14 +229,14 @@ def test_oversize_body_is_refused_before_it_is_read(route: Route, wires: dict[st
 
 
 @pytest.mark.parametrize("route", [route for route in ALL if route.has_parameters], ids=str)
-def test_strange_addresses_are_refused(route: Route, wires: dict[str, Wire], users_token: str) -> None:
+def test_strange_path_parameters_cause_no_error(route: Route, wires: dict[str, Wire], users_token: str) -> None:
     for value in STRANGE_VALUES.values():
         for headers in ({}, bearer(users_token)):
             attack(wires, route, route.at(value), headers=headers)
 
 
 @pytest.mark.parametrize("route", ALL, ids=str)
-def test_strange_queries_and_headers_are_borne(route: Route, wires: dict[str, Wire], users_token: str) -> None:
+def test_strange_queries_and_headers_cause_no_error(route: Route, wires: dict[str, Wire], users_token: str) -> None:
     for query in ("?%00", "?a[]=1&a[]=2", "?%ff=%ff", "?" + "a=1&" * 1000, "?limit=1e9&offset=-1&page=0&per_page=x"):
         attack(wires, route, route.at() + query, headers=bearer(users_token))
     for headers in (
@@ -249,14 +252,14 @@ def test_strange_queries_and_headers_are_borne(route: Route, wires: dict[str, Wi
         assert "evil.test" not in str(answer.headers) + answer.text, str(answer)
 
 
-# That the checks can fail
+# The check itself
 
 
 def test_route_without_a_line_is_found() -> None:
     app = create_app(settings_for(NOWHERE))
     app.register(planted)
-    lines = reviewed.differences({route.line for route in routes.of_edge(app)}, "edge_routes.txt")
-    assert any("GET /planted/{number:int} public strict" in line for line in lines)
+    problems = EDGE_ROUTES.problems({route.line for route in routes.of_edge(app)})
+    assert "add the line\n    GET /planted/{number:int} public strict" in problems
 
 
 @get("/planted/{number:int}", opt={"tier": "strict"})

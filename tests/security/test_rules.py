@@ -1,4 +1,4 @@
-"""Every rule holds in the live catalog, and every rule's query finds the violation that is planted for it."""
+"""Every rule holds in the live catalog, and its query finds the violation that is planted for it."""
 
 import psycopg
 import pytest
@@ -17,10 +17,12 @@ def named(rule: Rule) -> str:
 
 @pytest.mark.parametrize("rule", RULES, ids=named)
 def test_rule_holds(live: psycopg.Connection, rule: Rule) -> None:
-    assert violations(live, rule) == []
+    found = violations(live, rule)
+    if found:
+        pytest.fail("\n".join([f"Broken: {rule.name}.", *(f"    {line}" for line in found), rule.fix]), pytrace=False)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=named)
-def test_violation_is_found(plot: psycopg.Connection, rule: Rule) -> None:
-    plot.execute(rule.planted.encode())
-    assert [line for line in violations(plot, rule) if line.startswith(rule.found)]
+def test_violation_is_found(scratch: psycopg.Connection, rule: Rule) -> None:
+    scratch.execute(rule.planted.encode())
+    assert [line for line in violations(scratch, rule) if line.startswith(rule.found)]

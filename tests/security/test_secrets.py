@@ -1,4 +1,4 @@
-"""Nobody reads what he may not, by any path: paid lessons, drafts, answer keys, others' records, others' email."""
+"""No path shows paid lessons, drafts, answer keys, or the records and addresses of others."""
 
 import uuid
 
@@ -10,24 +10,27 @@ from tests.security.conftest import School
 OBJECT = "application/vnd.pgrst.object+json"
 
 LESSON_PATHS = [
-    "lesson_contents",
-    "lesson_contents?order=body.desc",
-    "lesson_contents?body=like.*secret*",
-    "lesson_contents?select=body,courses!inner(status)&courses.status=eq.draft",
-    "lessons?select=*,lesson_contents(*)",
-    "lessons?select=title,lesson_contents!inner(body)&lesson_contents.body=like.*secret*",
-    "modules?select=*,lessons(*,lesson_contents(*))",
-    "courses?select=*,modules(*,lessons(*,lesson_contents(*)))",
-    "courses?select=title,lesson_contents(*)",
-    "categories?select=*,courses(*,lesson_contents(*))",
-    "profiles?select=*,courses(*,lesson_contents(*))",
+    "lesson_contents?course_id=in.({courses})",
+    "lesson_contents?course_id=in.({courses})&order=body.desc",
+    "lesson_contents?course_id=in.({courses})&body=like.*secret*",
+    "lesson_contents?course_id=in.({courses})&select=body,courses!inner(status)&courses.status=eq.draft",
+    "lessons?course_id=in.({courses})&select=*,lesson_contents(*)",
+    "lessons?course_id=in.({courses})&select=title,lesson_contents!inner(body)&lesson_contents.body=like.*secret*",
+    "modules?course_id=in.({courses})&select=*,lessons(*,lesson_contents(*))",
+    "courses?id=in.({courses})&select=*,modules(*,lessons(*,lesson_contents(*)))",
+    "courses?id=in.({courses})&select=title,lesson_contents(*)",
+    "categories?select=*,courses(*,lesson_contents(*))&courses.id=in.({courses})",
+    "profiles?id=eq.{teacher}&select=*,courses(*,lesson_contents(*))",
 ]
+"""Paths to lessons, limited to the school's courses: other tests may have made more rows than one answer holds."""
 
 
 @pytest.mark.parametrize("path", LESSON_PATHS)
 @pytest.mark.parametrize("accept", ["application/json", "text/csv", OBJECT])
 def test_lessons_are_for_those_who_have_the_course(academy: Academy, school: School, path: str, accept: str) -> None:
     closed = [school.free.lesson_ids[1], school.paid.lesson_ids[1], *school.draft.lesson_ids]
+    courses = ",".join((school.free.id, school.paid.id, school.draft.id))
+    path = path.format(courses=courses, teacher=school.teacher.id)
     for person in (None, school.stranger, school.rival):
         for prefer in ("", "count=exact", "tx=rollback"):
             shown = academy.call(person, "GET", f"/rest/v1/{path}", accept=accept, prefer=prefer).text
@@ -50,7 +53,7 @@ def test_lessons_are_for_those_who_have_the_course(academy: Academy, school: Sch
         "profiles?select=*,courses!inner(*)&courses.id=eq.{}",
     ],
 )
-def test_draft_is_its_creators_alone(academy: Academy, school: School, path: str) -> None:
+def test_draft_is_for_its_creator_only(academy: Academy, school: School, path: str) -> None:
     path = f"/rest/v1/{path.format(school.draft.id)}"
     for person in (None, school.stranger, school.rival, school.student):
         answer = academy.call(person, "GET", path, prefer="count=exact")
@@ -76,7 +79,7 @@ def test_answer_keys_are_reached_by_no_path(academy: Academy, school: School) ->
 
 
 def test_option_cannot_carry_the_answer(academy: Academy, school: School) -> None:
-    options = [{"id": "a", "text": "One", "is_right": True}, {"id": "b", "text": "Two"}]
+    options = [{"id": "a", "text": "One", "is_correct": True}, {"id": "b", "text": "Two"}]
     asked = {"quiz_id": school.draft.quiz_id, "kind": "single", "prompt": "?", "answer": "a", "options": options}
     refused(academy.rpc(school.teacher, "save_quiz_question", **asked), 422, "question_invalid")
 
@@ -91,8 +94,8 @@ def test_others_records_are_hidden(academy: Academy, school: School, table: str)
         assert (rows(answer), answer.headers["Content-Range"]) == ([], "*/0")
 
 
-def test_nobodys_email_is_in_any_answer_but_ones_own(academy: Academy, school: School) -> None:
-    """Of all that the API shows to anybody but moderators, and of all but accounts that it shows to them."""
+def test_no_answer_shows_the_email_of_another(academy: Academy, school: School) -> None:
+    """In no table for anybody, except in the two tables of accounts for moderators."""
     tables = [
         name
         for (name,) in academy.sql(
@@ -100,12 +103,14 @@ def test_nobodys_email_is_in_any_answer_but_ones_own(academy: Academy, school: S
         )
     ]
     assert len(tables) > 5
+    showing = []
     for person in (None, school.stranger, school.teacher):
         for table in tables:
             text = academy.call(person, "GET", f"/rest/v1/{table}").text
-            assert "@example.com" not in (text.replace(person.email, "") if person else text)
+            showing += [table] if "@example.com" in (text.replace(person.email, "") if person else text) else []
     for table in set(tables) - {"accounts", "user_accounts"}:
-        assert "@example.com" not in academy.call(school.moderator, "GET", f"/rest/v1/{table}").text
+        showing += [table] if "@example.com" in academy.call(school.moderator, "GET", f"/rest/v1/{table}").text else []
+    assert not showing, f"these tables show addresses of others: {showing}"
     for table in ("accounts", "user_accounts"):
         for column, value in (("user_id", school.student.id), ("email", school.student.email)):
             path = f"/rest/v1/{table}?select=email&{column}=eq.{value}"
@@ -117,9 +122,9 @@ def test_nobodys_email_is_in_any_answer_but_ones_own(academy: Academy, school: S
     assert students[0]["profiles"]["id"] == school.student.id
 
 
-def test_certificate_shows_a_verifier_no_more_than_it_must(academy: Academy, school: School) -> None:
+def test_certificate_shows_a_verifier_only_these_columns(academy: Academy, school: School) -> None:
     shown = academy.rpc(None, "verify_certificate", code=school.certificate["code"]).json()
     assert set(shown) == {
-        "code", "is_valid", "status", "holder_name", "course_title", "creator_name", "issued_at", "revoked_at",
-        "course_slug", "creator_handle",
+        "code", "is_valid", "status", "holder_name", "course_title", "creator_name", "issued_at",
+        "reissued_at", "revoked_at", "course_slug", "creator_handle",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What somebody could do with a session of SQL as a role of ours: say more than the API lets him, and do no more."""
+"""A SQL session as one of our roles can run more statements than the API, and has no more power."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import pytest
 
 from tests.databases import Databases
 from tests.people import Academy, Person
-from tests.security import reviewed
 from tests.security.conftest import School
+from tests.security.reviewed import PRIVILEGES
 
 CLIENTS = ("anon", "authenticated", "service_role")
 DENIED = psycopg.errors.InsufficientPrivilege
@@ -18,7 +18,7 @@ DENIED = psycopg.errors.InsufficientPrivilege
 
 @contextmanager
 def acting(connection: psycopg.Connection, role: str, claims: str | None = None) -> Iterator[psycopg.Connection]:
-    """Become a role, as PostgREST does for a request; everything is undone."""
+    """Become a role as PostgREST does for a request, in a transaction that is rolled back."""
     with connection.transaction(force_rollback=True):
         if claims is not None:
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
@@ -28,34 +28,34 @@ def acting(connection: psycopg.Connection, role: str, claims: str | None = None)
 
 @pytest.fixture(scope="module")
 def edge(databases: Databases) -> Iterator[psycopg.Connection]:
-    """A session as the edge has it."""
+    """A session of the edge's login role."""
     with psycopg.connect(databases.url("postgres", "edge"), autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture(scope="module")
 def authenticator(databases: Databases) -> Iterator[psycopg.Connection]:
-    """A session as PostgREST has it."""
+    """A session of PostgREST's login role."""
     with psycopg.connect(databases.url("postgres", "authenticator"), autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
 def session(admin_db_url: str) -> Iterator[psycopg.Connection]:
-    """A session that can become anybody."""
+    """A session that can become any role."""
     with psycopg.connect(admin_db_url, autocommit=True) as connection:
         yield connection
 
 
-# Guards without anything to guard by
+# Guards without claims
 
 NO_CLAIMS = [None, "", "{}", '{"sub": null}', '{"role": "authenticated"}', '{"sub": ""}']
 
 
 @pytest.mark.parametrize("claims", NO_CLAIMS)
 @pytest.mark.parametrize("role", ["authenticated", "service_role"])
-def test_nobody_is_no_one(session: psycopg.Connection, role: str, claims: str | None) -> None:
-    """Missing settings are a stranger: never everybody, never the owner of rows that have none."""
+def test_a_caller_without_claims_is_a_stranger(session: psycopg.Connection, role: str, claims: str | None) -> None:
+    """Without claims the caller is nobody: neither everybody, nor the owner of rows without an owner."""
     with acting(session, role, claims) as caller:
         if claims == '{"sub": ""}':
             with pytest.raises(psycopg.errors.InvalidTextRepresentation):
@@ -85,7 +85,7 @@ def test_nobody_is_no_one(session: psycopg.Connection, role: str, claims: str | 
         "public.verify_email(null)",
         "public.send_password_reset(null)",
         "public.delete_user(null)",
-        "public.delete_account()",
+        "public.delete_account(false)",
         "public.personal_files(null)",
         "public.search_accounts(null)",
         "public.export_user_accounts()",
@@ -96,7 +96,7 @@ def test_nobody_is_no_one(session: psycopg.Connection, role: str, claims: str | 
         "public.quiz_answer_keys(null)",
     ],
 )
-def test_functions_refuse_whoever_is_not_there(session: psycopg.Connection, call: str, claims: str | None) -> None:
+def test_functions_refuse_a_caller_without_claims(session: psycopg.Connection, call: str, claims: str | None) -> None:
     with acting(session, "authenticated", claims) as caller, pytest.raises(psycopg.Error) as refusal:
         caller.execute(f"select {call}".encode())
     assert (refusal.value.sqlstate, refusal.value.diag.message_primary) == ("PT401", "sign_in_required")
@@ -121,20 +121,20 @@ def test_tables_show_and_take_nothing_without_claims(
     "claims",
     [None, "", "{}", '{"sub": "5eed0000-0000-4000-8000-000000000001", "aud": "authenticated"}'],
 )
-def test_pre_request_refuses_what_lacks_claims(session: psycopg.Connection, claims: str | None) -> None:
+def test_pre_request_refuses_tokens_without_claims(session: psycopg.Connection, claims: str | None) -> None:
     with acting(session, "authenticated", claims) as caller, pytest.raises(psycopg.Error) as refusal:
         caller.execute("select private.check_request()")
     assert (refusal.value.sqlstate, refusal.value.diag.message_primary) == ("PT401", "token_invalid")
 
 
 @pytest.mark.parametrize("audience", ['"authenticated"', '["authenticated"]'])
-def test_pre_request_lets_users_pass(session: psycopg.Connection, audience: str) -> None:
+def test_pre_request_accepts_users(session: psycopg.Connection, audience: str) -> None:
     claims = f'{{"sub": "5eed0000-0000-4000-8000-000000000001", "exp": 1, "aud": {audience}}}'
     with acting(session, "authenticated", claims) as caller:
         caller.execute("select private.check_request()")
 
 
-# Statements that the API has no words for
+# Statements that the API cannot send
 
 
 @pytest.mark.parametrize("role", CLIENTS)
@@ -200,7 +200,7 @@ def test_session_gives_no_more_power(
         caller.execute(statement.encode())
 
 
-# Names that lie
+# Objects that shadow ours
 
 
 HIJACK = """
@@ -215,7 +215,7 @@ HIJACK = """
 
 
 def test_temporary_type_would_be_run_by_definer_functions(databases: Databases, clone: str) -> None:
-    """Why nobody may make temporary objects: nothing else stands between a session and the owner's power."""
+    """Shows why TEMPORARY is revoked: a temporary type runs code with the owner's power."""
     with psycopg.connect(databases.url(clone)) as connection:
         said: list[str | None] = []
         connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
@@ -233,8 +233,8 @@ def test_temporary_type_cannot_be_made(authenticator: psycopg.Connection, edge: 
         caller.execute(HIJACK.encode())
 
 
-def test_shadows_fool_no_function(databases: Databases, clone: str) -> None:
-    """Temporary tables and functions of the same names, and a search path that prefers them: none is looked at."""
+def test_functions_ignore_shadows(databases: Databases, clone: str) -> None:
+    """Our functions ignore temporary tables and functions of the same names, whatever the search path."""
     with psycopg.connect(databases.url(clone)) as connection:
         connection.execute(f"grant temporary on database {clone} to authenticated".encode())
         claims = '{"sub": "5eed0000-0000-4000-8000-000000000001"}'
@@ -264,9 +264,7 @@ def test_edge_has_exactly_its_functions(edge: psycopg.Connection) -> None:
         " where n.nspname not in ('pg_catalog', 'information_schema')"
         " and pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_function_privilege(p.oid, 'execute')"
     ).fetchall()
-    listed = {
-        line.removeprefix("function ") for line in reviewed.read("allowlist.txt") if line.endswith(" edge: execute")
-    }
+    listed = {line.removeprefix("function ") for line in PRIVILEGES.lines() if line.endswith(" edge: execute")}
     assert {f"{name} edge: execute" for (name,) in may} == listed
     assert edge.execute("select private.schema_version()").fetchone() is not None
 
@@ -282,7 +280,7 @@ def test_edge_has_no_table(edge: psycopg.Connection) -> None:
     assert may == []
 
 
-def test_edge_becomes_nobody_else(edge: psycopg.Connection) -> None:
+def test_edge_becomes_no_other_role(edge: psycopg.Connection) -> None:
     roles = [name for (name,) in edge.execute("select rolname from pg_catalog.pg_roles where rolname <> 'edge'")]
     assert len(roles) > 10
     for role in roles:
@@ -290,8 +288,8 @@ def test_edge_becomes_nobody_else(edge: psycopg.Connection) -> None:
             edge.execute(f'set role "{role}"'.encode())
 
 
-def test_edge_knows_no_caller(edge: psycopg.Connection, school: School) -> None:
-    """Claims are PostgREST's word; the edge's own session can set them, and they give it nothing."""
+def test_claims_give_the_edge_nothing(edge: psycopg.Connection, school: School) -> None:
+    """The edge can set claims in its own session, and gains nothing by it."""
     with edge.transaction(force_rollback=True):
         edge.execute(
             "select pg_catalog.set_config('request.jwt.claims', %s, true)", [json.dumps({"sub": school.teacher.id})]
@@ -313,16 +311,16 @@ def test_auth_touches_nothing_of_ours_but_its_hook(databases: Databases) -> None
         assert claims == {"claims": {"user_role": "student"}}
 
 
-# Stored files, whose rows are Supabase's and whose policies are ours
+# Stored files
 
 
 def claims(person: Person) -> str:
-    """What PostgREST and storage set for a request of somebody."""
+    """The claims that PostgREST and storage set for a request of a user."""
     return json.dumps({"sub": person.id, "role": "authenticated"})
 
 
 def put(caller: psycopg.Connection, bucket: str, name: str | None) -> None:
-    """Add an object."""
+    """Add a stored object."""
     caller.execute("insert into storage.objects (bucket_id, name) values (%s, %s)", [bucket, name])
 
 
@@ -349,7 +347,7 @@ def test_avatar_lies_in_its_owners_folder(session: psycopg.Connection, school: S
         put(caller, "avatars", f"{own}/me.png")
 
 
-def test_avatars_are_listed_and_removed_by_their_owner_and_moderators_alone(
+def test_avatars_are_listed_and_removed_by_their_owner_and_moderators_only(
     session: psycopg.Connection, school: School
 ) -> None:
     with session.transaction(force_rollback=True):
@@ -364,7 +362,7 @@ def test_avatars_are_listed_and_removed_by_their_owner_and_moderators_alone(
                 assert caller.execute("select from storage.buckets").fetchall() == []
                 assert caller.execute("update storage.objects set metadata = '{}'").rowcount == 0
                 assert caller.execute("delete from storage.objects").rowcount == 0
-        # The owner all that there is for her; the moderator, who sees those of other tests too, just this one.
+        # The owner removes all they can see; the moderator, who also sees files of other tests, only this one.
         with acting(session, "authenticated", claims(school.stranger)) as caller:
             assert caller.execute("delete from storage.objects").rowcount == 1
         with acting(session, "authenticated", claims(school.moderator)) as caller:

@@ -1,7 +1,7 @@
-"""A client of HTTP/1.1 that costs little and tidies nothing: what is asked goes over the wire as it is written.
+"""A fast HTTP/1.1 client that sends a request exactly as it is written.
 
-An attack is thousands of requests, most of whose time a comfortable client would spend on itself; and no comfortable
-client sends `..`, a bare `%00` or two headers of one name.
+The probes and fuzzers send thousands of requests, and httpx would use more time than the server. Nor does httpx send
+`..`, a bare `%00` or a header twice.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str
     target: str
-    """Path and query, as they go over the wire: who wants anything escaped, escapes it."""
+    """Path and query, escaped by the caller."""
     headers: dict[str, str] = {}
     body: bytes | None = None
 
     def on(self, host: str) -> bytes:
-        """The bytes to send to a host."""
+        """The bytes of the request to a host."""
         headers = {"Host": host, **self.headers}
         if self.body is not None and "Content-Length" not in headers:
             headers["Content-Length"] = str(len(self.body))
@@ -37,30 +37,30 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (self.body or b"")
 
     def __str__(self) -> str:
-        """The request as a command line that repeats it, in which $API is where to."""
-        # A token is long, and after an hour good for nothing: whose it is, the failure says.
-        told = {name: value for name, value in self.headers.items() if name not in {"Authorization", "Content-Length"}}
+        """A curl command line that repeats the request to the origin in $API."""
+        # Without the token, which is long and expires; the failure names the person.
+        shown = {name: value for name, value in self.headers.items() if name not in {"Authorization", "Content-Length"}}
         words = ["curl", "--path-as-is", "-gsSi", "-X", self.method]
-        words += [word for name, value in told.items() for word in ("-H", f"{name}: {value}")]
+        words += [word for name, value in shown.items() for word in ("-H", f"{name}: {value}")]
         if self.body is not None:
             words += ["--data-binary", self.body.decode("utf-8", "replace")[:2000]]
         return f'{shlex.join(words)} "$API"{shlex.quote(self.target)}'
 
 
 class Answer:
-    """What came back."""
+    """The answer to a request."""
 
     def __init__(self, request: Request) -> None:
-        """An answer of which nothing is there yet."""
+        """An empty answer, to be filled while it is read."""
         self.request = request
         self.status = 0
         self.headers: dict[str, str] = {}
-        """By their names in small letters."""
+        """By lower-case name."""
         self.body = b""
 
     @property
     def is_success(self) -> bool:
-        """Whether it did what was asked."""
+        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
     @property
@@ -69,7 +69,7 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body, decoded. Raises ValueError where it is no JSON."""
+        """The body, decoded. Raises ValueError where it is not JSON."""
         return json.loads(self.body)
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Answer:
 
 
 class Wire:
-    """Connections to one server, as many as there are threads that send at once."""
+    """Connections to one server, one for each thread that sends at the same time."""
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", timeout: float = 20) -> None:
         """Args: port, host: where the server listens; timeout: seconds of silence until TimeoutError."""
@@ -97,15 +97,15 @@ class Wire:
         """Send a request and wait for its answer.
 
         Raises:
-            ConnectionError: the server hung up without one.
-            TimeoutError: it does not answer.
+            ConnectionError: the server closed the connection without an answer.
+            TimeoutError: the server does not answer.
         """
         content = request.on(self._place[0])
         while self._idle:
             try:
                 return self._exchange(self._idle.pop(), content, request)
             except (IndexError, ConnectionError):
-                # Another thread took the last one; or the server had closed a connection that was idle.
+                # Another thread took the last idle connection, or the server had closed it.
                 continue
         connection = socket.create_connection(self._place, timeout=self._timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -120,17 +120,17 @@ class Wire:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request that is escaped as it should be, with a body of JSON where there is one."""
+        """Escape and send a request, with a JSON body where there is one."""
         target = f"{quote(path)}?{urlencode(query, quote_via=quote)}" if query else quote(path)
         if body is None:
             return self.send(Request(method=method, target=target, headers=dict(headers or {})))
-        told = {"Content-Type": "application/json", **(headers or {})}
-        return self.send(Request(method=method, target=target, headers=told, body=json.dumps(body).encode()))
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        return self.send(Request(method=method, target=target, headers=sent, body=json.dumps(body).encode()))
 
     def _exchange(self, connection: socket.socket, content: bytes, request: Request) -> Answer:
         reading = _Reading(request)
         try:
-            with contextlib.suppress(BrokenPipeError):  # refused before all was read: the answer may be there
+            with contextlib.suppress(BrokenPipeError):  # the server may answer before it has read all
                 connection.sendall(content)
             reading.read(connection)
         finally:
@@ -142,7 +142,7 @@ class Wire:
 
 
 class _Reading:
-    """An answer that is being read: the parser's callbacks fill it."""
+    """Reads one answer; the parser calls its methods."""
 
     def __init__(self, request: Request) -> None:
         self.answer = Answer(request)
@@ -152,13 +152,13 @@ class _Reading:
         self._parser = httptools.HttpResponseParser(self)
 
     def read(self, connection: socket.socket) -> None:
-        """Read until the answer is whole. Raises ConnectionResetError where there is none."""
+        """Read until the answer is complete. Raises ConnectionResetError where there is none."""
         while not self.is_done:
             piece = connection.recv(PIECE)
             if not piece:
                 if self.answer.status:
                     return
-                raise ConnectionResetError("the server hung up without an answer")
+                raise ConnectionResetError("the server closed the connection without an answer")
             self._parser.feed_data(piece)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -166,7 +166,7 @@ class _Reading:
 
     def on_headers_complete(self) -> None:
         self.answer.status = self._parser.get_status_code()
-        # Nothing follows, whatever length is announced; the parser does not know what was asked.
+        # An answer to HEAD has no body; the parser does not know the method.
         self.is_done = self.answer.request.method == "HEAD"
 
     def on_body(self, piece: bytes) -> None:

@@ -1,13 +1,11 @@
-"""A stack that a test may kill: its own data folder and ports, beside the one that the run shares."""
+"""A separate stack for tests that kill, reset or stop it, with its own data folder and ports."""
 
 import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,60 +13,57 @@ from typing import Any
 import httpx
 import psycopg
 
-from stack.ports import Ports, free_block
-from stack.project import ROOT
+from stack.ports import Ports, free_block, is_free
 from stack.state import Process
+from stack.tools.project import GUILDHALL
+from tests.golden import copy_golden
+from tests.run_stack import guildhall
+from tests.waiting import wait_until
 
-STUDENT = "5eed0000-0000-4000-8000-000000000001"
-"""The demo student's id, as the seed fixes it."""
-
-
-def guildhall(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run one command of the CLI to its end."""
-    return subprocess.run(command(*words), cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-
-
-def command(*words: str | Path) -> list[str]:
-    """The command line of the CLI."""
-    return [sys.executable, "-m", "stack", *map(str, words)]
+STUDENT_ID = "5eed0000-0000-4000-8000-000000000001"
+"""The id of the demo student, which the seed fixes."""
 
 
 class OwnStack:
-    """A stack of one test's own."""
+    """The CLI, the processes and the servers of one data folder."""
 
     def __init__(self, data: Path) -> None:
-        """Name its folder; `up` starts it."""
+        """Choose ports.
+
+        Args:
+            data: the folder in which `up` starts the stack.
+        """
         self.data = data
         self.ports: Ports = free_block()
 
     def __call__(self, word: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one command of the CLI on this stack."""
-        return guildhall(word, "--data", self.data, *words)
+        return guildhall(word, "--data", self.data, *words, settings={})
 
     def up(self) -> str:
-        """Start it in the background; returns what was printed."""
+        """Start the stack in the background; returns what `up` printed."""
         started = self("up", "--detach", "--port", str(self.ports.base))
         assert started.returncode == 0, started.stdout + started.stderr
         return started.stdout
 
     def status(self) -> dict[str, Any]:
-        """What `status --json` prints."""
-        facts: dict[str, Any] = json.loads(self("status", "--json").stdout)
-        return facts
+        """The output of `status --json`, decoded."""
+        status: dict[str, Any] = json.loads(self("status", "--json").stdout)
+        return status
 
-    def supervisor(self) -> int:
-        """The supervisor's process number."""
-        number: int = self._processes()["supervisor"]["pid"]
-        return number
+    def supervisor_pid(self) -> int:
+        """The process id of the supervisor."""
+        pid: int = self._processes()["supervisor"]["pid"]
+        return pid
 
-    def part(self, name: str) -> int:
-        """A part's process number."""
-        number: int = self._processes()["parts"][name]["pid"]
-        return number
+    def part_pid(self, name: str) -> int:
+        """The process id of a part."""
+        pid: int = self._processes()["parts"][name]["pid"]
+        return pid
 
-    def family(self) -> list[Process]:
-        """The supervisor and every process below it, in a form that outlives their numbers."""
-        return [Process.of(pid) for pid in descendants(self.supervisor())]
+    def processes(self) -> list[Process]:
+        """The supervisor and all its descendants."""
+        return [Process.of(pid) for pid in descendants(self.supervisor_pid())]
 
     def database(self) -> psycopg.Connection:
         """A connection as the role `postgres`."""
@@ -85,16 +80,29 @@ class OwnStack:
             headers["authorization"] = f"Bearer {token}"
         return httpx.Client(base_url=f"http://127.0.0.1:{self.ports.api}", headers=headers, timeout=10)
 
-    def at_stripe(self, **customer: str) -> int:
-        """How many customers Stripe's double has; one that is given is made first."""
+    def url(self, part: str) -> str:
+        """The address of one of Guildhall's own parts."""
+        return f"http://127.0.0.1:{GUILDHALL.port(self.ports.base, part)}"
+
+    def has_free_ports(self) -> bool:
+        """Whether nothing uses its ports."""
+        return all(map(is_free, GUILDHALL.port_uses(self.ports.base)))
+
+    def create_customer(self) -> None:
+        """Create a customer at Stripe's double."""
+        self._stripe("POST", {"email": "customer@example.com"})
+
+    def count_customers(self) -> int:
+        """The number of customers at Stripe's double."""
+        return len(self._stripe("GET").json()["data"])
+
+    def _stripe(self, method: str, customer: dict[str, str] | None = None) -> httpx.Response:
         key = json.loads((self.data / "stack.json").read_text())["double_keys"]["stripe_api_key"]
-        url = f"http://127.0.0.1:{self.ports.stripe}/v1/customers"
-        if customer:
-            httpx.post(url, auth=(key, ""), data=customer).raise_for_status()
-        return len(httpx.get(url, auth=(key, "")).raise_for_status().json()["data"])
+        answer = httpx.request(method, f"{self.url('stripe')}/v1/customers", auth=(key, ""), data=customer)
+        return answer.raise_for_status()
 
     def token(self, email: str = "student@example.com") -> str:
-        """An access token, as `token` prints it."""
+        """An access token, from the command `token`."""
         printed = self("token", email)
         assert printed.returncode == 0, printed.stderr
         return printed.stdout.strip()
@@ -105,8 +113,16 @@ class OwnStack:
 
 
 @contextmanager
+def seeded_stack() -> Iterator[OwnStack]:
+    """A stack with a copy of the database of a first start, so that it starts quickly."""
+    with own_stack() as own:
+        copy_golden(own.data)
+        yield own
+
+
+@contextmanager
 def own_stack() -> Iterator[OwnStack]:
-    """A folder for a stack of one's own; whatever runs in it at the end is stopped."""
+    """A stack whose data folder does not exist yet. It is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="guildhall-own-"))
     folder.chmod(0o711)  # Postgres enters it as an unprivileged user
     own = OwnStack(folder / "data")
@@ -118,7 +134,7 @@ def own_stack() -> Iterator[OwnStack]:
 
 
 def descendants(root: int) -> list[int]:
-    """A process and all below it. Linux only."""
+    """The ids of a process and all its descendants. Linux only."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -133,21 +149,13 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def wait_until(holds: Callable[[], object], *, seconds: float = 30) -> None:
-    """Wait until a condition holds, and fail where it never does."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, f"not within {seconds} s"
-        time.sleep(0.05)
-
-
-def gone(processes: list[Process], *, seconds: float = 10) -> None:
-    """See that processes end."""
-    wait_until(lambda: not any(process.lives for process in processes), seconds=seconds)
+def wait_for_end(processes: list[Process], *, seconds: float = 10) -> None:
+    """Wait until processes have ended; fail if they do not."""
+    wait_until(lambda: not any(process.is_alive for process in processes), seconds=seconds)
 
 
 def kill(pid: int) -> None:
-    """Kill -9, and wait until the process is gone."""
+    """Send SIGKILL, and wait until the process has ended."""
     process = Process.of(pid)
     os.kill(pid, 9)
-    gone([process])
+    wait_for_end([process])

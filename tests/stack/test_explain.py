@@ -1,4 +1,4 @@
-"""`./guildhall explain` tells the truth about who sees what, and changes nothing."""
+"""`./guildhall explain` shows what PostgREST does with a request and why, and changes nothing."""
 
 import json
 import uuid
@@ -10,37 +10,39 @@ import psycopg
 import pytest
 
 from stack.errors import StackError
-from stack.explain import explain, written
+from stack.explain import as_text, explain
 from stack.explain.catalog import Catalog, Table
 from stack.explain.inquiry import Inquiry
 from stack.explain.report import Check, Person, Relation, Report, Row
 from stack.explain.request import read, split
 from stack.explain.servers import Servers, running
 from stack.state import Folder
-from tests.conftest import Stack, guildhall
+from stack.tools.project import GUILDHALL
+from tests.conftest import Stack
 from tests.databases import Databases
 from tests.people import Academy, Course
 from tests.people import Person as Member
-from tests.security.world import World
+from tests.run_stack import guildhall
+from tests.security.worlds import build_world
 
-SEEING = ("creator", "student", "suspended", "moderator", "superadmin")
-"""People of the siege's world who are shown different rows."""
+CALLERS = ("creator", "student", "suspended", "moderator", "superadmin")
+"""People of the test world who can select different rows."""
 
 
 class Explainer:
-    """Explains requests to the run's stack, with one pair of servers for all."""
+    """Explains requests with one connection and one pair of servers for all."""
 
-    def __init__(self, folder: Folder, admin_db_url: str, servers: Servers) -> None:
+    def __init__(self, folder: Folder, connection: psycopg.Connection, servers: Servers) -> None:
         self.folder = folder
-        self.admin_db_url = admin_db_url
+        self.connection = connection
         self.servers = servers
 
-    def __call__(self, who: Member | str, method: str, path: str, body: Any = None) -> Report:
-        """What `explain` would say."""
-        with psycopg.connect(self.admin_db_url) as connection:
-            catalog = Catalog(connection)
-            person, claims = catalog.person(who if isinstance(who, str) else who.email)
-            report = Inquiry(
+    def __call__(self, caller: Member | str, method: str, path: str, body: Any = None) -> Report:
+        """The report on a request."""
+        with self.connection.transaction(force_rollback=True):
+            catalog = Catalog(self.connection, schema="public", user_query=GUILDHALL.user_query)
+            person, claims = catalog.person(caller if isinstance(caller, str) else caller.email)
+            return Inquiry(
                 catalog=catalog,
                 servers=self.servers,
                 keys=self.folder.keys(),
@@ -48,21 +50,19 @@ class Explainer:
                 claims=claims,
                 request=read(method, path, None if body is None else json.dumps(body)),
             ).report(path)
-            connection.rollback()
-        return report
 
 
 @pytest.fixture(scope="module")
-def explained(stack: Stack, stack_data: Path, admin_db_url: str) -> Iterator[Explainer]:  # noqa: ARG001  it must run
-    """Explains."""
+def explained(stack: Stack, stack_data: Path, admin_db_url: str) -> Iterator[Explainer]:  # noqa: ARG001  starts the stack
+    """Explains requests to the shared stack."""
     folder = Folder(stack_data)
-    with running(folder, folder.state()) as servers:
-        yield Explainer(folder, admin_db_url, servers)
+    with running(folder, folder.state()) as servers, psycopg.connect(admin_db_url, autocommit=True) as connection:
+        yield Explainer(folder, connection, servers)
 
 
 @pytest.fixture(scope="module")
 def student(academy: Academy) -> Member:
-    """Somebody who is enrolled nowhere."""
+    """A member without enrolments."""
     return academy.member()
 
 
@@ -73,107 +73,112 @@ def course(academy: Academy, teacher: Member) -> Course:
 
 
 def check(relation: Relation, verb: str, kind: str = "using") -> Check:
-    """The one check of this kind."""
+    """The only check of this verb and kind."""
     (found,) = (check for check in relation.checks if (check.verb, check.kind) == (verb, kind))
     return found
 
 
-def holding(found: Check, row: Row) -> set[str]:
-    """The terms that hold for a row."""
+def true_terms(found: Check, row: Row) -> set[str]:
+    """The terms that are true for a row."""
     return {
         term
         for policy in found.policies
-        for term, holds in zip(policy.terms, row.terms[policy.name], strict=True)
-        if holds is True
+        for term, is_true in zip(policy.terms, row.terms[policy.name], strict=True)
+        if is_true is True
     }
 
 
 # Reading
 
 
-def test_a_hidden_draft(academy: Academy, explained: Explainer, teacher: Member, student: Member) -> None:
+def test_a_draft_is_hidden_from_others(
+    academy: Academy, explained: Explainer, teacher: Member, student: Member
+) -> None:
     draft = academy.course(teacher, published=False)
     path = f"/rest/v1/courses?select=title&id=eq.{draft.id}"
     own = "(creator_id = (select auth.uid())) AND (status <> 'deleted'::public.course_status)"
-    for who, holds in ((student, set()), (teacher, {own})):
-        report = explained(who, "GET", path)
+    for caller, terms in ((student, set()), (teacher, {own})):
+        report = explained(caller, "GET", path)
         (relation,) = report.relations
         found = check(relation, "select")
         (row,) = found.rows
-        assert (report.answer.status, report.answer.rows) == (200, len(holds))
-        assert (relation.matching, row.key, row.passes, row.is_answered) == (1, {"id": draft.id}, *[bool(holds)] * 2)
-        assert holding(found, row) == holds
-    assert "hidden by courses_select_authenticated" in written(explained(student, "GET", path))
-    assert "shown by courses_select_authenticated" in written(explained(teacher, "GET", path))
+        assert (report.answer.status, report.answer.rows) == (200, len(terms))
+        assert (relation.matching, row.key, row.passes, row.is_answered) == (1, {"id": draft.id}, *[bool(terms)] * 2)
+        assert true_terms(found, row) == terms
+    assert "hidden by courses_select_authenticated" in as_text(explained(student, "GET", path))
+    assert "shown by courses_select_authenticated" in as_text(explained(teacher, "GET", path))
 
 
-def test_the_content_of_a_paid_lesson(explained: Explainer, student: Member, course: Course) -> None:
-    """The course is shown, its lessons too, and of their contents the intro's: each table has its own answer."""
+def test_embedded_tables_have_their_own_checks(explained: Explainer, student: Member, course: Course) -> None:
+    """A course and its lessons are visible; of their contents only that of the free lesson."""
     select = "select=title,chapters:lessons(title,lesson_contents(body))"
     report = explained(student, "GET", f"/rest/v1/courses?{select}&id=eq.{course.id}")
-    asked, lessons, contents = report.relations
-    assert (asked.role, lessons.role, contents.role) == ("asked", "embedded in courses", "embedded in lessons")
-    assert [row.passes for row in check(asked, "select").rows] == [True]
+    requested, lessons, contents = report.relations
+    assert (requested.role, lessons.role, contents.role) == ("requested", "embedded in courses", "embedded in lessons")
+    assert [row.passes for row in check(requested, "select").rows] == [True]
     assert {row.key["id"] for row in check(lessons, "select").rows if row.passes} == set(course.lesson_ids)
-    intro, paid = course.lesson_ids
-    assert {row.key["lesson_id"]: row.passes for row in check(contents, "select").rows} == {intro: True, paid: False}
+    free, paid = course.lesson_ids
+    assert {row.key["lesson_id"]: row.passes for row in check(contents, "select").rows} == {free: True, paid: False}
 
 
-def test_a_row_that_passes_and_is_missing_for_anothers_sake(
+def test_a_visible_row_can_be_missing_because_of_an_embedded_table(
     explained: Explainer, student: Member, course: Course
 ) -> None:
     path = f"/rest/v1/lessons?select=id,lesson_contents!inner(body)&course_id=eq.{course.id}"
     report = explained(student, "GET", path)
     found = {row.key["id"]: (row.passes, row.is_answered) for row in check(report.relations[0], "select").rows}
     assert found == {course.lesson_ids[0]: (True, True), course.lesson_ids[1]: (True, False)}
-    assert "missing from the answer" in written(report)
+    assert "missing from the answer" in as_text(report)
 
 
-def test_it_says_of_every_table_what_postgrest_shows(databases: Databases, stack_data: Path) -> None:
-    """For everybody: the rows that the policies let through are those that are answered."""
-    folder, world = Folder(stack_data), World()
+def test_rows_that_pass_the_policies_are_those_of_the_answer(databases: Databases, stack_data: Path) -> None:
+    """For every table and kind of caller."""
+    folder = Folder(stack_data)
     with databases.cloned() as name:
         with psycopg.connect(databases.url(name), autocommit=True) as connection:
-            world.build(connection)
+            world = build_world(connection)
             tables = connection.execute(
                 "select relname, has_table_privilege('anon', oid, 'select') from pg_class"
                 " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') order by relname"
             ).fetchall()
         hidden = shown = 0
-        with running(folder, folder.state(), name) as servers:
-            explained = Explainer(folder, databases.url(name), servers)
+        with (
+            running(folder, folder.state(), name) as servers,
+            psycopg.connect(databases.url(name), autocommit=True) as connection,
+        ):
+            explained = Explainer(folder, connection, servers)
             for table, is_for_anon in tables:
-                for who in ("anon", *(world.ids[person] for person in SEEING)):
-                    report = explained(who, "GET", f"/rest/v1/{table}")
+                for caller in ("anon", *(world.ids[person] for person in CALLERS)):
+                    report = explained(caller, "GET", f"/rest/v1/{table}")
                     (relation,) = report.relations
-                    if who == "anon" and not is_for_anon:
+                    if caller == "anon" and not is_for_anon:
                         assert (report.answer.status, relation.lacking) == (401, ("anon may not select",))
                         continue
                     assert relation.lacking == ()
                     rows = check(relation, "select").rows
                     assert len(rows) == relation.matching
-                    assert [row.passes for row in rows] == [row.is_answered for row in rows], (table, who)
+                    assert [row.passes for row in rows] == [row.is_answered for row in rows], (table, caller)
                     shown += sum(row.passes for row in rows)
                     hidden += sum(not row.passes for row in rows)
         assert min(shown, hidden) > 100
 
 
-def test_a_missing_privilege(explained: Explainer) -> None:
+def test_a_missing_privilege_is_reported(explained: Explainer) -> None:
     report = explained("anon", "GET", "/rest/v1/enrolments")
     assert report.answer.error is not None
     assert (report.answer.status, report.answer.error["code"]) == (401, "42501")
     assert report.relations[0].lacking == ("anon may not select",)
-    assert "LACKING    anon may not select" in written(report)
+    assert "LACKING    anon may not select" in as_text(report)
 
 
-def test_no_policy_binds_the_secret_key(explained: Explainer) -> None:
-    report = explained("service_role", "GET", "/rest/v1/profiles?select=id")
+def test_no_policy_applies_to_the_service_role(explained: Explainer, student: Member) -> None:
+    report = explained("service_role", "GET", f"/rest/v1/profiles?select=id&id=eq.{student.id}")
     assert report.person.bypasses_policies
     assert report.answer.rows == report.relations[0].matching
     assert all(row.passes for row in check(report.relations[0], "select").rows)
 
 
-def test_a_mistaken_filter_is_no_matter_of_policies(explained: Explainer, student: Member) -> None:
+def test_an_invalid_filter_is_noted(explained: Explainer, student: Member) -> None:
     report = explained(student, "GET", "/rest/v1/courses?nothing=eq.1")
     assert report.answer.status == 400
     (note,) = report.relations[0].notes
@@ -181,50 +186,50 @@ def test_a_mistaken_filter_is_no_matter_of_policies(explained: Explainer, studen
     assert "42703" in note
 
 
-def test_what_is_embedded_by_a_foreign_key_is_found(explained: Explainer, student: Member, course: Course) -> None:
+def test_tables_embedded_by_a_foreign_key_are_found(explained: Explainer, student: Member, course: Course) -> None:
     path = f"/rest/v1/courses?select=id,by:creator_id(id),...categories(name)&id=eq.{course.id}"
-    asked, by, category = explained(student, "GET", path).relations
-    assert [asked.name, by.name, category.name] == ["courses", "profiles", "categories"]
+    requested, by, category = explained(student, "GET", path).relations
+    assert [requested.name, by.name, category.name] == ["courses", "profiles", "categories"]
     assert [row.key["id"] for row in check(by, "select").rows] == [course.teacher.id]
 
 
 # Writing
 
 
-def test_a_suspended_users_write(academy: Academy, explained: Explainer) -> None:
+def test_a_write_of_a_suspended_user(academy: Academy, explained: Explainer) -> None:
     person = academy.member()
     academy.suspend(person)
     report = explained(person, "PATCH", f"/rest/v1/user_settings?user_id=eq.{person.id}", {"theme": "dark"})
-    assert (report.person.standing, report.answer.status, report.answer.rows) == ("suspended", 204, 0)
+    assert (report.person.status, report.answer.status, report.answer.rows) == ("suspended", 204, 0)
     (relation,) = report.relations
     assert [row.passes for row in check(relation, "select").rows] == [True]
     found = check(relation, "update")
     assert [row.passes for row in found.rows] == [False]
-    assert holding(found, found.rows[0]) == {"user_id = (select auth.uid())"}
-    assert "account suspended" in written(report)
+    assert true_terms(found, found.rows[0]) == {"user_id = (select auth.uid())"}
+    assert "account suspended" in as_text(report)
 
 
-def test_a_row_that_nobody_may_write_so(explained: Explainer, student: Member, teacher: Member) -> None:
-    for who, passes, status in ((student, False, 403), (teacher, True, 201)):
-        report = explained(who, "POST", "/rest/v1/courses", {"title": "Explained"})
+def test_an_insert_is_checked_for_each_caller(explained: Explainer, student: Member, teacher: Member) -> None:
+    for caller, passes, status in ((student, False, 403), (teacher, True, 201)):
+        report = explained(caller, "POST", "/rest/v1/courses", {"title": "Explained"})
         found = check(report.relations[0], "insert", "with check")
         assert (report.answer.status, [row.passes for row in found.rows]) == (status, [passes])
-        assert "creator_id = (select auth.uid())" in holding(found, found.rows[0])
+        assert "creator_id = (select auth.uid())" in true_terms(found, found.rows[0])
         assert [row.passes for row in check(report.relations[0], "select", "with check").rows] == [True]
 
 
-def test_a_row_that_an_update_would_give_away(databases: Databases) -> None:
-    """WITH CHECK is asked about the new row, as USING is about the old one."""
+def test_with_check_applies_to_the_new_row(databases: Databases) -> None:
+    """As USING applies to the old row."""
     with databases.cloned() as name, psycopg.connect(databases.url(name)) as connection:
-        person = plant(
+        person = create_table(
             connection,
-            "create policy planted_update_owner on public.planted for update to authenticated"
+            "create policy sample_update_owner on public.sample for update to authenticated"
             " using (owner_id = (select auth.uid())) with check (owner_id = (select auth.uid()) and note <> '50%')",
         )
-        mine = {"id": 1, "owner_id": person.user_id, "note": "a"}
-        assert marks(connection, person, "update", "using", [mine]) == [[True, True]]
-        new = [mine, mine | {"owner_id": str(uuid.uuid4())}, mine | {"note": None}, mine | {"note": "50%"}]
-        assert marks(connection, person, "update", "with check", new) == [
+        own = {"id": 1, "owner_id": person.user_id, "note": "a"}
+        assert evaluate(connection, person, "update", "using", [own]) == [[True, True]]
+        new = [own, own | {"owner_id": str(uuid.uuid4())}, own | {"note": None}, own | {"note": "50%"}]
+        assert evaluate(connection, person, "update", "with check", new) == [
             [True, True, True],
             [False, False, True],
             [None, True, None],
@@ -232,7 +237,9 @@ def test_a_row_that_an_update_would_give_away(databases: Databases) -> None:
         ]
 
 
-def test_a_column_that_is_not_the_callers_to_write(explained: Explainer, teacher: Member, course: Course) -> None:
+def test_columns_that_the_caller_cannot_write_are_reported(
+    explained: Explainer, teacher: Member, course: Course
+) -> None:
     body = {"title": "New", "status": "draft", "nothing": 1}
     report = explained(teacher, "PATCH", f"/rest/v1/courses?id=eq.{course.id}", body)
     assert report.relations[0].lacking == (
@@ -241,8 +248,10 @@ def test_a_column_that_is_not_the_callers_to_write(explained: Explainer, teacher
     )
 
 
-def test_a_rule_that_is_no_policy(academy: Academy, explained: Explainer, teacher: Member, course: Course) -> None:
-    """Refused by a trigger, and would be whatever the policies said."""
+def test_a_refusal_by_a_trigger_is_noted(
+    academy: Academy, explained: Explainer, teacher: Member, course: Course
+) -> None:
+    """No policy refuses the request."""
     other = academy.course(teacher, published=False)
     path = f"/rest/v1/lessons?id=eq.{course.lesson_ids[0]}"
     report = explained(teacher, "PATCH", path, {"module_id": other.module_id})
@@ -251,10 +260,10 @@ def test_a_rule_that_is_no_policy(academy: Academy, explained: Explainer, teache
     assert "lesson_stays_in_course" in report.relations[0].notes[0]
 
 
-def test_nothing_changes(academy: Academy, explained: Explainer) -> None:
+def test_an_explained_write_changes_nothing(academy: Academy, explained: Explainer) -> None:
     teacher = academy.member("teacher", "admin")
     draft = academy.course(teacher, published=False)
-    mine = f"/rest/v1/courses?id=eq.{draft.id}"
+    path_of_draft = f"/rest/v1/courses?id=eq.{draft.id}"
 
     def state() -> list[tuple[Any, ...]]:
         return academy.sql(
@@ -270,8 +279,8 @@ def test_nothing_changes(academy: Academy, explained: Explainer) -> None:
     before = state()
     for method, path, body, status in (
         ("POST", "/rest/v1/courses", {"title": "Another"}, 201),
-        ("PATCH", mine, {"title": "Changed"}, 204),
-        ("DELETE", mine, None, 204),
+        ("PATCH", path_of_draft, {"title": "Changed"}, 204),
+        ("DELETE", path_of_draft, None, 204),
         ("POST", "/rest/v1/rpc/revoke_role", {"user_id": teacher.id, "role": "teacher"}, 204),
         ("POST", "/rest/v1/rpc/publish_course", {"course_id": draft.id}, 200),
     ):
@@ -283,7 +292,7 @@ def test_nothing_changes(academy: Academy, explained: Explainer) -> None:
 # Calling
 
 
-def test_a_function(explained: Explainer, student: Member) -> None:
+def test_a_call_of_a_function(explained: Explainer, student: Member) -> None:
     body = {"user_id": student.id, "role": "admin"}
     report = explained(student, "POST", "/rest/v1/rpc/grant_role", body)
     assert report.answer.error is not None
@@ -294,23 +303,32 @@ def test_a_function(explained: Explainer, student: Member) -> None:
 
     report = explained("anon", "POST", "/rest/v1/rpc/grant_role", body)
     assert (report.answer.status, report.functions[0].may_execute) == (401, False)
-    assert "anon may not execute it" in written(report)
+    assert "anon may not execute it" in as_text(report)
+
+    assert not [note for note in report.notes if "needs" in note or "no argument" in note]
+
+    report = explained(student, "POST", "/rest/v1/rpc/grant_role", {"user_id": student.id, "rôle": "admin"})
+    assert report.answer.status == 404
+    assert "public.grant_role(uuid,public.app_role) needs role, in a JSON object as the body." in as_text(report)
+    assert "public.grant_role(uuid,public.app_role) has no argument rôle." in as_text(report)
+    report = explained(student, "GET", "/rest/v1/rpc/search_users?select=handle")
+    assert "public.search_users(text) needs q, in the query." in as_text(report)
 
     report = explained("anon", "POST", "/rest/v1/rpc/nothing", {})
     assert report.answer.status == 404
-    assert "There is no function public.nothing." in written(report)
+    assert "There is no function public.nothing." in as_text(report)
 
 
-# Policies of other shapes than ours
+# Policies of other forms than Guildhall has
 
 
-def plant(connection: psycopg.Connection, *policies: str) -> Person:
-    """A table with these policies, and somebody who owns the rows that are asked about."""
+def create_table(connection: psycopg.Connection, *policies: str) -> Person:
+    """Create a table with these policies; returns the owner of its rows."""
     connection.execute(
-        "create table public.planted (id int primary key, owner_id uuid, note text);"
+        "create table public.sample (id int primary key, owner_id uuid, note text);"
         " create table public.closed (id int);"
-        " alter table public.planted enable row level security;"
-        " grant select on public.planted to authenticated, anon"
+        " alter table public.sample enable row level security;"
+        " grant select on public.sample to authenticated, anon"
     )
     for policy in policies:
         connection.execute(policy.encode())
@@ -318,36 +336,36 @@ def plant(connection: psycopg.Connection, *policies: str) -> Person:
     return Person(name="x", role="authenticated", bypasses_policies=False, user_id=str(uuid.uuid4()))
 
 
-def planted(connection: psycopg.Connection) -> tuple[Catalog, Table]:
-    """The catalog, and the planted table in it."""
+def read_table(connection: psycopg.Connection) -> tuple[Catalog, Table]:
+    """The catalog, and the sample table in it."""
     connection.rollback()
-    catalog = Catalog(connection)
-    table = catalog.table("planted", "authenticated")
+    catalog = Catalog(connection, schema="public")
+    table = catalog.table("sample", "authenticated")
     assert table is not None
     return catalog, table
 
 
-def marks(connection: psycopg.Connection, person: Person, verb: Any, kind: Any, rows: list[dict[str, Any]]) -> Any:
-    """What the policies of a verb, and then their terms, give for rows."""
-    catalog, table = planted(connection)
+def evaluate(connection: psycopg.Connection, person: Person, verb: Any, kind: Any, rows: list[dict[str, Any]]) -> Any:
+    """The values of the policies of a verb, and then of their terms, for rows."""
+    catalog, table = read_table(connection)
     clauses = catalog.clauses(table, verb, kind, person.role)
-    return catalog.ask(table, clauses, rows, person, {"sub": person.user_id, "role": person.role})
+    return catalog.evaluate(table, clauses, rows, person, {"sub": person.user_id, "role": person.role})
 
 
-def test_policies_of_every_shape(databases: Databases) -> None:
+def test_policies_of_every_form(databases: Databases) -> None:
     with databases.cloned() as name, psycopg.connect(databases.url(name)) as connection:
-        person = plant(
+        person = create_table(
             connection,
-            "create policy b_public on public.planted for select to public using (note = 'it''s (a OR b')",
-            "create policy c_restrictive on public.planted as restrictive for all to authenticated using (id < 10)",
-            "create policy a_all on public.planted for all to authenticated using"
-            " (exists (select from public.courses as c where c.creator_id = planted.owner_id) or note ~ '^x')",
-            "create policy d_other on public.planted for select to anon using (true)",
-            "create policy e_update on public.planted for update to authenticated using (true)",
-            "create policy f_error on public.planted for select to authenticated"
+            "create policy b_public on public.sample for select to public using (note = 'it''s (a OR b')",
+            "create policy c_restrictive on public.sample as restrictive for all to authenticated using (id < 10)",
+            "create policy a_all on public.sample for all to authenticated using"
+            " (exists (select from public.courses as c where c.creator_id = sample.owner_id) or note ~ '^x')",
+            "create policy d_other on public.sample for select to anon using (true)",
+            "create policy e_update on public.sample for update to authenticated using (true)",
+            "create policy f_error on public.sample for select to authenticated"
             " using (note is null and exists (select from public.closed))",
         )
-        catalog, table = planted(connection)
+        catalog, table = read_table(connection)
         clauses = catalog.clauses(table, "select", "using", "authenticated")
         assert [(c.policy.name, c.policy.is_permissive, c.policy.joined_by, len(c.terms)) for c in clauses] == [
             ("a_all", True, "any", 2),
@@ -360,11 +378,11 @@ def test_policies_of_every_shape(databases: Databases) -> None:
             {"id": 20, "owner_id": None, "note": "xyz"},
         ]
         denied = "permission denied for table closed"
-        assert marks(connection, person, "select", "using", rows) == [
+        assert evaluate(connection, person, "select", "using", rows) == [
             [False, False, False, True, True, denied, False, denied, True, True],
             [True, False, True, False, False, denied, False, denied, False, False],
         ]
-        assert marks(connection, person, "delete", "using", []) == []
+        assert evaluate(connection, person, "delete", "using", []) == []
 
 
 # Requests
@@ -380,10 +398,10 @@ def test_policies_of_every_shape(databases: Databases) -> None:
         ("price.sum(),modules()", {"modules": "modules"}),
     ],
 )
-def test_a_select_is_read(select: str, embeds: dict[str, str]) -> None:
+def test_the_parameter_select_is_parsed(select: str, embeds: dict[str, str]) -> None:
     def flat(found: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         for embed in found:
-            yield f"{prefix}{embed.name}", embed.written
+            yield f"{prefix}{embed.name}", embed.prefix
             yield from flat(embed.embeds, f"{prefix}{embed.name}.")
 
     request = read(
@@ -403,15 +421,15 @@ def test_a_select_is_read(select: str, embeds: dict[str, str]) -> None:
         ("a = 'it''s' OR b", ["a = 'it''s'", "b"]),
     ],
 )
-def test_a_text_is_split_outside_of_quotes_and_parentheses(text: str, pieces: list[str]) -> None:
+def test_text_is_split_outside_quotes_and_parentheses(text: str, pieces: list[str]) -> None:
     assert split(text, " OR ") == pieces
 
 
-# The command
+# The word `explain`
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("--as", "nobody@example.com", "GET", "/rest/v1/courses"), "there is no user nobody@example.com"),
         (("--as", "anon", "GET", "/auth/v1/user"), "what can be explained is /rest/v1/"),
@@ -420,36 +438,36 @@ def test_a_text_is_split_outside_of_quotes_and_parentheses(text: str, pieces: li
         (("--as", "anon", "POST", "/rest/v1/courses", "--body", "{"), "the body is not JSON"),
     ],
 )
-def test_what_cannot_be_explained_is_one_line(
-    stack: Stack,  # noqa: ARG001  it must run
+def test_requests_that_cannot_be_explained_are_reported_in_one_line(
+    stack: Stack,  # noqa: ARG001  starts the stack
     stack_data: Path,
     words: tuple[str, ...],
-    says: str,
+    message: str,
 ) -> None:
-    ran = guildhall("explain", "--data", str(stack_data), *words)
+    ran = guildhall("explain", "--data", stack_data, *words)
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr.startswith(f"guildhall: {says}")
+    assert ran.stderr.startswith(f"guildhall: {message}")
     assert ran.stderr.count("\n") == 1
 
 
-def test_without_a_stack_there_is_nothing_to_explain(tmp_path: Path) -> None:
+def test_explain_needs_a_running_stack(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="nothing runs"):
-        explain(Folder(tmp_path), who="anon", method="GET", path="/rest/v1/courses", body=None)
+        explain(GUILDHALL, Folder(tmp_path), caller="anon", method="GET", path="/rest/v1/courses", body=None)
 
 
-def test_the_words(stack: Stack, stack_data: Path) -> None:  # noqa: ARG001  it must run
+def test_the_report_as_text_and_as_json(stack: Stack, stack_data: Path) -> None:  # noqa: ARG001  starts the stack
     words = (
         "--data",
-        str(stack_data),
+        stack_data,
         "--as",
         "student@example.com",
         "get",
         "/rest/v1/courses?status=eq.draft&limit=1",
     )
-    for_people = guildhall("explain", *words)
-    assert for_people.returncode == 0, for_people.stderr
-    assert "hidden by courses_select_authenticated" in for_people.stdout
-    assert for_people.stdout.endswith("nothing has changed.\n")
-    for_programs = json.loads(guildhall("explain", "--json", *words).stdout)
-    assert for_programs["answer"]["rows"] == 0
-    assert for_programs["relations"][0]["checks"][0]["rows"][0]["passes"] is False
+    text = guildhall("explain", *words)
+    assert text.returncode == 0, text.stderr
+    assert "hidden by courses_select_authenticated" in text.stdout
+    assert text.stdout.endswith("nothing has changed.\n")
+    report = json.loads(guildhall("explain", "--json", *words).stdout)
+    assert report["answer"]["rows"] == 0
+    assert report["relations"][0]["checks"][0]["rows"][0]["passes"] is False

@@ -1,4 +1,4 @@
-"""The mailbox over real sockets: mail in by SMTP, out by its pages and its API."""
+"""The mailbox as a process: mail arrives by SMTP, and its pages and its API show it."""
 
 import http.client
 import json
@@ -31,7 +31,7 @@ WAIT_SECONDS = 10.0
 
 
 class Mailbox:
-    """A mailbox process of its own."""
+    """A mailbox process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -57,7 +57,7 @@ class Mailbox:
         self.http = httpx.Client(base_url=f"http://{LOOPBACK}:{self.ports.mail}", timeout=WAIT_SECONDS)
 
     def stop(self) -> int:
-        """End it by SIGTERM; its exit status."""
+        """Stop the process by SIGTERM; returns its exit status."""
         self.http.close()
         self.process.terminate()
         return self.process.wait(WAIT_SECONDS)
@@ -74,14 +74,14 @@ class Mailbox:
         return str(self.list(limit=1)[0]["id"])
 
     def list(self, **query: Any) -> list[dict[str, Any]]:
-        """What the API lists."""
+        """The mails that the API lists."""
         answer = self.http.get("/api/messages", params=query)
         assert answer.status_code == 200
         found: list[dict[str, Any]] = answer.json()
         return found
 
     def get(self, name: str) -> dict[str, Any]:
-        """One whole mail."""
+        """One mail, with its content."""
         answer = self.http.get(f"/api/messages/{name}")
         assert answer.status_code == 200
         found: dict[str, Any] = answer.json()
@@ -106,11 +106,11 @@ def mail(subject: str = "Hello", text: str = "Hi", html: str = "") -> EmailMessa
     return message
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> None:
+def assert_refused(answer: httpx.Response, status: int, code: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_a_multipart_mail_arrives_whole(mailbox: Mailbox) -> None:
+def test_a_multipart_mail_is_read_completely(mailbox: Mailbox) -> None:
     text = "Confirm: https://a.example/verify?token=x_y-1&type=signup. Or (see http://b.example/).\n"
     html = (
         '<p>Ünïcode <a href="https://a.example/verify?token=h&amp;type=signup">Confirm</a>'
@@ -120,34 +120,34 @@ def test_a_multipart_mail_arrives_whole(mailbox: Mailbox) -> None:
     message.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="a.pdf")
     name = mailbox.send(message, "ann@example.com", "hidden@example.com")
 
-    got = mailbox.get(name)
-    assert set(got) == {"id", "from", "to", "subject", "received_at", "text", "html", "links"}
-    assert got["from"] == "Guildhall <no-reply@example.com>"
-    assert got["to"] == ["ann@example.com", "hidden@example.com"]
-    assert got["subject"] == "Bitte bestätigen ✓ — 日本語"
-    assert got["text"] == text
-    assert got["html"].strip() == html
-    assert got["links"] == [
+    read = mailbox.get(name)
+    assert set(read) == {"id", "from", "to", "subject", "received_at", "text", "html", "links"}
+    assert read["from"] == "Guildhall <no-reply@example.com>"
+    assert read["to"] == ["ann@example.com", "hidden@example.com"]
+    assert read["subject"] == "Bitte bestätigen ✓ — 日本語"
+    assert read["text"] == text
+    assert read["html"].strip() == html
+    assert read["links"] == [
         "https://a.example/verify?token=h&type=signup",
         "https://a.example/verify?token=x_y-1&type=signup",
         "http://b.example/",
     ]
-    assert abs((datetime.now(UTC) - datetime.fromisoformat(got["received_at"])).total_seconds()) < WAIT_SECONDS
-    assert mailbox.list(limit=1)[0] == {key: got[key] for key in ("id", "from", "to", "subject", "received_at")}
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(read["received_at"])).total_seconds()) < WAIT_SECONDS
+    assert mailbox.list(limit=1)[0] == {key: read[key] for key in ("id", "from", "to", "subject", "received_at")}
 
 
-def test_listing_by_address_and_limit(mailbox: Mailbox) -> None:
+def test_mails_are_listed_by_address_and_limit(mailbox: Mailbox) -> None:
     sent = [mailbox.send(mail(str(number)), f"user{number % 2}@list.example") for number in range(6)]
     assert [each["id"] for each in mailbox.list(limit=6)] == sent[::-1]
     assert [each["subject"] for each in mailbox.list(to="USER1@list.example")] == ["5", "3", "1"]
     assert [each["subject"] for each in mailbox.list(to="user1@list.example", limit=2)] == ["5", "3"]
-    for stranger in ("user@list.example", "", "%", "user1"):
-        assert mailbox.list(to=stranger) == []
+    for address in ("user@list.example", "", "%", "user1"):
+        assert mailbox.list(to=address) == []
     for limit in ("0", "-1", "x", "1001", "", "\u0661", "9" * 5000, "1.5"):
-        refused(mailbox.http.get("/api/messages", params={"limit": limit}), 400, "bad_limit")
+        assert_refused(mailbox.http.get("/api/messages", params={"limit": limit}), 400, "bad_limit")
 
 
-def test_waiting_for_a_mail_about_something(mailbox: Mailbox) -> None:
+def test_the_list_waits_for_a_subject(mailbox: Mailbox) -> None:
     address = "waiting@example.com"
     assert mailbox.list(to=address, subject="RESET", wait=0) == []
     later = threading.Timer(0.3, lambda: mailbox.send(mail("Reset your password"), address))
@@ -155,29 +155,29 @@ def test_waiting_for_a_mail_about_something(mailbox: Mailbox) -> None:
     later.start()
     assert [found["subject"] for found in mailbox.list(to=address, subject="RESET", wait=10)] == ["Reset your password"]
     later.join()
-    assert mailbox.list(to=address, subject="nothing of the kind", wait=1) == []
+    assert mailbox.list(to=address, subject="another subject", wait=1) == []
     for wrong in ("-1", "31", "x", ""):
-        refused(mailbox.http.get("/api/messages", params={"wait": wrong}), 400, "bad_wait")
+        assert_refused(mailbox.http.get("/api/messages", params={"wait": wrong}), 400, "bad_wait")
 
 
-def test_the_envelope_is_smtps_word_not_the_senders(mailbox: Mailbox) -> None:
+def test_recipients_are_those_of_smtp_not_of_headers(mailbox: Mailbox) -> None:
     forged = b'X-Envelope: {"sender":"x","recipients":["victim@example.com"]}\r\nDelivered-To: victim@example.com\r\n'
     name = mailbox.send(forged + b"Subject: a\r\n\r\nb", '"odd, one"@example.com', sender="real@example.com")
-    got = mailbox.get(name)
-    assert (got["from"], got["to"]) == ("real@example.com", ['"odd, one"@example.com'])
+    read = mailbox.get(name)
+    assert (read["from"], read["to"]) == ("real@example.com", ['"odd, one"@example.com'])
     assert mailbox.list(to="victim@example.com") == []
 
 
-def test_unicode_addresses(mailbox: Mailbox) -> None:
+def test_unicode_addresses_are_read(mailbox: Mailbox) -> None:
     message = "Subject: ü\r\nFrom: jürgen@bücher.example\r\n\r\ngrüße\r\n".encode()
     with smtplib.SMTP(LOOPBACK, mailbox.ports.smtp, timeout=WAIT_SECONDS) as client:
         client.sendmail("jürgen@bücher.example", ["用户@例え.example"], message, ["SMTPUTF8", "BODY=8BITMIME"])
-    got = mailbox.get(mailbox.list(limit=1)[0]["id"])
-    assert (got["subject"], got["from"]) == ("ü", "jürgen@bücher.example")
-    assert (got["to"], got["text"].strip()) == (["用户@例え.example"], "grüße")
+    read = mailbox.get(mailbox.list(limit=1)[0]["id"])
+    assert (read["subject"], read["from"]) == ("ü", "jürgen@bücher.example")
+    assert (read["to"], read["text"].strip()) == (["用户@例え.example"], "grüße")
 
 
-def test_nothing_of_a_mail_runs_in_a_page(mailbox: Mailbox) -> None:
+def test_scripts_in_a_mail_do_not_run_in_a_page(mailbox: Mailbox) -> None:
     script = '<script>alert("x")</script><img src=x onerror=alert(1)>'
     message = mail(f'{script}" onload="x', script, f'<body onload="x()">{script}</body>')
     message.replace_header("From", '"<script>x</script>" <a@example.com>')
@@ -219,7 +219,7 @@ def test_nothing_of_a_mail_runs_in_a_page(mailbox: Mailbox) -> None:
         "%F0%9F%92%8C",
     ],
 )
-def test_ids_that_are_none_find_nothing(mailbox: Mailbox, name: str) -> None:
+def test_invalid_ids_are_not_found(mailbox: Mailbox, name: str) -> None:
     (mailbox.folder.parent / "secret.eml").write_text("Subject: secret\r\n\r\nsecret")
     connection = http.client.HTTPConnection(LOOPBACK, mailbox.ports.mail, timeout=WAIT_SECONDS)
     for path in ("/api/messages/", "/messages/"):
@@ -232,7 +232,7 @@ def test_ids_that_are_none_find_nothing(mailbox: Mailbox, name: str) -> None:
     connection.close()
 
 
-def test_other_sites_are_kept_out(mailbox: Mailbox) -> None:
+def test_other_hosts_are_refused(mailbox: Mailbox) -> None:
     hosts = [
         "evil.example",
         f"evil.example:{mailbox.ports.mail}",
@@ -242,21 +242,21 @@ def test_other_sites_are_kept_out(mailbox: Mailbox) -> None:
         "x@[::1",
     ]
     for host in hosts:
-        refused(mailbox.http.get("/api/messages", headers={"Host": host}), 403, "host_not_allowed")
+        assert_refused(mailbox.http.get("/api/messages", headers={"Host": host}), 403, "host_not_allowed")
     for host in ("localhost", f"localhost:{mailbox.ports.mail}", "127.0.0.1", "[::1]:1"):
         answer = mailbox.http.get("/api/messages", headers={"Host": host, "Origin": "https://evil.example"})
         assert answer.status_code == 200
         assert "access-control-allow-origin" not in answer.headers
-    refused(mailbox.http.post("/api/messages"), 405, "method_not_allowed")
-    refused(mailbox.http.get("/nowhere"), 404, "not_found")
+    assert_refused(mailbox.http.post("/api/messages"), 405, "method_not_allowed")
+    assert_refused(mailbox.http.get("/nowhere"), 404, "not_found")
 
 
-def test_mail_survives_a_kill_and_is_for_its_owner_only(tmp_path: Path) -> None:
+def test_mail_survives_a_kill_and_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     mailbox = Mailbox(tmp_path / "mail")
     try:
         names = [mailbox.send(mail(f"number {number}"), "keep@example.com") for number in range(3)]
         (tmp_path / "mail" / "half.new").write_bytes(b"half a ma")
-        (tmp_path / "mail" / "note.eml").write_bytes(b"not ours")
+        (tmp_path / "mail" / "note.eml").write_bytes(b"not a mail")
         before = [mailbox.get(name) for name in names]
         assert stat.S_IMODE(mailbox.folder.stat().st_mode) == 0o700
         assert {stat.S_IMODE((mailbox.folder / f"{name}.eml").stat().st_mode) for name in names} == {0o600}
@@ -270,7 +270,7 @@ def test_mail_survives_a_kill_and_is_for_its_owner_only(tmp_path: Path) -> None:
         assert not (tmp_path / "mail" / "half.new").exists()
 
         (mailbox.folder / f"{names[1]}.eml").unlink()
-        refused(mailbox.http.get(f"/api/messages/{names[1]}"), 404, "message_not_found")
+        assert_refused(mailbox.http.get(f"/api/messages/{names[1]}"), 404, "message_not_found")
         assert mailbox.http.delete("/api/messages").status_code == 204
         assert mailbox.list() == []
         assert [file.name for file in mailbox.folder.iterdir()] == ["note.eml"]
@@ -286,11 +286,11 @@ def test_mail_survives_a_kill_and_is_for_its_owner_only(tmp_path: Path) -> None:
     finally:
         assert mailbox.stop() == 0
     assert "@" not in mailbox.log.read_text()
-    assert all(json.loads(line)["event"] for line in mailbox.log.read_text().splitlines())
+    assert all(json.loads(line)["message"] for line in mailbox.log.read_text().splitlines())
 
 
 def test_the_newest_thousand_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # a thousand disk syncs prove nothing here
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # a thousand disk syncs would only take time
     store = Store(tmp_path)
     envelope = Envelope(sender="a@example.com", recipients=("b@example.com",))
     names = [store.save(envelope, f"Subject: {number}\r\n\r\n".encode()) for number in range(KEPT + 3)]
@@ -301,7 +301,7 @@ def test_the_newest_thousand_are_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [each.subject for each in reopened.newest(2)] == [str(KEPT + 2), str(KEPT + 1)]
 
 
-ODD = [
+MALFORMED = [
     b"",
     b"no header at all",
     b"Subject: =?utf-8?b?!!!?=\r\n\r\n",
@@ -314,8 +314,8 @@ ODD = [
 ]
 
 
-def test_broken_mail_is_kept_and_shown(mailbox: Mailbox) -> None:
-    for content in ODD:
+def test_malformed_mail_is_kept_and_shown(mailbox: Mailbox) -> None:
+    for content in MALFORMED:
         name = mailbox.send(content, "odd@example.com")
         assert mailbox.get(name)["to"] == ["odd@example.com"]
         for path in ("/", f"/messages/{name}", f"/messages/{name}/html"):
@@ -342,11 +342,11 @@ def test_any_mail_can_be_read(headers: list[tuple[bytes, bytes]], body: bytes) -
     assert stored.message().to == ("b@example.com",)
 
 
-def test_health_and_missing_settings(mailbox: Mailbox) -> None:
+def test_health_and_a_missing_setting(mailbox: Mailbox) -> None:
     assert mailbox.http.get("/health").json() == {"status": "ok"}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAILBOX_")}
     command = [sys.executable, "-m", "stack.mailbox"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
+    assert result.returncode == os.EX_CONFIG
     assert "MAILBOX_WEB_PORT" in result.stderr
     assert len(result.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The route marker holds tests to what they claim, and the list of routes says what was proved."""
+"""The marker `route` checks what tests claim, and the list of routes shows what is proved."""
 
 import json
 import threading
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stack import routes
 from stack.errors import StackError
-from stack.project import ROOT
-from stack.routes import Proof
+from stack.paths import ROOT
+from stack.tools import routes
+from stack.tools.routes import Proof
 
 pytest_plugins = ["pytester"]
 
@@ -32,10 +32,10 @@ def get_async(path, who):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what the path asks for: /<status for others>/<body for others>; the owner is always given 200 and [1]."""
+    """Answers others with the status and body in the path /<status>/<body>, and the owner with 200 and [1]."""
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Send the answer."""
         status, body = (200, "[1]") if self.headers["authorization"] == "owner" else self._refusal()
         self.send_response(status)
         self.send_header("content-type", "application/json")
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         return int(status), bodies[name]
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def origin() -> Iterator[str]:
 
 @pytest.fixture
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the record and the page of routes away from the checkout's own."""
+    """The path of a separate record; the page of routes is a separate one, too."""
     monkeypatch.setattr(routes, "RECORD", tmp_path / "data" / "routes.json")
     monkeypatch.setattr(routes, "PAGE", tmp_path / "routes.md")
     return routes.RECORD
@@ -82,12 +82,12 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, origin: str, record: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A suite of tests of its own, whose stack is the server above and whose record lies apart."""
+    """A separate test suite, whose stack is the server above and whose record is a separate file."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeini("[pytest]\ntestpaths = tests\nmarkers = route")
     pytester.makeconftest(f"""
         from pathlib import Path
-        from stack import routes
+        from stack.tools import routes
         pytest_plugins = ["tests.route_marker"]
         routes.RECORD = Path({str(record)!r})
         def pytest_configure(config):
@@ -98,12 +98,12 @@ def suite(pytester: pytest.Pytester, origin: str, record: Path, monkeypatch: pyt
 
 
 def write(suite: pytest.Pytester, body: str, origin: str) -> None:
-    """One file of tests in the suite."""
+    """Write the only test file of the suite."""
     (suite.path / "tests" / "test_it.py").write_text(f"ORIGIN = {origin!r}\n{PROLOGUE}\n{body}")
 
 
-def outcome(suite: pytest.Pytester, origin: str, marker: str, body: str) -> tuple[dict[str, int], str]:
-    """How one marked test ends, and what the run printed."""
+def run_test(suite: pytest.Pytester, origin: str, marker: str, body: str) -> tuple[dict[str, int], str]:
+    """Run one marked test; returns its outcome and what pytest printed."""
     write(suite, f"@pytest.mark.route({marker})\ndef test_it():\n    {body}\n", origin)
     result = suite.runpytest_inprocess("-p", "no:cacheprovider")
     return result.parseoutcomes(), result.stdout.str()
@@ -130,7 +130,7 @@ def outcome(suite: pytest.Pytester, origin: str, marker: str, body: str) -> tupl
     ],
 )
 def test_a_proved_claim_passes(suite: pytest.Pytester, origin: str, marker: str, body: str) -> None:
-    outcomes, printed = outcome(suite, origin, marker, body)
+    outcomes, printed = run_test(suite, origin, marker, body)
     assert outcomes == {"passed": 1}, printed
 
 
@@ -151,23 +151,23 @@ def test_a_proved_claim_passes(suite: pytest.Pytester, origin: str, marker: str,
         pytest.param(
             '"WC-099", call="GET /404/no_function"',
             'get("/404/no_function"); get("/404/no_function", "x")',
-            id="a mistaken call",
+            id="an invalid call",
         ),
         pytest.param(
             '"WC-099", call="GET /200/empty"',
             'get("/200/empty?a=1"); get("/200/empty?a=2", "x")',
-            id="empty for another question",
+            id="empty for another query",
         ),
     ],
 )
 def test_an_unproved_claim_fails(suite: pytest.Pytester, origin: str, marker: str, body: str) -> None:
-    outcomes, printed = outcome(suite, origin, marker, body)
+    outcomes, printed = run_test(suite, origin, marker, body)
     assert outcomes == {"failed": 1}, printed
 
 
 def test_calls_to_another_origin_prove_nothing(suite: pytest.Pytester, origin: str) -> None:
     body = 'httpx.get(ORIGIN.replace("127.0.0.1", "localhost") + "/403/token", headers={"authorization": "owner"})'
-    outcomes, printed = outcome(suite, origin, '"WC-099", call="GET /403/token", public=True', body)
+    outcomes, printed = run_test(suite, origin, '"WC-099", call="GET /403/token", public=True', body)
     assert outcomes == {"failed": 1}, printed
 
 
@@ -199,8 +199,8 @@ def test_it(early):
         '"WC-099", call="GET /403/token", answers="410"',
     ],
 )
-def test_a_marker_that_cannot_be_kept_stops_the_collection(suite: pytest.Pytester, origin: str, marker: str) -> None:
-    outcomes, printed = outcome(suite, origin, marker, "pass")
+def test_an_invalid_marker_stops_the_collection(suite: pytest.Pytester, origin: str, marker: str) -> None:
+    outcomes, printed = run_test(suite, origin, marker, "pass")
     assert outcomes == {"errors": 1}, printed
 
 
@@ -218,11 +218,11 @@ def test_that_fails():
 RECORDED = {"WC-099": [{"call": "GET /403/{name}", "test": "tests/test_it.py::test_it"}]}
 
 
-def test_a_full_run_records_what_passed(suite: pytest.Pytester, origin: str, record: Path) -> None:
+def test_only_a_full_run_records_proofs(suite: pytest.Pytester, origin: str, record: Path) -> None:
     write(suite, SUITE, origin)
-    for narrowed in (["-k", "it"], ["tests/test_it.py"], ["-x"], ["--co"]):
-        suite.runpytest_inprocess("-p", "no:cacheprovider", *narrowed)
-        assert not record.exists(), narrowed
+    for options in (["-k", "it"], ["tests/test_it.py"], ["-x"], ["--co"]):
+        suite.runpytest_inprocess("-p", "no:cacheprovider", *options)
+        assert not record.exists(), options
     suite.runpytest_inprocess("-p", "no:cacheprovider")
     assert json.loads(record.read_bytes()) == RECORDED
     record.unlink()
@@ -230,7 +230,7 @@ def test_a_full_run_records_what_passed(suite: pytest.Pytester, origin: str, rec
     assert json.loads(record.read_bytes()) == RECORDED
 
 
-def test_workers_hand_their_proofs_to_the_controller(
+def test_workers_send_their_proofs_to_the_controller(
     suite: pytest.Pytester, origin: str, record: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(suite, SUITE, origin)
@@ -239,9 +239,9 @@ def test_workers_hand_their_proofs_to_the_controller(
     assert json.loads(record.read_bytes()) == RECORDED
 
 
-def test_without_a_run_there_is_nothing_to_tell(record: Path) -> None:
+def test_the_page_needs_a_record(record: Path) -> None:
     assert not record.exists()
-    with pytest.raises(StackError, match=r"\./guildhall test"):
+    with pytest.raises(StackError, match=r"docs/routes\.md.*\./guildhall test"):
         routes.main()
 
 
@@ -252,7 +252,7 @@ def test_a_damaged_record_is_named(record: Path) -> None:
         routes.is_current()
 
 
-def test_the_page_is_written_and_grows_stale(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_is_written_and_becomes_outdated(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
     proof = Proof(call="POST /rest/v1/rpc/submit_quiz", test="tests/learning/test_quizzes.py::test_it")
     routes.write_record({"WC-099": [proof, proof]})
     assert record.exists()
@@ -277,7 +277,7 @@ def test_the_page_is_written_and_grows_stale(record: Path, capsys: pytest.Captur
     assert not any(row["is_served"] for row in rows)
 
 
-def test_the_list_is_whole() -> None:
+def test_the_list_of_endpoints_is_complete() -> None:
     known = routes.endpoints()
     assert len(known) == 577
     assert (

@@ -1,4 +1,4 @@
-"""The project is one that Supabase's own command line tool takes as it is, without Docker, network or account."""
+"""Supabase's command line tool accepts the project unchanged, without Docker, network or account."""
 
 from pathlib import Path
 
@@ -6,18 +6,19 @@ import psycopg
 import pytest
 
 from stack.database import migrate
-from stack.project import MIGRATIONS, ROOT
+from stack.paths import ROOT
+from stack.tools.project import GUILDHALL
 from tests.conftest import Stack
 from tests.databases import Databases
 from tests.security.catalog import shape
 from tests.supabase_cli import supabase, supabase_json
 
-VERSIONS = sorted(file.name.partition("_")[0] for file in MIGRATIONS.glob("*.sql"))
+VERSIONS = sorted(file.name.partition("_")[0] for file in GUILDHALL.migrations.glob("*.sql"))
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder that holds nothing but our supabase/, and what the tool keeps beside it."""
+    """A folder with our supabase/ only, to which the tool adds its own files."""
     (tmp_path / "supabase").mkdir()
     for name in ("config.toml", "migrations", "seed.sql"):
         (tmp_path / "supabase" / name).symlink_to(ROOT / "supabase" / name)
@@ -25,13 +26,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def versions(url: str, project: Path) -> list[tuple[str, str]]:
-    """What `migration list` says that there is, here and there."""
+    """The local and remote versions that `migration list` prints."""
     listed = supabase_json("migration", "list", url=url, home=project)["migrations"]
     return [(one["local"], one["remote"]) for one in listed]
 
 
-def test_push_makes_the_same_database(databases: Databases, project: Path, live: psycopg.Connection) -> None:
-    """A bootstrapped plain database stands for a new Supabase project; the migrations go in unchanged."""
+def test_push_creates_the_same_database(databases: Databases, project: Path, live: psycopg.Connection) -> None:
+    """A bootstrapped database takes the place of a new Supabase project."""
     with databases.bootstrapped() as name:
         url = databases.url(name, "postgres")
         assert versions(url, project) == [(version, "") for version in VERSIONS]
@@ -39,8 +40,8 @@ def test_push_makes_the_same_database(databases: Databases, project: Path, live:
         assert versions(url, project) == [(version, version) for version in VERSIONS]
         with psycopg.connect(databases.url(name)) as pushed:
             assert sorted(shape(pushed) ^ shape(live)) == []
-        # Either tool goes on after the other.
-        assert migrate(url) == []
+        # Each accepts what the other applied.
+        assert migrate(GUILDHALL.migrations, url) == []
         assert "up to date" in supabase("db", "push", url=url, home=project)
 
 
@@ -49,7 +50,7 @@ def test_push_has_nothing_to_add_to_the_running_stack(stack: Stack, project: Pat
     assert "up to date" in supabase("db", "push", "--dry-run", url=stack.db_url, home=project)
 
 
-def test_types_are_generated(stack: Stack, project: Path, live: psycopg.Connection) -> None:
+def test_typescript_types_are_generated(stack: Stack, project: Path, live: psycopg.Connection) -> None:
     types = supabase("gen", "types", "typescript", "--schema", "public", url=stack.db_url, home=project)
     names = live.execute(
         "select relname from pg_catalog.pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"

@@ -1,1 +1,1 @@
-"""The HTTP routes, one file for each kind of errand."""
+"""The HTTP routes."""

@@ -1,4 +1,4 @@
-"""What the holder of the service key may do: /admin/users, /admin/audit."""
+"""The routes for the holder of the service key: /admin/users, /admin/audit."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -26,16 +26,16 @@ where %(like)s::text is null or u.email like %(like)s or u.raw_user_meta_data ->
 """)
 PAGE = sql.SQL("order by u.created_at desc, u.id limit %(limit)s offset %(offset)s")
 PER_PAGE = 50
-LARGEST_PAGE = 1000
+MAX_PER_PAGE = 1000
 DURATION = re.compile(r"\+?((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+")
 DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
-LONGEST_BAN = 290 * 365 * 24 * 3600
+MAX_BAN_SECONDS = 290 * 365 * 24 * 3600
 
 
 @get("/admin/users")
 async def list_users(request: Request[Any, Any, Any], auth: Auth) -> Response[dict[str, Any]]:
-    """A page of the users, the newest first, with `X-Total-Count` and `Link`."""
+    """List a page of the users, newest first, with `X-Total-Count` and `Link`."""
     auth.admin(request)
     page, per_page = _page(request)
     literal = re.sub(r"([%_\\])", r"\\\1", request.query_params.get("filter") or "")
@@ -56,20 +56,20 @@ async def list_users(request: Request[Any, Any, Any], auth: Auth) -> Response[di
 
 @post("/admin/users", status_code=200)
 async def create_user(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
-    """Make a user, confirmed or not; nothing is mailed."""
+    """Make a user, confirmed or not, without a mail."""
     auth.admin(request)
     body = await read(request, AdminUser)
     if not body.email and not body.phone:
         raise invalid("Cannot create a user without either an email or phone")
     email = read_email(body.email) if body.email else None
     phone = read_phone(body.phone) if body.phone else None
-    providers = [name for name, given in (("email", email), ("phone", phone)) if given]
-    banned_until = _ban(body.ban_duration)
+    providers = [name for name, value in (("email", email), ("phone", phone)) if value]
+    banned_until = _banned_until(body.ban_duration)
     new = NewUser(
-        id=_given_id(body.id),
+        id=_user_id(body.id),
         email=email,
         phone=phone,
-        encrypted_password=await _given_hash(auth, body),
+        encrypted_password=await _password_hash(auth, body),
         role=(body.role or "").strip() or users.ROLE,
         app_metadata={"provider": providers[0], "providers": providers},
         user_metadata=body.user_metadata or {},
@@ -85,34 +85,34 @@ async def create_user(request: Request[Any, Any, Any], auth: Auth) -> dict[str, 
                 await users.change(connection, user.id, {"banned_until": banned_until})
             return (await users.existing(connection, user.id)).view()
     except pg.UniqueViolation as error:
-        raise _taken(error) from error
+        raise _conflict(error) from error
 
 
 @get("/admin/users/{user_id:str}")
 async def get_user(request: Request[Any, Any, Any], auth: Auth, user_id: str) -> dict[str, Any]:
-    """One user."""
+    """Get one user."""
     auth.admin(request)
     async with auth.pool.connection() as connection:
-        return (await _load(connection, user_id)).view()
+        return (await load_user(connection, user_id)).view()
 
 
 @put("/admin/users/{user_id:str}")
 async def update_user(request: Request[Any, Any, Any], auth: Auth, user_id: str) -> dict[str, Any]:
-    """Change a user at once, without mails. A new password ends all his sessions."""
+    """Change a user at once, without mails. A new password ends all of the user's sessions."""
     auth.admin(request)
     body = await read(request, AdminUser)
     email = read_email(body.email) if body.email else None
     phone = read_phone(body.phone) if body.phone else None
-    banned_until = _ban(body.ban_duration)
+    banned_until = _banned_until(body.ban_duration)
     hashed = None
     if body.password:
-        check_strength(body.password, shortest=auth.settings.min_password_length)
+        check_strength(body.password, min_length=auth.settings.min_password_length)
         hashed = await auth.hasher.hash(body.password)
     elif body.password_hash:
-        hashed = await _given_hash(auth, body)
+        hashed = await _password_hash(auth, body)
     try:
         async with auth.transaction() as connection:
-            user = await _load(connection, user_id, lock=True)
+            user = await load_user(connection, user_id, lock=True)
             if body.role and body.role.strip():
                 await users.change(connection, user.id, {"role": body.role.strip()})
             if hashed is not None:
@@ -131,16 +131,16 @@ async def update_user(request: Request[Any, Any, Any], auth: Auth, user_id: str)
             await _record(connection, request, "user_modified", user)
             return (await users.existing(connection, user.id)).view()
     except pg.UniqueViolation as error:
-        raise _taken(error) from error
+        raise _conflict(error) from error
 
 
 @delete("/admin/users/{user_id:str}", status_code=200)
 async def delete_user(request: Request[Any, Any, Any], auth: Auth, user_id: str) -> dict[str, Any]:
-    """Delete a user, or with `should_soft_delete` keep his row without anything by which he could be known."""
+    """Delete a user, or with `should_soft_delete` keep the row without anything that identifies the user."""
     auth.admin(request)
     body = await read(request, AdminDelete, optional=True)
     async with auth.transaction() as connection:
-        user = await _load(connection, user_id, lock=True)
+        user = await load_user(connection, user_id, lock=True)
         await _record(connection, request, "user_deleted", user)
         if not body.should_soft_delete:
             await connection.execute("delete from auth.users where id = %s", [user.id])
@@ -151,7 +151,7 @@ async def delete_user(request: Request[Any, Any, Any], auth: Auth, user_id: str)
 
 @get("/admin/audit")
 async def list_audit(request: Request[Any, Any, Any], auth: Auth) -> Response[list[dict[str, Any]]]:
-    """A page of what happened, the latest first."""
+    """List a page of the audit log, latest first."""
     auth.admin(request)
     page, per_page = _page(request)
     async with auth.pool.connection() as connection:
@@ -169,12 +169,13 @@ async def list_audit(request: Request[Any, Any, Any], auth: Auth) -> Response[li
     return Response(rows, headers=_page_headers("/admin/audit", page=page, per_page=per_page, total=total))
 
 
-async def _load(connection: Connection, user_id: str, *, lock: bool = False) -> User:
+async def load_user(connection: Connection, user_id: str, *, lock: bool = False) -> User:
+    """The user of an id in a path. Raises AuthError `user_not_found`."""
     try:
-        wanted = UUID(user_id)
+        uuid = UUID(user_id)
     except ValueError as error:
         raise AuthError(404, "validation_failed", "user_id must be an UUID") from error
-    user = await users.by_id(connection, wanted, lock=lock)
+    user = await users.by_id(connection, uuid, lock=lock)
     if user is None:
         raise AuthError(404, "user_not_found", "User not found")
     return user
@@ -199,7 +200,7 @@ async def _confirm(connection: Connection, user: User, body: AdminUser) -> None:
         await users.change(connection, user.id, {"phone_confirmed_at": datetime.now(UTC)})
 
 
-async def _given_hash(auth: Auth, body: AdminUser) -> str | None:
+async def _password_hash(auth: Auth, body: AdminUser) -> str | None:
     if body.password and body.password_hash:
         raise invalid("Only a password or a password hash should be provided")
     if body.password_hash:
@@ -212,29 +213,29 @@ async def _given_hash(auth: Auth, body: AdminUser) -> str | None:
     return await auth.hasher.hash(body.password)
 
 
-def _given_id(text: str | None) -> UUID:
+def _user_id(text: str | None) -> UUID:
     if not text:
         return uuid4()
     try:
-        given = UUID(text)
+        parsed = UUID(text)
     except ValueError as error:
         raise invalid("ID must conform to the uuid v4 format") from error
-    if given.int == 0:
+    if parsed.int == 0:
         raise invalid("ID cannot be a nil uuid")
-    return given
+    return parsed
 
 
-def _ban(duration: str | None) -> datetime | None:
-    """Until when a ban of this length, written like `1h30m`, holds; None for none."""
+def _banned_until(duration: str | None) -> datetime | None:
+    """The end of a ban of this length, such as `1h30m`; None for none."""
     if not duration or duration == "none":
         return None
     seconds = sum(float(number) * SECONDS[unit] for number, unit in DURATION_PART.findall(duration))
-    if not DURATION.fullmatch(duration) or seconds > LONGEST_BAN:
+    if not DURATION.fullmatch(duration) or seconds > MAX_BAN_SECONDS:
         raise invalid('ban_duration must be "none" or a length of time such as "24h" or "1h30m"')
     return datetime.now(UTC) + timedelta(seconds=seconds) if seconds else None
 
 
-def _taken(error: pg.UniqueViolation) -> Exception:
+def _conflict(error: pg.UniqueViolation) -> Exception:
     match error.diag.constraint_name:
         case "users_email_partial_key":
             return email_exists()
@@ -249,7 +250,7 @@ def _taken(error: pg.UniqueViolation) -> Exception:
 def _page(request: Request[Any, Any, Any]) -> tuple[int, int]:
     return (
         _number(request, "page", 1, largest=10**9),
-        _number(request, "per_page", PER_PAGE, largest=LARGEST_PAGE),
+        _number(request, "per_page", PER_PAGE, largest=MAX_PER_PAGE),
     )
 
 
@@ -269,7 +270,7 @@ def _page_headers(path: str, *, page: int, per_page: int, total: int) -> dict[st
     last = -(-total // per_page)
 
     def link(number: int, name: str) -> str:
-        # Clients read the number behind the first equals sign, so `page` stands first.
+        # Clients read the number after the first equals sign, so `page` stands first.
         return f'<{path}?{urlencode({"page": number, "per_page": per_page})}>; rel="{name}"'
 
     links = ([link(page + 1, "next")] if page < last else []) + [link(last, "last")]

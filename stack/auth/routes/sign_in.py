@@ -16,7 +16,7 @@ SCOPES = ("global", "local", "others")
 
 @post("/token", status_code=200)
 async def token(request: Request[Any, Any, Any], auth: Auth) -> dict[str, Any]:
-    """A session, by `grant_type`."""
+    """Begin or continue a session, by `grant_type`."""
     match request.query_params.get("grant_type"):
         case "password":
             return await _by_password(request, auth)
@@ -49,7 +49,7 @@ async def _by_password(request: Request[Any, Any, Any], auth: Auth) -> dict[str,
         user = await users.by_email(connection, email)
     # Nothing above the refusal may depend on whether there is such a user.
     matched = await auth.hasher.matches(password, user.encrypted_password if user else None)
-    await auth.password_tried(user, valid=matched, client=client)
+    await auth.report_password_attempt(user, valid=matched, client=client)
     if not matched or user is None:
         raise invalid_credentials()
     guess.give_back()
@@ -59,7 +59,7 @@ async def _by_password(request: Request[Any, Any, Any], auth: Auth) -> dict[str,
     async with auth.transaction() as connection:
         now = await users.by_id(connection, user.id, lock=True)
         if now is None or now.encrypted_password != user.encrypted_password:
-            # Deleted or changed while we compared.
+            # Deleted or changed during the comparison.
             raise invalid_credentials()
         if now.is_banned:
             raise AuthError(400, "user_banned", "User is banned")
@@ -79,7 +79,7 @@ async def _by_refresh_token(request: Request[Any, Any, Any], auth: Auth) -> dict
     auth.limits.refreshes.take(client)
     async with auth.transaction() as connection:
         outcome = await auth.sessions.refresh(connection, body.refresh_token, client=client)
-    # Raised only here, after the commit: the session of a stolen token has ended.
+    # Raised only after the commit, which ends the session of a stolen token.
     if isinstance(outcome, AuthError):
         raise outcome
     return outcome

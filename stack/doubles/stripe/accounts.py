@@ -1,11 +1,10 @@
-"""Connected accounts, of people who are paid: made by the platform, completed by them on the onboarding page."""
+"""Connected accounts, to which people are paid out: the platform makes them, and they complete the onboarding page."""
 
 from typing import Literal
 
-from stack.doubles.stripe.book import Book, listed, new_id
 from stack.doubles.stripe.errors import Object, StripeError, invalid, missing_param
-from stack.doubles.stripe.money import read_currency
 from stack.doubles.stripe.params import Params
+from stack.doubles.stripe.unit_of_work import UnitOfWork, as_list, new_id
 
 KIND = "account"
 LINK_SECONDS = 300
@@ -20,30 +19,49 @@ CURRENCIES = {
     "us": "usd",
 }
 """The usual currency of a country; elsewhere usd."""
+EUROPE = frozenset(
+    {
+        *("AT", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GI", "GR", "HR", "HU"),
+        *("IE", "IS", "IT", "LI", "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK"),
+    }
+)
+"""The countries among which money is transferred as within one."""
+FULL = EUROPE | {"AE", "AU", "BR", "CA", "HK", "JP", "MX", "MY", "NZ", "SG", "TH", "US"}
+"""The countries whose accounts can accept the full service agreement. Others are recipients of transfers only."""
 CAPABILITIES = ("card_payments", "transfers")
-NEEDED = ("external_account", "individual.first_name", "individual.last_name", "tos_acceptance.date")
-PROFILE = ("mcc", "name", "product_description", "support_email", "support_phone", "support_url", "url")
-TYPES = ("individual", "company", "non_profit", "government_entity")
-INTERVALS = ("daily", "manual", "monthly", "weekly")
+REQUIRED = ["external_account", "individual.first_name", "individual.last_name", "tos_acceptance.date"]
+"""What a new account has yet to submit."""
+PROFILE = (
+    *("mcc", "minority_owned_business_designation", "name", "product_description"),
+    *("specified_commercial_transactions_act_url", "support_address", "support_email", "support_phone", "support_url"),
+    "url",
+)
+BANK_ACCOUNT = "external_account"
 
 
-def create(book: Book, params: Params) -> Object:
-    """POST /v1/accounts: of type express, be it by that word or by controller properties."""
-    country = (params.text("country") or "US").upper()
-    currency = params.text("default_currency")
-    kind = params.choice("type", "express")
-    controller = params.nested("controller")
-    if controller is not None:
-        _read_controller(controller)
+def create(work: UnitOfWork, params: Params) -> Object:
+    """POST /v1/accounts: an express account, to which money can be transferred.
+
+    Raises:
+        StripeError: the country of the account needs other capabilities or another agreement.
+    """
+    country = (params.text("country") or work.settings.country).upper()
+    if not (len(country) == 2 and country.isascii() and country.isalpha()):
+        raise invalid("country", f"Country '{country}' is unknown.", "country_unsupported")
+    acceptance = params.nested("tos_acceptance")
+    agreement = (acceptance and acceptance.choice("service_agreement", "full", "recipient")) or "full"
+    capabilities = _capabilities(params)
+    _check_agreement(work, country, agreement, capabilities)
+    account_id = new_id("acct_", 16)
     account: Object = {
-        "id": new_id("acct_", 16),
+        "id": account_id,
         "object": KIND,
         "business_profile": dict.fromkeys(PROFILE),
-        "business_type": params.choice("business_type", *TYPES),
-        "capabilities": {},
+        "business_type": None,
+        "capabilities": capabilities,
         "charges_enabled": False,
         "controller": {
-            "fees": {"payer": "application_express" if kind else "application"},
+            "fees": {"payer": "application_express"},
             "is_controller": True,
             "losses": {"payments": "application"},
             "requirement_collection": "stripe",
@@ -51,183 +69,227 @@ def create(book: Book, params: Params) -> Object:
             "type": "application",
         },
         "country": country,
-        "created": book.now,
-        "default_currency": read_currency(currency, "default_currency")
-        if currency
-        else CURRENCIES.get(country.lower(), "usd"),
+        "created": work.now,
+        "default_currency": CURRENCIES.get(country.lower(), "usd"),
         "details_submitted": False,
-        "email": None,
-        "external_accounts": listed([], ""),
+        "email": params.text("email"),
+        "external_accounts": as_list([], f"/v1/accounts/{account_id}/external_accounts"),
         "future_requirements": _requirements([]),
-        "metadata": {},
+        "metadata": params.metadata(),
         "payouts_enabled": False,
-        "requirements": _requirements(list(NEEDED)),
+        "requirements": _requirements(REQUIRED, is_past_due=True),
         "settings": {
             "branding": {"icon": None, "logo": None, "primary_color": None, "secondary_color": None},
-            "card_payments": {"statement_descriptor_prefix": None},
+            "card_payments": {
+                "statement_descriptor_prefix": None,
+                "statement_descriptor_prefix_kana": None,
+                "statement_descriptor_prefix_kanji": None,
+            },
             "dashboard": {"display_name": None, "timezone": "Etc/UTC"},
-            "payments": {"statement_descriptor": None},
+            "payments": {
+                "statement_descriptor": None,
+                "statement_descriptor_kana": None,
+                "statement_descriptor_kanji": None,
+                "statement_descriptor_prefix_kana": None,
+                "statement_descriptor_prefix_kanji": None,
+            },
             "payouts": {
                 "debit_negative_balances": True,
                 "schedule": {"delay_days": 2, "interval": "daily"},
                 "statement_descriptor": None,
             },
         },
-        "tos_acceptance": {"date": None},
-        "type": kind or "none",
+        "tos_acceptance": {"date": None} | ({} if agreement == "full" else {"service_agreement": agreement}),
+        "type": params.choice("type", "express") or "express",
+        "_bank_account": new_id("ba_"),
     }
-    account["external_accounts"]["url"] = f"/v1/accounts/{account['id']}/external_accounts"
-    account.update(_read(params, account))
-    return book.insert(account)
+    return work.insert(account)
 
 
-def retrieve(book: Book, _params: Params, name: str) -> Object:
+def retrieve(work: UnitOfWork, _params: Params, account_id: str) -> Object:
     """GET /v1/accounts/{id}."""
-    return _get(book, name)
+    return get(work, account_id)
 
 
-def update(book: Book, params: Params, name: str) -> Object:
-    """POST /v1/accounts/{id}."""
-    account = _get(book, name)
-    if params.has("business_type"):
-        account["business_type"] = params.choice("business_type", *TYPES)
-    previous = book.update(account, **_read(params, account))
+def update(work: UnitOfWork, params: Params, account_id: str) -> Object:
+    """POST /v1/accounts/{id}: request capabilities."""
+    account = get(work, account_id)
+    wanted = _capabilities(params)
+    agreement = account["tos_acceptance"].get("service_agreement", "full")
+    _check_agreement(work, account["country"], agreement, account["capabilities"] | wanted)
+    previous = work.update(account, capabilities=wanted | account["capabilities"])
     if previous:
-        book.emit("account.updated", account, previous, account=name)
+        work.emit("account.updated", account, previous, account=account_id)
     return account
 
 
-def delete(book: Book, _params: Params, name: str) -> Object:
+def delete(work: UnitOfWork, _params: Params, account_id: str) -> Object:
     """DELETE /v1/accounts/{id}."""
-    account = _get(book, name)
-    book.emit("account.application.deauthorized", {"id": "ca_guildhall", "object": "application"}, account=name)
-    book.remove(account["id"])
-    return {"id": name, "object": KIND, "deleted": True}
+    account = get(work, account_id)
+    work.update(account, _is_deleted=True)
+    return {"id": account_id, "object": KIND, "deleted": True}
 
 
-def list_all(book: Book, params: Params) -> Object:
-    """GET /v1/accounts."""
-    return book.page(params, KIND, "/v1/accounts")
-
-
-def create_link(book: Book, params: Params) -> Object:
-    """POST /v1/account_links: the way to the onboarding page, good for one use within five minutes."""
-    account = _get(book, params.require("account"), "account")
+def create_link(work: UnitOfWork, params: Params) -> Object:
+    """POST /v1/account_links: the address of the onboarding page, valid for one use within five minutes."""
+    account = get(work, params.require("account"), "account")
     refresh_url, return_url = params.url("refresh_url"), params.url("return_url")
-    kind = params.choice("type", "account_onboarding", "account_update")
-    if kind is None:
+    if params.choice("type", "account_onboarding") is None:
         raise missing_param("type")
-    options = params.nested("collection_options")
-    if options is not None:
-        options.choice("fields", "currently_due", "eventually_due")
-        options.choice("future_requirements", "include", "omit")
     for field, url in (("refresh_url", refresh_url), ("return_url", return_url)):
         if url is None:
             raise missing_param(field)
     link: Object = {
         "id": new_id("alink_", 40),
         "object": "account_link",
-        "created": book.now,
-        "expires_at": book.now + LINK_SECONDS,
+        "created": work.now,
+        "expires_at": work.now + LINK_SECONDS,
         "_account": account["id"],
         "_refresh_url": refresh_url,
         "_return_url": return_url,
         "_is_used": False,
     }
-    link["url"] = f"{book.settings.public_url}/onboarding/{link['id']}"
-    book.insert(link)
+    link["url"] = f"{work.settings.public_url}/onboarding/{link['id']}"
+    work.insert(link)
     return {name: value for name, value in link.items() if name != "id"}
 
 
-def create_login_link(book: Book, _params: Params, name: str) -> Object:
-    """POST /v1/accounts/{id}/login_links: the way to the page on which people see what they are paid."""
-    account = _get(book, name)
-    if not account["details_submitted"]:
-        raise StripeError("Cannot create a login link for an account that has not completed onboarding.")
-    return {"object": "login_link", "created": book.now, "url": f"{book.settings.public_url}/express/{name}"}
-
-
-def complete(book: Book, name: str, outcome: Literal["completed", "pending", "restricted"]) -> Object:
-    """What comes of onboarding.
+def complete(work: UnitOfWork, account_id: str, outcome: Literal["completed", "pending", "restricted"]) -> Object:
+    """Finish onboarding.
 
     Args:
-        book: in whose transaction.
-        name: of the account.
-        outcome: completed; pending: all is submitted, and Stripe still looks at it; restricted: it lacks something.
+        work: in which it happens.
+        account_id: the account.
+        outcome: completed; pending: everything is submitted, and Stripe still reviews it; restricted: something is
+            missing.
     """
-    account = _get(book, name)
-    requirements = {
-        "completed": _requirements([]),
-        "pending": _requirements([], pending=["individual.verification.document"]),
-        "restricted": _requirements(["individual.verification.document"], past_due=True),
+    account = get(work, account_id)
+    document = ["individual.verification.document"]
+    requirements, status = {
+        "completed": (_requirements([]), "active"),
+        "pending": (_requirements([], pending=document), "pending"),
+        "restricted": (_requirements(document, is_past_due=True), "inactive"),
     }[outcome]
-    enabled = outcome == "completed"
-    status = {"completed": "active", "pending": "pending", "restricted": "inactive"}[outcome]
-    previous = book.update(
+    is_enabled = outcome == "completed"
+    previous = work.update(
         account,
-        business_type=account["business_type"] or "individual",
-        capabilities=dict.fromkeys(account["capabilities"] or CAPABILITIES, status),
-        charges_enabled=enabled,
+        business_type="individual",
+        capabilities=dict.fromkeys(account["capabilities"], status),
+        charges_enabled=is_enabled and account["tos_acceptance"].get("service_agreement") != "recipient",
         details_submitted=True,
-        payouts_enabled=enabled,
+        payouts_enabled=is_enabled,
         requirements=requirements,
-        tos_acceptance={"date": book.now},
+        tos_acceptance=account["tos_acceptance"] | {"date": work.now},
     )
-    book.emit("account.updated", account, previous, account=name)
+    work.emit("account.updated", account, previous, account=account_id)
     return account
 
 
-def _get(book: Book, name: str, param: str = "id") -> Object:
-    found = book.find(name)
-    if found is None or found["object"] != KIND:
-        # As with Stripe, who does not say whether somebody else has it.
-        message = f"The provided key does not have access to account '{name}' (or that account does not exist)."
+def set_capability(work: UnitOfWork, account_id: str, name: str, status: str) -> Object:
+    """Let Stripe change the state of a capability, as after a review. The account's payouts are not touched by it.
+
+    Raises:
+        StripeError: the account has no such capability, or there is no such account.
+    """
+    account = get(work, account_id)
+    if name not in account["capabilities"]:
+        raise StripeError(f"The account {account_id} has no capability {name}.")
+    previous = work.update(account, capabilities=account["capabilities"] | {name: status})
+    capability: Object = {
+        "id": name,
+        "object": "capability",
+        "account": account_id,
+        "future_requirements": account["future_requirements"],
+        "requested": True,
+        "requested_at": account["created"],
+        "requirements": account["requirements"],
+        "status": status,
+    }
+    work.emit("capability.updated", capability, account=account_id)
+    work.emit("account.updated", account, previous, account=account_id)
+    return account
+
+
+def lose_bank_account(work: UnitOfWork, account: Object) -> None:
+    """After a payout has failed: nothing is paid out until the account has another bank account."""
+    due = [BANK_ACCOUNT]
+    requirements = account["requirements"] | {"currently_due": due, "eventually_due": due, "past_due": due}
+    previous = work.update(account, payouts_enabled=False, requirements=requirements)
+    work.emit("account.updated", account, previous, account=account["id"])
+
+
+def deauthorize(work: UnitOfWork, account_id: str) -> Object:
+    """Let the holder of an account disconnect it from the platform, which cannot see it any more."""
+    account = get(work, account_id)
+    application: Object = {"id": "ca_guildhall", "object": "application", "name": "Guildhall"}
+    work.emit("account.application.deauthorized", application, account=account_id)
+    work.update(account, _is_deleted=True)
+    return application
+
+
+def get(work: UnitOfWork, account_id: str, param: str = "id") -> Object:
+    """The account of this id.
+
+    Raises:
+        StripeError: there is none, or none any more.
+    """
+    found = work.find(account_id)
+    if found is None or found["object"] != KIND or found.get("_is_deleted"):
+        # Stripe does not reveal whether the account exists.
+        message = f"The provided key does not have access to account '{account_id}' (or that account does not exist)."
         raise StripeError(message, status=403 if param == "id" else 400, code="account_invalid", param=param)
     return found
 
 
-def _read(params: Params, before: Object) -> Object:
-    changes: Object = {"metadata": params.metadata(before["metadata"])}
-    if params.has("email"):
-        changes["email"] = params.text("email")
-    profile = params.nested("business_profile")
-    if profile is not None:
-        given = {field: profile.text(field) for field in PROFILE if profile.has(field)}
-        changes["business_profile"] = before["business_profile"] | given
-    wanted = params.nested("capabilities")
-    if wanted is not None:
-        capabilities = dict(before["capabilities"])
-        for capability in CAPABILITIES:
-            asked = wanted.nested(capability)
-            if asked is not None and asked.boolean("requested"):
-                capabilities.setdefault(capability, "active" if before["charges_enabled"] else "inactive")
-        changes["capabilities"] = capabilities
-    settings = params.nested("settings")
-    if settings is not None:
-        changes["settings"] = before["settings"] | {"payouts": _payouts(settings, before["settings"]["payouts"])}
-    return changes
+def _capabilities(params: Params) -> Object:
+    """The capabilities that are requested."""
+    requested = params.nested("capabilities")
+    found: Object = {}
+    for name in CAPABILITIES if requested else ():
+        wanted = requested and requested.nested(name)
+        if wanted and wanted.boolean("requested"):
+            found[name] = "inactive"
+    return found
 
 
-def _payouts(settings: Params, before: Object) -> Object:
-    payouts = settings.nested("payouts")
-    schedule = payouts and payouts.nested("schedule")
-    interval = schedule and schedule.choice("interval", *INTERVALS)
-    return before | ({"schedule": before["schedule"] | {"interval": interval}} if interval else {})
+def _check_agreement(work: UnitOfWork, country: str, agreement: str, capabilities: Object) -> None:
+    """Refuse what Stripe refuses of accounts in a country."""
+    platform = work.settings.country
+    is_near = country == platform or {country, platform} <= EUROPE
+    if agreement == "recipient":
+        if is_near:
+            message = (
+                f"The recipient ToS agreement is not supported for platforms in {platform} creating accounts in "
+                f"{country}. See https://stripe.com/docs/connect/cross-border-payouts for more details."
+            )
+            raise invalid("tos_acceptance[service_agreement]", message)
+        if set(capabilities) != {"transfers"}:
+            message = "Accounts under the recipient service agreement can only request the `transfers` capability."
+            raise invalid("capabilities", message)
+        return
+    if country not in FULL:
+        message = (
+            f"Accounts in {country} cannot be created by platforms in {platform} under the full service agreement: "
+            "specify `tos_acceptance[service_agreement]=recipient`."
+        )
+        raise invalid("country", message, "country_unsupported")
+    if "transfers" in capabilities and "card_payments" not in capabilities:
+        if not is_near:
+            message = (
+                "You cannot request the `transfers` capability without the `card_payments` capability for accounts in "
+                f"{country}."
+            )
+            raise invalid("capabilities", message)
+        if not work.settings.is_transfers_only_approved:
+            message = (
+                "Your platform needs approval for accounts to have requested the `transfers` capability without the "
+                "`card_payments` capability. If you would like to request transfers without card_payments, please "
+                "contact us via https://support.stripe.com/contact."
+            )
+            raise StripeError(message)
 
 
-def _read_controller(controller: Params) -> None:
-    """Take note of controller properties; only what amounts to an express account is played."""
-    fees, losses, dashboard = (controller.nested(field) for field in ("fees", "losses", "stripe_dashboard"))
-    controller.choice("requirement_collection", "stripe")
-    if fees is not None:
-        fees.choice("payer", "application")
-    if losses is not None:
-        losses.choice("payments", "application")
-    if dashboard is not None and dashboard.choice("type", "express") is None:
-        raise invalid(dashboard.name("type"), "This double plays the express dashboard only.")
-
-
-def _requirements(due: list[str], *, past_due: bool = False, pending: list[str] | None = None) -> Object:
+def _requirements(due: list[str], *, is_past_due: bool = False, pending: list[str] | None = None) -> Object:
     return {
         "alternatives": [],
         "current_deadline": None,
@@ -235,6 +297,6 @@ def _requirements(due: list[str], *, past_due: bool = False, pending: list[str] 
         "disabled_reason": "requirements.past_due" if due else "requirements.pending_verification" if pending else None,
         "errors": [],
         "eventually_due": due,
-        "past_due": due if past_due or due == list(NEEDED) else [],
+        "past_due": due if is_past_due else [],
         "pending_verification": pending or [],
     }

@@ -1,4 +1,4 @@
-"""One call of the API: authentication, faults on demand, idempotency, and the answer."""
+"""One call of the API: authentication, injected faults, idempotency, and the answer."""
 
 import asyncio
 import base64
@@ -6,6 +6,7 @@ import binascii
 import hashlib
 import hmac
 import time
+from sqlite3 import Row
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -13,56 +14,56 @@ from litestar import Request, Response
 from litestar.datastructures import State
 
 from stack.doubles.stripe import rules
-from stack.doubles.stripe.book import API_VERSION, Book, new_id, visible
-from stack.doubles.stripe.double import Double
 from stack.doubles.stripe.errors import Object, StripeError
 from stack.doubles.stripe.expand import expand
 from stack.doubles.stripe.params import Params, decode, refuse_unread
-from stack.doubles.stripe.store import REMEMBERED
-from stack.doubles.stripe.table import ROUTES
+from stack.doubles.stripe.routes import ROUTES
+from stack.doubles.stripe.simulator import Simulator
+from stack.doubles.stripe.store import REMEMBERED_SECONDS
+from stack.doubles.stripe.unit_of_work import API_VERSION, UnitOfWork, new_id, visible
 
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
+SERVER_ERROR = 500
+"""The first status that is a fault of Stripe's own."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it came."""
+    """A request."""
 
     id: str
     method: str
     path: str
     form: str
-    """The parameters, as they were encoded in the body or the query."""
+    """The parameters, as the body or the query encodes them."""
     key: str | None
-    """The idempotency key; only POST has one."""
+    """The idempotency key. Only a POST has one."""
 
     @property
     def fingerprint(self) -> str:
-        """What must be the same when the key is used again."""
+        """Identifies path and parameters, which must not differ when the key is used again."""
         pairs = sorted(parse_qsl(self.form, keep_blank_values=True))
         return hashlib.sha256(msgspec.json.encode([self.path, pairs])).hexdigest()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the caller gets."""
+    """The answer to a call."""
 
     body: bytes
     status: int = 200
     original: str | None = None
-    """The request whose answer this is again, if it is that."""
+    """The request whose answer this repeats, if it does."""
 
 
-async def answer(double: Double, request: Request[None, None, State]) -> Response[bytes]:
-    """One call of the API, whatever comes of it."""
+async def answer(simulator: Simulator, request: Request[None, None, State]) -> Response[bytes]:
+    """Answer one call of the API."""
     key = request.headers.get("idempotency-key") if request.method == "POST" else None
     form = (await request.body()).decode(errors="replace") if request.method == "POST" else request.url.query
     call = Call(id=new_id("req_", 14), method=request.method, path=request.url.path, form=form, key=key)
     try:
-        authenticate(double.settings.api_key, request.headers.get("authorization", ""))
-        if request.headers.get("stripe-account"):
-            raise _not_for_others()
-        answered = await _play(double, call)
-    except StripeError as refused:
-        answered = Answer(status=refused.status, body=msgspec.json.encode(refused.body()))
+        authenticate(simulator.settings.api_key, request.headers.get("authorization", ""))
+        answered = await _answer_with_faults(simulator, call)
+    except StripeError as error:
+        answered = Answer(status=error.status, body=msgspec.json.encode(error.body()))
     headers = {
         "request-id": call.id,
         "stripe-version": request.headers.get("stripe-version", API_VERSION),
@@ -76,52 +77,56 @@ async def answer(double: Double, request: Request[None, None, State]) -> Respons
 
 
 def authenticate(expected: str, authorization: str) -> None:
-    """See that the caller has shown the key, as a bearer or as the user of Basic.
+    """Check the caller's key, sent as a bearer or as the user of Basic.
 
     Raises:
         StripeError: 401.
     """
-    scheme, _, shown = authorization.partition(" ")
+    scheme, _, sent = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:
-            shown = base64.b64decode(shown).decode().partition(":")[0]
+            sent = base64.b64decode(sent).decode().partition(":")[0]
         except (binascii.Error, UnicodeDecodeError):
-            shown = ""
-    if not shown or scheme.lower() not in {"basic", "bearer"}:
+            sent = ""
+    if not sent or scheme.lower() not in {"basic", "bearer"}:
         message = "You did not provide an API key. You need to provide your API key in the Authorization header."
         raise StripeError(message, status=401)
-    if not hmac.compare_digest(shown.encode(), expected.encode()):
-        raise StripeError(f"Invalid API Key provided: {shown[:8]}{'*' * 12}{shown[-4:]}", status=401)
+    if not hmac.compare_digest(sent.encode(), expected.encode()):
+        raise StripeError(f"Invalid API Key provided: {sent[:8]}{'*' * 12}{sent[-4:]}", status=401)
 
 
-async def _play(double: Double, call: Call) -> Answer:
-    fault = _fault(double, call)
-    await asyncio.sleep(double.settings.latency)
+async def _answer_with_faults(simulator: Simulator, call: Call) -> Answer:
+    known = _known(simulator, call)
+    is_replayed = known is not None and known["status"] >= SERVER_ERROR
+    fault = None if is_replayed else _find_fault(simulator, call)
+    await asyncio.sleep(simulator.settings.latency)
     if fault is None:
-        return _once(double, call)
+        return _answer_once(simulator, call)
     if fault["when"] == "after":
-        answered = _once(double, call)
+        answered = _answer_once(simulator, call)
     await asyncio.sleep(fault["seconds"])
     if fault["status"]:
-        raise StripeError(fault["message"], status=fault["status"], kind=fault["type"], code=fault["code"])
-    return answered if fault["when"] == "after" else _once(double, call)
+        message = "A rule of the double makes this fail."
+        if fault["is_saved"] and call.key is not None:
+            error = StripeError(message, status=fault["status"], kind=fault["type"], code=fault["code"])
+            return _save_error(simulator, call, error)
+        raise StripeError(message, status=fault["status"], kind=fault["type"], code=fault["code"])
+    return answered if fault["when"] == "after" else _answer_once(simulator, call)
 
 
-def _once(double: Double, call: Call) -> Answer:
-    """Do what is asked, in a transaction of its own; what a key was used for before is answered as it was then."""
+def _answer_once(simulator: Simulator, call: Call) -> Answer:
+    """Do the work in a transaction of its own. A key that was used before gets its first answer again."""
     if call.key is None:
-        with double.book(request_id=call.id) as book:
-            return _work(book, call)
-    if not 0 < len(call.key) <= LONGEST_KEY:
-        message = f"The idempotency key must have from 1 to {LONGEST_KEY} characters."
+        with simulator.work(request_id=call.id) as work:
+            return _handle(work, call)
+    if not 0 < len(call.key) <= MAX_KEY_LENGTH:
+        message = f"The idempotency key must have from 1 to {MAX_KEY_LENGTH} characters."
         raise StripeError(message, kind="idempotency_error")
-    known = double.store.connection.execute(
-        "select * from answers where key = ? and at > ?", (call.key, time.time() - REMEMBERED)
-    ).fetchone()
+    known = _known(simulator, call)
     if known is None:
-        with double.book(request_id=call.id, idempotency_key=call.key) as book:
-            answered = _work(book, call)
-            _keep(book, call, answered)
+        with simulator.work(request_id=call.id, idempotency_key=call.key) as work:
+            answered = _handle(work, call)
+            _remember(work, call, answered)
             return answered
     if known["fingerprint"] != call.fingerprint:
         message = (
@@ -132,42 +137,55 @@ def _once(double: Double, call: Call) -> Answer:
     return Answer(status=known["status"], body=known["body"].encode(), original=known["request"])
 
 
-def _keep(book: Book, call: Call, answered: Answer) -> None:
-    book.connection.execute(
-        "insert or replace into answers (key, fingerprint, status, body, request, at) values (?, ?, ?, ?, ?, ?)",
+def _known(simulator: Simulator, call: Call) -> Row | None:
+    """The remembered answer to a call's key."""
+    found: Row | None = simulator.store.connection.execute(
+        "select * from remembered_answers where key = ? and at > ?", (call.key, time.time() - REMEMBERED_SECONDS)
+    ).fetchone()
+    return found
+
+
+def _save_error(simulator: Simulator, call: Call, error: StripeError) -> Answer:
+    """Answer an error that the key remembers."""
+    answered = Answer(status=error.status, body=msgspec.json.encode(error.body()))
+    with simulator.work(request_id=call.id, idempotency_key=call.key) as work:
+        _remember(work, call, answered)
+    return answered
+
+
+def _remember(work: UnitOfWork, call: Call, answered: Answer) -> None:
+    work.connection.execute(
+        "insert or replace into remembered_answers (key, fingerprint, status, body, request, at)"
+        " values (?, ?, ?, ?, ?, ?)",
         (call.key, call.fingerprint, answered.status, answered.body.decode(), call.id, time.time()),
     )
 
 
-def _work(book: Book, call: Call) -> Answer:
+def _handle(work: UnitOfWork, call: Call) -> Answer:
     found = ROUTES.find(call.method, call.path)
     if found is None:
-        message = f"Unrecognized request URL ({call.method}: {call.path}). This double does not play it."
+        message = f"Unrecognized request URL ({call.method}: {call.path}). This double does not answer it."
         raise StripeError(message, status=404)
     handler, ids = found
     params = Params(decode(call.form))
     params.ignore("expand")
     try:
-        made = handler(book, params, *ids)
-    except StripeError as refused:
-        if not refused.is_done:
+        result = handler(work, params, *ids)
+    except StripeError as error:
+        if not error.is_remembered:
             raise
-        return Answer(status=refused.status, body=msgspec.json.encode(refused.body()))
-    made = expand(book, params, made)
+        return Answer(status=error.status, body=msgspec.json.encode(error.body()))
+    result = expand(work, params, result)
     refuse_unread(params)
-    return Answer(body=msgspec.json.format(msgspec.json.encode(visible(made))))
+    return Answer(body=msgspec.json.format(msgspec.json.encode(visible(result))))
 
 
-def _fault(double: Double, call: Call) -> Object | None:
-    """What the control wants to go wrong with this call, if anything; it counts as used."""
-    with double.store.transaction() as connection:
-        for number, _, body, _ in rules.listed(connection, rules.FAULT):
-            is_meant = body["method"] in ("", call.method) and call.path.startswith(body["path"])
-            if is_meant and body["contains"] in f"{call.path} {call.form}":
+def _find_fault(simulator: Simulator, call: Call) -> Object | None:
+    """The fault that the control wants for this call, or None; it counts as used."""
+    with simulator.store.transaction() as connection:
+        for number, _, body in rules.find(connection, rules.FAULT):
+            matches = body["method"] in ("", call.method) and call.path.startswith(body["path"])
+            if matches and body["contains"] in f"{call.path} {call.form}":
                 rules.use(connection, number)
                 return body
     return None
-
-
-def _not_for_others() -> StripeError:
-    return StripeError("This double plays the platform's own account only, not calls for connected accounts.")

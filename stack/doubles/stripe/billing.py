@@ -1,261 +1,270 @@
-"""What happens to subscriptions over time: periods begin, invoices are paid or not, and the end comes.
+"""Subscriptions over time: periods begin, invoices are paid or not, and subscriptions end.
 
-Unlike Stripe, which finalizes the invoice of a renewal an hour after making it, all of it happens at once.
+Stripe finalizes the invoice of a renewal an hour after making it; the double does it at once.
 """
 
-from stack.doubles.stripe import invoices, payments, periods, rules
-from stack.doubles.stripe.book import Book
+from typing import Literal
+
+from stack.doubles.stripe import invoices, payment_intents
 from stack.doubles.stripe.errors import Object, StripeError
-from stack.doubles.stripe.params import Params
-from stack.doubles.stripe.payments import Outcome
-from stack.doubles.stripe.settings import AFTER_RETRIES
+from stack.doubles.stripe.payment_intents import Outcome
+from stack.doubles.stripe.periods import DAY, end_of_period
+from stack.doubles.stripe.unit_of_work import UnitOfWork
 
 RENEW, RETRY, WARN, CANCEL = "renew_subscription", "retry_invoice", "warn_of_trial_end", "cancel_subscription"
-"""Tasks in the agenda."""
-WARNING = 3 * periods.DAY
-"""Seconds before a trial's end at which it is told of."""
-ENDED = frozenset({"canceled", "incomplete_expired"})
-OWING = frozenset({"incomplete", "past_due", "unpaid"})
+"""Tasks."""
+WARNING_SECONDS = 3 * DAY
+"""The time between the warning and the end of a trial."""
+RETRY_DAYS = (3, 5, 7)
+"""Days from each failed payment of an invoice to the next attempt. After the last one the subscription ends."""
+ENDED = "canceled"
+OWING = frozenset({"incomplete", "past_due"})
 
 
-def card(book: Book, customer: str) -> Outcome:
-    """What a customer's card will say."""
-    text = f"{customer} {book.get('customer', customer)['email']}"
-    if rules.outcome(book.connection, "payment", text) is not None:
-        return "declined"
-    outcome: Outcome = book.note(f"card:{customer}", {}).get("outcome", "paid")
+def card_outcome(work: UnitOfWork, customer_id: str) -> Outcome:
+    """The outcome of the next attempt with a customer's card."""
+    outcome: Outcome = work.note(f"card:{customer_id}", "paid")
     return outcome
 
 
-def set_card(book: Book, customer: str, outcome: str, after_retries: str | None) -> None:
-    """Let a customer's card be declined from now on, or work again.
+def set_card(work: UnitOfWork, customer_id: str, outcome: str) -> None:
+    """Let a customer's card be declined from now on, or work again."""
+    work.get("customer", customer_id)
+    work.write_note(f"card:{customer_id}", outcome)
+
+
+def bill(
+    work: UnitOfWork,
+    subscription: Object,
+    lines: list[Object],
+    reason: Literal["subscription_create", "subscription_cycle", "subscription_update"],
+    outcome: Outcome,
+) -> Object | None:
+    """Invoice lines and try to have them paid.
 
     Args:
-        book: in whose transaction.
-        customer: his id.
-        outcome: paid or declined.
-        after_retries: what becomes of his subscriptions after the last try; None for the setting.
-    """
-    if after_retries not in {None, *AFTER_RETRIES}:
-        raise StripeError(f"after_retries must be one of {', '.join(AFTER_RETRIES)}")
-    book.get("customer", customer)
-    book.write_note(f"card:{customer}", {"outcome": outcome, "after_retries": after_retries})
-
-
-def items_for(subscription: Object) -> list[Object]:
-    """The lines of the period that a subscription is in."""
-    return [
-        invoices.line(subscription, item, item["current_period_start"], item["current_period_end"])
-        for item in subscription["items"]["data"]
-    ]
-
-
-def bill(book: Book, subscription: Object, lines: list[Object], reason: str, outcome: Outcome) -> Object | None:
-    """Invoice lines, with the prorations that wait, and try to have them paid.
-
-    Args:
-        book: in whose transaction.
-        subscription: that the lines are of.
+        work: in which it happens.
+        subscription: of the lines.
         lines: of the invoice.
         reason: Stripe's `billing_reason`.
-        outcome: what the card says.
+        outcome: of the attempt to pay.
 
     Returns:
-        The charge; None where nothing is due.
+        The charge; None where nothing is due, or the customer must act first.
     """
-    invoice = invoices.add(book, subscription, [*subscription["_pending"], *lines], reason)
-    book.update(subscription, latest_invoice=invoice["id"], _pending=[])
-    paused = subscription["pause_collection"]
-    if subscription["status"] == "unpaid" or (paused and paused["behavior"] == "keep_as_draft"):
-        book.update(invoice, auto_advance=False)
+    invoice = invoices.add(work, subscription, lines, reason)
+    work.update(subscription, latest_invoice=invoice["id"])
+    if subscription["pause_collection"] is not None:
+        invoices.set_aside(work, invoice, subscription["pause_collection"]["behavior"])
         return None
-    invoices.finalize(book, invoice)
-    if paused:
-        invoices.abandon(book, invoice, "void" if paused["behavior"] == "void" else "uncollectible")
-        return None
-    return collect(book, invoice, outcome)
+    return collect(work, invoice, outcome)
 
 
-def collect(book: Book, invoice: Object, outcome: Outcome) -> Object | None:
-    """Try to have an open invoice paid; what follows for the subscription is done. Returns the charge, if any."""
+def collect(work: UnitOfWork, invoice: Object, outcome: Outcome) -> Object | None:
+    """Try to have an open invoice paid, with the consequences for its subscription; returns the charge, if any."""
     if invoice["amount_due"] == 0:
-        invoices.mark_paid(book, invoice, None)
-        _paid(book, invoice)
+        invoices.mark_paid(work, invoice, None)
+        _end_debt(work, invoice)
         return None
-    intent = _intent(book, invoice)
-    invoices.payment_of(book, invoice, intent)
-    charge = payments.attempt(book, intent, outcome)
-    book.update(invoice, attempted=True, attempt_count=invoice["attempt_count"] + 1)
-    if charge["status"] != "pending":
-        _settled(book, invoice, intent, succeeded=charge["status"] == "succeeded")
+    intent = _intent(work, invoice)
+    invoices.payment_of(work, invoice, intent)
+    charge = payment_intents.attempt(work, intent, outcome)
+    work.update(invoice, attempted=True, attempt_count=invoice["attempt_count"] + 1)
+    if charge is None:
+        work.emit("invoice.payment_action_required", invoice)
+        record_result(work, invoice, intent, succeeded=False)
+    elif charge["status"] != "pending":
+        record_result(work, invoice, intent, succeeded=charge["status"] == "succeeded")
     return charge
 
 
-def settled(book: Book, name: str, intent: Object, *, succeeded: bool) -> None:
-    """The bank's word on an invoice that was paid by something slow."""
-    _settled(book, book.get("invoice", name), intent, succeeded=succeeded)
+def record_result(work: UnitOfWork, invoice: Object, intent: Object, *, succeeded: bool) -> None:
+    """Record the result of an attempt to pay an invoice. A failure leads to a retry, or to the subscription's end."""
+    if succeeded:
+        invoices.mark_paid(work, invoice, intent)
+        work.unschedule(RETRY, invoice["id"])
+        _end_debt(work, invoice)
+        return
+    attempts = invoice["attempt_count"]
+    retry_at = work.now + RETRY_DAYS[attempts - 1] * DAY if 0 < attempts <= len(RETRY_DAYS) else None
+    work.update(invoice, next_payment_attempt=retry_at, auto_advance=retry_at is not None)
+    work.emit("invoice.payment_failed", invoice)
+    subscription = work.get("subscription", invoice["_subscription"])
+    if subscription["status"] in {"active", "trialing"}:
+        emit_update(work, subscription, work.update(subscription, status="past_due"))
+    if retry_at is not None:
+        work.schedule(retry_at, RETRY, invoice["id"])
+    elif subscription["status"] != ENDED:
+        end(work, subscription, reason="payment_failed")
 
 
-def pay(book: Book, params: Params, name: str) -> Object:
-    """POST /v1/invoices/{id}/pay: with the card that the customer has now."""
-    invoice = book.get("invoice", name)
-    book.follow(invoice["test_clock"])
-    params.ignore("payment_method", "off_session")
-    if invoice["status"] == "draft":
-        invoices.finalize(book, invoice)
-    if invoice["status"] != "open":
-        raise StripeError(f"Invoice is already {invoice['status']}", code="invoice_not_open")
-    charge = collect(book, invoice, card(book, invoice["customer"]))
-    if charge is not None and charge["status"] == "failed":
-        raise StripeError(
-            charge["failure_message"], status=402, kind="card_error", code=charge["failure_code"], is_done=True
-        )
+def settle(work: UnitOfWork, invoice_id: str, *, succeeded: bool) -> Object:
+    """Let the bank decide the pending payment of an invoice.
+
+    Raises:
+        StripeError: no payment of it is pending.
+    """
+    invoice = work.get("invoice", invoice_id)
+    work.follow(invoice["test_clock"])
+    pending = _pending_intent(work, invoice)
+    if pending is None:
+        raise StripeError(f"No payment of the invoice {invoice_id} is pending.")
+    payment_intents.decide(work, pending, succeeded=succeeded)
+    record_result(work, invoice, pending, succeeded=succeeded)
     return invoice
 
 
-def renew(book: Book, subscription: Object) -> None:
-    """A period, or a trial, has ended."""
-    if subscription["status"] in ENDED | {"paused"}:
+def pay(work: UnitOfWork, invoice_id: str, outcome: Outcome) -> Object:
+    """Pay an open invoice as its customer does on the page that Stripe's mail links.
+
+    Raises:
+        StripeError: it is not open, or its payment is pending.
+    """
+    invoice = work.get("invoice", invoice_id)
+    work.follow(invoice["test_clock"])
+    if invoice["status"] != "open" or _pending_intent(work, invoice) is not None:
+        raise StripeError(f"Invoice {invoice_id} is {invoice['status']}, or its payment is pending.")
+    collect(work, invoice, outcome)
+    return invoice
+
+
+def _pending_intent(work: UnitOfWork, invoice: Object) -> Object | None:
+    """The payment of an invoice that a bank is still deciding."""
+    for payment in invoices.payments(work, invoice):
+        intent = work.get("payment_intent", payment["payment"]["payment_intent"])
+        if intent["status"] == "processing":
+            return intent
+    return None
+
+
+def renew(work: UnitOfWork, subscription: Object) -> None:
+    """End a period, or a trial, and begin the next period."""
+    if subscription["status"] == ENDED:
         return
     if subscription["cancel_at_period_end"]:
-        end(book, subscription, reason="cancellation_requested")
+        end(work, subscription, reason="cancellation_requested")
         return
     before = {"status": subscription["status"], "latest_invoice": subscription["latest_invoice"]}
     if subscription["status"] == "trialing":
-        if subscription["default_payment_method"] is None and _without_card(book, subscription):
-            return
-        book.update(subscription, status="active")
-    begin_period(book, subscription, subscription["_cycle"] + 1)
-    outcome = card(book, subscription["customer"]) if subscription["default_payment_method"] else "declined"
-    bill(book, subscription, items_for(subscription), "subscription_cycle", outcome)
+        work.update(subscription, status="active")
+    begin_period(work, subscription, subscription["_cycle"] + 1)
+    lines = [*subscription["_pending_lines"], invoices.line(subscription, subscription["items"]["data"][0])]
+    work.update(subscription, _pending_lines=[])
+    bill(work, subscription, lines, "subscription_cycle", card_outcome(work, subscription["customer"]))
     changed = {name: value for name, value in before.items() if subscription[name] != value}
-    book.emit("customer.subscription.updated", subscription, changed)
+    emit_update(work, subscription, changed)
 
 
-def begin_period(book: Book, subscription: Object, cycle: int) -> None:
-    """Put a subscription in the period of that number after its anchor, and have it renewed at the end."""
-    recurring, anchor = subscription["items"]["data"][0]["price"]["recurring"], subscription["billing_cycle_anchor"]
-    start, finish = periods.after(anchor, recurring, cycle), periods.after(anchor, recurring, cycle + 1)
-    for item in subscription["items"]["data"]:
-        item.update(current_period_start=start, current_period_end=finish)
-    book.update(subscription, _cycle=cycle)
-    if subscription["cancel_at_period_end"]:
-        book.update(subscription, cancel_at=finish)
-    book.schedule(finish, RENEW, subscription["id"])
+def plan(price: Object) -> Object:
+    """A price in Stripe's older form."""
+    return {
+        "id": price["id"],
+        "object": "plan",
+        "active": price["active"],
+        "amount": price["unit_amount"],
+        "amount_decimal": price["unit_amount_decimal"],
+        "billing_scheme": "per_unit",
+        "created": price["created"],
+        "currency": price["currency"],
+        "interval": price["recurring"]["interval"],
+        "interval_count": price["recurring"]["interval_count"],
+        "livemode": False,
+        "metadata": price["metadata"],
+        "meter": None,
+        "nickname": price["nickname"],
+        "product": price["product"],
+        "tiers_mode": None,
+        "transform_usage": None,
+        "trial_period_days": None,
+        "usage_type": price["recurring"]["usage_type"],
+    }
 
 
-def begin_trial(book: Book, subscription: Object, finish: int) -> None:
+def begin_period(work: UnitOfWork, subscription: Object, cycle: int) -> None:
+    """Put a subscription in the period of that number after its anchor, and schedule the renewal."""
+    [item] = subscription["items"]["data"]
+    recurring, anchor = item["price"]["recurring"], subscription["billing_cycle_anchor"]
+    finish = end_of_period(anchor, recurring, cycle + 1)
+    item.update(current_period_start=end_of_period(anchor, recurring, cycle), current_period_end=finish)
+    work.update(subscription, _cycle=cycle)
+    work.schedule(finish, RENEW, subscription["id"])
+
+
+def begin_trial(work: UnitOfWork, subscription: Object, finish: int) -> None:
     """Put a subscription on trial until an instant."""
-    for item in subscription["items"]["data"]:
-        item.update(current_period_start=book.now, current_period_end=finish)
-    book.update(
+    [item] = subscription["items"]["data"]
+    item.update(current_period_start=work.now, current_period_end=finish)
+    work.update(
         subscription,
         status="trialing",
-        trial_start=subscription["trial_start"] or book.now,
+        trial_start=work.now,
         trial_end=finish,
         billing_cycle_anchor=finish,
         _cycle=-1,
     )
-    book.schedule(finish, RENEW, subscription["id"])
-    book.schedule(max(finish - WARNING, book.now), WARN, subscription["id"])
+    work.schedule(finish, RENEW, subscription["id"])
+    work.schedule(max(finish - WARNING_SECONDS, work.now), WARN, subscription["id"])
 
 
-def warn(book: Book, subscription: Object) -> None:
-    """A trial ends in three days."""
+def warn(work: UnitOfWork, subscription: Object) -> None:
+    """Tell the seller that a trial ends soon."""
     if subscription["status"] == "trialing":
-        book.emit("customer.subscription.trial_will_end", subscription)
+        work.emit("customer.subscription.trial_will_end", subscription)
 
 
-def retry(book: Book, invoice: Object) -> None:
-    """The time has come to try an invoice again."""
-    if invoice["status"] == "open":
-        collect(book, invoice, card(book, invoice["customer"]))
+def retry(work: UnitOfWork, invoice: Object) -> None:
+    """Try an invoice again, unless a bank is still deciding its payment."""
+    if invoice["status"] == "open" and _pending_intent(work, invoice) is None:
+        collect(work, invoice, card_outcome(work, invoice["customer"]))
 
 
-def cancel_now(book: Book, subscription: Object) -> None:
-    """The instant has come at which a subscription was to be cancelled."""
-    if subscription["status"] not in ENDED and subscription["cancel_at"] is not None:
-        end(book, subscription, reason="cancellation_requested")
+def cancel_now(work: UnitOfWork, subscription: Object) -> None:
+    """End a subscription at the instant that was set for it."""
+    if subscription["status"] != ENDED and subscription["cancel_at"] is not None:
+        end(work, subscription, reason="cancellation_requested")
 
 
-def end(book: Book, subscription: Object, *, reason: str) -> None:
-    """End a subscription now; its open invoices are tried no more."""
+def end(work: UnitOfWork, subscription: Object, *, reason: str) -> None:
+    """End a subscription now. Its open invoices are not tried again."""
     details = subscription["cancellation_details"] | {"reason": reason}
-    book.update(
+    work.update(
         subscription,
-        status="canceled",
-        canceled_at=subscription["canceled_at"] or book.now,
-        ended_at=book.now,
+        status=ENDED,
+        canceled_at=subscription["canceled_at"] or work.now,
+        ended_at=work.now,
         cancellation_details=details,
     )
     for task in (RENEW, WARN, CANCEL):
-        book.unschedule(task, subscription["id"])
-    for invoice in book.all("invoice", _subscription=subscription["id"], status="open"):
-        book.update(invoice, auto_advance=False, next_payment_attempt=None)
-        book.unschedule(RETRY, invoice["id"])
-    book.emit("customer.subscription.deleted", subscription)
+        work.unschedule(task, subscription["id"])
+    for invoice in work.all("invoice", _subscription=subscription["id"], status="open"):
+        work.update(invoice, auto_advance=False, next_payment_attempt=None)
+        work.unschedule(RETRY, invoice["id"])
+    work.emit("customer.subscription.deleted", subscription)
 
 
-def _settled(book: Book, invoice: Object, intent: Object, *, succeeded: bool) -> None:
-    if succeeded:
-        invoices.mark_paid(book, invoice, intent)
-        book.unschedule(RETRY, invoice["id"])
-        _paid(book, invoice)
-        return
-    days = book.settings.retry_days
-    tried = invoice["attempt_count"]
-    again = book.now + int(days[tried - 1] * periods.DAY) if 0 < tried <= len(days) else None
-    book.update(invoice, next_payment_attempt=again, auto_advance=again is not None)
-    book.emit("invoice.payment_failed", invoice)
-    subscription = book.get("subscription", invoice["_subscription"])
-    if subscription["status"] in {"active", "trialing"}:
-        _tell(book, subscription, book.update(subscription, status="past_due"))
-    if again is not None:
-        book.schedule(again, RETRY, invoice["id"])
-        return
-    wanted = book.note(f"card:{invoice['customer']}", {}).get("after_retries") or book.settings.after_retries
-    if subscription["status"] in ENDED:
-        return
-    if wanted == "canceled":
-        end(book, subscription, reason="payment_failed")
-    else:
-        _tell(book, subscription, book.update(subscription, status=wanted))
-
-
-def _paid(book: Book, invoice: Object) -> None:
-    """What a paid invoice means to its subscription: nothing is owed where no other is open."""
-    subscription = book.get("subscription", invoice["_subscription"])
-    others = book.all("invoice", _subscription=subscription["id"], status="open")
-    if subscription["status"] in OWING and not others:
-        _tell(book, subscription, book.update(subscription, status="active"))
-
-
-def _tell(book: Book, subscription: Object, previous: Object) -> None:
+def emit_update(work: UnitOfWork, subscription: Object, previous: Object) -> None:
+    """Make the event for changed fields, if there are any."""
     if previous:
-        book.emit("customer.subscription.updated", subscription, previous)
+        work.emit("customer.subscription.updated", subscription, previous)
 
 
-def _intent(book: Book, invoice: Object) -> Object:
+def _end_debt(work: UnitOfWork, invoice: Object) -> None:
+    """Make the subscription of a paid invoice active, unless another invoice is open."""
+    subscription = work.get("subscription", invoice["_subscription"])
+    others = work.all("invoice", _subscription=subscription["id"], status="open")
+    if subscription["status"] in OWING and not others:
+        emit_update(work, subscription, work.update(subscription, status="active"))
+
+
+def _intent(work: UnitOfWork, invoice: Object) -> Object:
     """The payment intent of an invoice: the one that failed before, or a new one."""
-    for payment in book.all("invoice_payment", invoice=invoice["id"]):
-        return book.get("payment_intent", payment["payment"]["payment_intent"])
-    first = invoice["billing_reason"] == "subscription_create"
-    return payments.add_intent(
-        book,
+    for payment in invoices.payments(work, invoice):
+        return work.get("payment_intent", payment["payment"]["payment_intent"])
+    is_first = invoice["billing_reason"] == "subscription_create"
+    return payment_intents.add(
+        work,
         amount=invoice["amount_due"],
         currency=invoice["currency"],
         customer=invoice["customer"],
-        email=invoice["customer_email"],
-        description="Subscription creation" if first else "Subscription update",
+        description="Subscription creation" if is_first else "Subscription update",
     )
-
-
-def _without_card(book: Book, subscription: Object) -> bool:
-    """A trial ends and there is no card: whether that is all, because the subscription ends or pauses."""
-    behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
-    if behavior == "cancel":
-        end(book, subscription, reason="cancellation_requested")
-    elif behavior == "pause":
-        _tell(book, subscription, book.update(subscription, status="paused"))
-        book.emit("customer.subscription.paused", subscription)
-    return bool(behavior in {"cancel", "pause"})

@@ -1,204 +1,192 @@
-"""Checkout sessions, as the seller makes them; they run out by his will or by time, if nobody pays before."""
+"""Checkout sessions, as the seller makes them. An open one expires by the seller's call or by time."""
 
-from stack.doubles.stripe import catalog, customers
-from stack.doubles.stripe.book import Book, listed, new_id
+from stack.doubles.stripe import catalog, discounts, taxes
 from stack.doubles.stripe.errors import Object, StripeError, invalid, missing_param
-from stack.doubles.stripe.money import check_charge, read_currency
+from stack.doubles.stripe.money import check_charge
 from stack.doubles.stripe.params import Params
+from stack.doubles.stripe.unit_of_work import UnitOfWork, as_list, new_id
 
 KIND = "checkout.session"
-MOST_ITEMS = 100
 SHORTEST, LONGEST = 30 * 60, 24 * 3600
 """Seconds that a session may be open."""
+TOLERANCE = 60
+"""Seconds by which the caller's clock may differ."""
 EXPIRE = "expire_session"
-"""The task in the agenda."""
-MOST_METHODS = 10
+"""The task."""
 
 
-def create(book: Book, params: Params) -> Object:
-    """POST /v1/checkout/sessions."""
+def create(work: UnitOfWork, params: Params) -> Object:
+    """POST /v1/checkout/sessions: with one line item."""
     mode = params.choice("mode", "payment", "subscription")
     if mode is None:
         raise missing_param("mode")
     customer = params.text("customer")
     if customer is not None:
-        book.follow(customers.living(book, customer)["test_clock"])
-    email = params.text("customer_email")
-    if customer is not None and email is not None:
-        raise invalid("customer_email", "You may only specify one of these parameters: customer, customer_email.")
+        work.follow(work.get("customer", customer, "customer")["test_clock"])
+    elif mode == "subscription":
+        raise missing_param("customer")
     expires_at = params.integer("expires_at")
     if expires_at is None:
-        expires_at = book.now + LONGEST
-    elif not book.now + SHORTEST - 60 <= expires_at <= book.now + LONGEST + 60:
+        expires_at = work.now + LONGEST
+    elif not work.now + SHORTEST - TOLERANCE <= expires_at <= work.now + LONGEST + TOLERANCE:
         raise invalid("expires_at", "The `expires_at` timestamp must be from 30 minutes to 24 hours from now.")
-    name = new_id("cs_test_", 58)
-    items = _items(book, params, mode)
-    session = _session(book, params, name, mode, items)
-    session.update(customer=customer, customer_email=email, expires_at=expires_at)
-    params.ignore("customer_update", "payment_method_options")
-    book.insert(session)
-    book.schedule(expires_at, EXPIRE, name)
+    session = _session(work, params, mode, _item(work, params, mode))
+    session.update(customer=customer, expires_at=expires_at)
+    work.insert(session)
+    work.schedule(expires_at, EXPIRE, session["id"])
     return session
 
 
-def retrieve(book: Book, _params: Params, name: str) -> Object:
+def retrieve(work: UnitOfWork, _params: Params, session_id: str) -> Object:
     """GET /v1/checkout/sessions/{id}."""
-    return book.get(KIND, name)
+    return work.get(KIND, session_id)
 
 
-def update(book: Book, params: Params, name: str) -> Object:
-    """POST /v1/checkout/sessions/{id}: metadata only."""
-    session = book.get(KIND, name)
-    return book.save(session | {"metadata": params.metadata(session["metadata"])})
+def list_items(work: UnitOfWork, _params: Params, session_id: str) -> Object:
+    """GET /v1/checkout/sessions/{id}/line_items."""
+    session = work.get(KIND, session_id)
+    return as_list([session["_item"]], f"/v1/checkout/sessions/{session_id}/line_items")
 
 
-def list_all(book: Book, params: Params) -> Object:
-    """GET /v1/checkout/sessions."""
-    details = params.nested("customer_details")
-    return book.page(
-        params,
-        KIND,
-        "/v1/checkout/sessions",
-        customer=params.text("customer"),
-        payment_intent=params.text("payment_intent"),
-        status=params.choice("status", "open", "complete", "expired"),
-        subscription=params.text("subscription"),
-        customer_details__email=details and details.text("email"),
+def set_tax(work: UnitOfWork, session_id: str, percent: float) -> Object:
+    """Put tax on top of an open session, and of what its subscription will cost.
+
+    Raises:
+        StripeError: it is not open, or there is none.
+    """
+    session = work.get(KIND, session_id)
+    if session["status"] != "open":
+        raise StripeError(f"This Checkout Session is {session['status']}.", code="checkout_session_not_open")
+    before = session["amount_total"] - session["total_details"]["amount_tax"]
+    tax = taxes.on(before, percent)
+    session["_item"].update(amount_tax=tax, amount_total=before + tax)
+    work.update(
+        session,
+        amount_total=before + tax,
+        automatic_tax=_automatic_tax(is_taxed=True),
+        total_details=session["total_details"] | {"amount_tax": tax},
+        _tax_percent=percent,
     )
+    return session
 
 
-def list_items(book: Book, params: Params, name: str) -> Object:
-    """GET /v1/checkout/sessions/{id}/line_items: all of them, whatever the limit."""
-    params.ignore("limit", "starting_after", "ending_before")
-    return line_items(book.get(KIND, name))
+def _automatic_tax(*, is_taxed: bool) -> Object:
+    fields = taxes.automatic(is_enabled=is_taxed)
+    return {name: fields[name] for name in ("enabled", "liability", "provider", "status")}
 
 
-def line_items(session: Object) -> Object:
-    """The list of a session's line items."""
-    return listed(session["_items"], f"/v1/checkout/sessions/{session['id']}/line_items")
-
-
-def expire(book: Book, _params: Params, name: str) -> Object:
+def expire(work: UnitOfWork, _params: Params, session_id: str) -> Object:
     """POST /v1/checkout/sessions/{id}/expire."""
-    session = book.get(KIND, name)
+    session = work.get(KIND, session_id)
     if session["status"] != "open":
         raise StripeError(
             f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status of '
             f"{session['status']}."
         )
-    return run_out(book, session)
+    return expire_session(work, session)
 
 
-def run_out(book: Book, session: Object) -> Object:
-    """End an open session: by its time or by its seller."""
+def expire_session(work: UnitOfWork, session: Object) -> Object:
+    """End a session, if it is open."""
     if session["status"] == "open":
-        book.update(session, status="expired", url=None)
-        book.unschedule(EXPIRE, session["id"])
-        book.emit("checkout.session.expired", session)
+        work.update(session, status="expired", url=None)
+        work.unschedule(EXPIRE, session["id"])
+        work.emit("checkout.session.expired", session)
     return session
 
 
 def success_url(session: Object) -> str:
-    """Where the buyer goes after paying."""
+    """The address to which the buyer returns after paying."""
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
-def _items(book: Book, params: Params, mode: str) -> list[Object]:
-    given = params.each("line_items")
-    if not given:
+def _item(work: UnitOfWork, params: Params, mode: str) -> Object:
+    items = params.each("line_items")
+    if not items:
         raise missing_param("line_items")
-    if len(given) > MOST_ITEMS:
-        raise invalid("line_items", f"There can be at most {MOST_ITEMS} line items.")
-    currency = params.text("currency")
-    items = [_item(book, item) for item in given]
-    currencies = {item["currency"] for item in items} | ({read_currency(currency, "currency")} if currency else set())
-    if len(currencies) > 1:
-        raise invalid("line_items", "All prices of a Checkout Session must have the same currency.")
-    recurring = [item["price"]["recurring"] for item in items if item["price"]["recurring"]]
-    if mode == "payment" and recurring:
+    if len(items) > 1:
+        raise invalid("line_items", "This double supports one line item.")
+    [item] = items
+    data = item.nested("price_data")
+    if data is None:
+        raise missing_param(item.name("price_data"))
+    price = _price(work, data)
+    if mode == "payment" and price["recurring"]:
         message = "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or "
         raise invalid("line_items", f"{message}use only one-time prices.")
-    if mode == "subscription" and not recurring:
+    if mode == "subscription" and not price["recurring"]:
         message = "You must provide at least one recurring price in `subscription` mode when using prices."
         raise invalid("line_items", message)
-    if len({(each["interval"], each["interval_count"]) for each in recurring}) > 1:
-        raise invalid("line_items", "Checkout does not support multiple prices with different billing intervals.")
-    return items
-
-
-def _item(book: Book, params: Params) -> Object:
-    data = params.nested("price_data")
-    if data is None:
-        price = book.get("price", params.require("price"), params.name("price"))
-        if not price["active"]:
-            raise invalid(
-                params.name("price"), "The price specified is inactive. This field only accepts active prices."
-            )
-    else:
-        price = _inline_price(book, data)
-    quantity = params.integer("quantity", low=1, high=999_999)
+    quantity = item.integer("quantity", low=1, high=999_999)
     if quantity is None:
         message = "Quantity is required. Add `quantity` to the line item."
-        raise StripeError(message, code="parameter_missing", param=params.name("quantity"))
-    params.ignore("adjustable_quantity")
+        raise StripeError(message, code="parameter_missing", param=item.name("quantity"))
     amount = price["unit_amount"] * quantity
     return {
         "id": new_id("li_"),
         "object": "item",
+        "adjustable_quantity": None,
         "amount_discount": 0,
         "amount_subtotal": amount,
         "amount_tax": 0,
         "amount_total": amount,
         "currency": price["currency"],
-        "description": book.get("product", price["product"])["name"],
-        "metadata": params.metadata(),
+        "description": work.get("product", price["product"])["name"],
+        "metadata": {},
         "price": price,
         "quantity": quantity,
     }
 
 
-def _inline_price(book: Book, data: Params) -> Object:
-    product = data.text("product")
-    if product is None:
+def _price(work: UnitOfWork, data: Params) -> Object:
+    """The price of a line item, which is made for it."""
+    product_id = data.text("product")
+    if product_id is None:
         product_data = data.nested("product_data")
         if product_data is None:
             raise missing_param(data.name("product"))
-        product = catalog.add_product(book, product_data, new_id("prod_", 14), product_data.require("name"))["id"]
-    else:
-        book.get("product", product, data.name("product"))
-    return catalog.add_price(book, data, product, is_active=False)
+        product_id = catalog.create_product(work, product_data)["id"]
+    elif not work.get("product", product_id, data.name("product"))["active"]:
+        message = "The product specified is inactive. This field only accepts active products."
+        raise invalid(data.name("product"), message)
+    return catalog.add_price(work, data, product_id, is_active=False)
 
 
-def _session(book: Book, params: Params, name: str, mode: str, items: list[Object]) -> Object:
-    total = sum(item["amount_total"] for item in items)
-    currency = items[0]["currency"]
-    intent_data, subscription_data = _intent_data(params, mode), _subscription_data(book, params, mode)
-    due_now = total
-    if subscription_data and (subscription_data["trial_period_days"] or subscription_data["trial_end"]):
-        due_now = sum(item["amount_total"] for item in items if not item["price"]["recurring"])
+def _session(work: UnitOfWork, params: Params, mode: str, item: Object) -> Object:
+    session_id, currency = new_id("cs_test_", 58), item["currency"]
+    intent_data, subscription_data = _intent_data(params, mode), _subscription_data(params, mode)
+    coupon = discounts.of_session(work, params, currency)
+    is_trial = bool(subscription_data.get("trial_period_days"))
+    if is_trial:
+        item.update(amount_subtotal=0, amount_total=0)
+    tax = params.nested("automatic_tax")
+    is_taxed = bool(tax and tax.boolean("enabled"))
+    off = discounts.amount_off(coupon, item["amount_subtotal"])
+    item.update(amount_discount=off, amount_total=item["amount_subtotal"] - off)
+    due_now = item["amount_total"]
     if due_now:
         check_charge(due_now, currency, "line_items")
-    ui_mode = params.choice("ui_mode", "hosted_page") or "hosted_page"
     success = params.url("success_url")
     if success is None:
         raise missing_param("success_url")
     return {
-        "id": name,
+        "id": session_id,
         "object": KIND,
         "adaptive_pricing": {"enabled": False},
         "after_expiration": None,
-        "allow_promotion_codes": params.boolean("allow_promotion_codes"),
-        "amount_subtotal": due_now,
+        "allow_promotion_codes": None,
+        "allowed_payment_method_types": None,
+        "amount_subtotal": item["amount_subtotal"],
         "amount_total": due_now,
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "billing_address_collection": params.choice("billing_address_collection", "auto", "required"),
+        "automatic_tax": _automatic_tax(is_taxed=is_taxed),
+        "billing_address_collection": None,
         "cancel_url": params.url("cancel_url"),
         "client_reference_id": params.text("client_reference_id", longest=200),
         "client_secret": None,
-        "collected_information": {"shipping_details": None},
+        "collected_information": {"business_name": None, "individual_name": None, "shipping_details": None},
         "consent": None,
         "consent_collection": None,
-        "created": book.now,
+        "created": work.now,
         "currency": currency,
         "currency_conversion": None,
         "custom_fields": [],
@@ -209,25 +197,27 @@ def _session(book: Book, params: Params, name: str, mode: str, items: list[Objec
             "terms_of_service_acceptance": None,
         },
         "customer": None,
-        "customer_creation": _customer_creation(params, mode),
+        "customer_account": None,
+        "customer_creation": "always" if mode == "subscription" else "if_required",
         "customer_details": None,
         "customer_email": None,
-        "discounts": [],
+        "discounts": [] if coupon is None else [{"coupon": coupon["id"], "promotion_code": None}],
         "expires_at": 0,
+        "integration_identifier": None,
         "invoice": None,
         "invoice_creation": None,
         "livemode": False,
-        "locale": params.text("locale"),
+        "locale": None,
+        "managed_payments": None,
         "metadata": params.metadata(),
         "mode": mode,
         "origin_context": None,
         "payment_intent": None,
         "payment_link": None,
-        "payment_method_collection": params.choice("payment_method_collection", "always", "if_required")
-        or ("always" if mode == "subscription" else "if_required"),
+        "payment_method_collection": "always" if mode == "subscription" else "if_required",
         "payment_method_configuration_details": None,
         "payment_method_options": {},
-        "payment_method_types": params.texts("payment_method_types")[:MOST_METHODS] or ["card", "sepa_debit"],
+        "payment_method_types": ["card", "sepa_debit"],
         "payment_status": "unpaid",
         "permissions": None,
         "phone_number_collection": {"enabled": False},
@@ -238,27 +228,20 @@ def _session(book: Book, params: Params, name: str, mode: str, items: list[Objec
         "shipping_cost": None,
         "shipping_options": [],
         "status": "open",
-        "submit_type": params.choice("submit_type", "auto", "book", "donate", "pay", "subscribe"),
+        "submit_type": None,
         "subscription": None,
         "success_url": success,
-        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-        "ui_mode": ui_mode,
-        "url": f"{book.settings.public_url}/pay/{name}",
+        "total_details": {"amount_discount": off, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": "hosted_page",
+        "url": f"{work.settings.public_url}/pay/{session_id}",
         "wallet_options": None,
-        "_awaited": None,
-        "_items": items,
+        "_coupon": None if coupon is None else coupon["id"],
+        "_pending_intent": None,
+        "_tax_percent": 0,
+        "_item": item,
         "_intent_data": intent_data,
         "_subscription_data": subscription_data,
     }
-
-
-def _customer_creation(params: Params, mode: str) -> str | None:
-    wanted = params.choice("customer_creation", "always", "if_required")
-    if mode == "subscription":
-        if wanted is not None:
-            raise invalid("customer_creation", "`customer_creation` can only be used in `payment` and `setup` mode.")
-        return "always"
-    return wanted or "if_required"
 
 
 def _intent_data(params: Params, mode: str) -> Object:
@@ -267,33 +250,16 @@ def _intent_data(params: Params, mode: str) -> Object:
         return {}
     if mode != "payment":
         raise invalid("payment_intent_data", "You can not pass `payment_intent_data` in `subscription` mode.")
-    data.ignore("setup_future_usage", "capture_method")
-    return {
-        "description": data.text("description"),
-        "metadata": data.metadata(),
-        "receipt_email": data.text("receipt_email"),
-        "statement_descriptor": data.text("statement_descriptor", longest=22),
-        "statement_descriptor_suffix": data.text("statement_descriptor_suffix", longest=22),
-        "transfer_group": data.text("transfer_group"),
-    }
+    return {"metadata": data.metadata(), "transfer_group": data.text("transfer_group")}
 
 
-def _subscription_data(book: Book, params: Params, mode: str) -> Object:
+def _subscription_data(params: Params, mode: str) -> Object:
     data = params.nested("subscription_data")
-    if data is not None and mode != "subscription":
+    if data is None:
+        return {"metadata": {}, "trial_period_days": None}
+    if mode != "subscription":
         raise invalid("subscription_data", "You can not pass `subscription_data` in `payment` mode.")
-    data = data or Params({})
-    days, end = data.integer("trial_period_days", low=1, high=730), data.integer("trial_end")
-    if end is not None and end < book.now + 48 * 3600:
-        raise invalid(data.name("trial_end"), "The `trial_end` date has to be at least 2 days in the future.")
-    settings = data.nested("trial_settings")
-    behavior = settings and settings.nested("end_behavior")
-    missing = behavior and behavior.choice("missing_payment_method", "cancel", "create_invoice", "pause")
-    data.ignore("billing_mode", "proration_behavior")
     return {
-        "description": data.text("description"),
         "metadata": data.metadata(),
-        "trial_period_days": days,
-        "trial_end": end,
-        "missing_payment_method": missing or "create_invoice",
+        "trial_period_days": data.integer("trial_period_days", low=1, high=730),
     }

@@ -1,88 +1,32 @@
-"""Customers."""
+"""Customers, and their balances."""
 
-from stack.doubles.stripe import billing
-from stack.doubles.stripe.book import Book, new_id
-from stack.doubles.stripe.errors import Object, unknown_id
+from stack.doubles.stripe import billing, invoices
+from stack.doubles.stripe.errors import Object
 from stack.doubles.stripe.params import Params
+from stack.doubles.stripe.unit_of_work import UnitOfWork, new_id
 
-TEXTS = ("description", "email", "name", "phone")
-ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
+KIND = "customer"
 
 
-def create(book: Book, params: Params) -> Object:
+def create(work: UnitOfWork, params: Params) -> Object:
     """POST /v1/customers."""
     clock = params.text("test_clock")
     if clock is not None:
-        book.get("test_helpers.test_clock", clock, "test_clock")
-        book.follow(clock)
-    customer = blank(book)
-    customer["test_clock"] = clock
-    customer.update(_read(params, customer))
-    return add(book, customer)
-
-
-def retrieve(book: Book, _params: Params, name: str) -> Object:
-    """GET /v1/customers/{id}: also a deleted one, of which little is left."""
-    return book.get("customer", name)
-
-
-def update(book: Book, params: Params, name: str) -> Object:
-    """POST /v1/customers/{id}."""
-    customer = living(book, name, "id")
-    book.follow(customer["test_clock"])
-    previous = book.update(customer, **_read(params, customer))
-    if previous:
-        book.emit("customer.updated", customer, previous)
-    return customer
-
-
-def delete(book: Book, _params: Params, name: str) -> Object:
-    """DELETE /v1/customers/{id}: his subscriptions end with him."""
-    customer = living(book, name, "id")
-    book.follow(customer["test_clock"])
-    for subscription in book.all("subscription", customer=name):
-        if subscription["status"] not in billing.ENDED:
-            billing.end(book, subscription, reason="cancellation_requested")
-    book.emit("customer.deleted", customer)
-    return book.save({"id": name, "object": "customer", "deleted": True})
-
-
-def list_all(book: Book, params: Params) -> Object:
-    """GET /v1/customers: those on a test clock only where it is named."""
-    clock = params.text("test_clock")
-    also = "and json_extract(body, '$.deleted') is null"
-    if clock is None:
-        also += " and json_extract(body, '$.test_clock') is null"
-    email = params.text("email")
-    return book.page(params, "customer", "/v1/customers", also=also, email=email, test_clock=clock)
-
-
-def living(book: Book, name: str, param: str = "customer") -> Object:
-    """A customer who is not deleted.
-
-    Raises:
-        StripeError: there is none of that id.
-    """
-    customer = book.get("customer", name, param)
-    if customer.get("deleted"):
-        raise unknown_id("customer", name, param)
-    return customer
-
-
-def blank(book: Book) -> Object:
-    """A new customer of whom nothing is known, not kept yet."""
-    return {
+        work.get("test_helpers.test_clock", clock, "test_clock")
+        work.follow(clock)
+    customer: Object = {
         "id": new_id("cus_", 14),
         "object": "customer",
         "address": None,
         "balance": 0,
-        "created": book.now,
+        "created": work.now,
         "currency": None,
+        "customer_account": None,
         "default_source": None,
         "delinquent": False,
         "description": None,
         "discount": None,
-        "email": None,
+        "email": params.text("email"),
         "invoice_prefix": new_id("", 8).upper(),
         "invoice_settings": {
             "custom_fields": None,
@@ -91,30 +35,65 @@ def blank(book: Book) -> Object:
             "rendering_options": None,
         },
         "livemode": False,
-        "metadata": {},
-        "name": None,
+        "metadata": params.metadata(),
+        "name": params.text("name"),
         "next_invoice_sequence": 1,
         "phone": None,
         "preferred_locales": [],
         "shipping": None,
         "tax_exempt": "none",
-        "test_clock": None,
+        "test_clock": clock,
     }
-
-
-def add(book: Book, customer: Object) -> Object:
-    """Keep a new customer, and tell of him."""
-    book.insert(customer)
-    book.emit("customer.created", customer)
+    work.insert(customer)
+    work.emit("customer.created", customer)
     return customer
 
 
-def _read(params: Params, before: Object) -> Object:
-    changes: Object = {field: params.text(field) for field in TEXTS if params.has(field)}
-    if params.has("address"):
-        address = params.nested("address")
-        changes["address"] = address and {field: address.text(field) for field in ADDRESS}
-    if params.has("preferred_locales"):
-        changes["preferred_locales"] = params.texts("preferred_locales")
-    changes["metadata"] = params.metadata(before["metadata"])
-    return changes
+def retrieve(work: UnitOfWork, _params: Params, customer_id: str) -> Object:
+    """GET /v1/customers/{id}; of a deleted one only that it is deleted."""
+    found = work.find(customer_id)
+    if found is not None and found["object"] == KIND and found.get("_is_deleted"):
+        return _deleted(customer_id)
+    return work.get(KIND, customer_id)
+
+
+def update(work: UnitOfWork, params: Params, customer_id: str) -> Object:
+    """POST /v1/customers/{id}: email, name and metadata."""
+    customer = work.get(KIND, customer_id)
+    work.follow(customer["test_clock"])
+    changes: Object = {field: params.text(field) for field in ("email", "name") if params.has(field)}
+    if params.has("metadata"):
+        changes["metadata"] = customer["metadata"] | params.metadata()
+    previous = work.update(customer, **changes)
+    if previous:
+        work.emit("customer.updated", customer, previous)
+    return customer
+
+
+def delete(work: UnitOfWork, _params: Params, customer_id: str) -> Object:
+    """DELETE /v1/customers/{id}: for good. Its subscriptions end at once."""
+    customer = work.get(KIND, customer_id)
+    work.follow(customer["test_clock"])
+    for subscription in work.all("subscription", customer=customer_id):
+        if subscription["status"] != billing.ENDED:
+            billing.end(work, subscription, reason="cancellation_requested")
+    work.emit("customer.deleted", customer)
+    work.update(customer, _is_deleted=True)
+    return _deleted(customer_id)
+
+
+def set_balance(work: UnitOfWork, customer_id: str, balance: int) -> Object:
+    """Set what a customer owes with the next invoice, or has as credit where it is negative."""
+    customer = work.get(KIND, customer_id)
+    invoices.change_balance(work, customer, balance)
+    return customer
+
+
+def _deleted(customer_id: str) -> Object:
+    return {"id": customer_id, "object": KIND, "deleted": True}
+
+
+def list_all(work: UnitOfWork, params: Params) -> Object:
+    """GET /v1/customers: without those on a test clock."""
+    without_clock = " and json_extract(body, '$.test_clock') is null and json_extract(body, '$._is_deleted') is null"
+    return work.page(params, "customer", "/v1/customers", also=without_clock, email=params.text("email"))

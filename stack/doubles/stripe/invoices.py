@@ -1,59 +1,59 @@
-"""Invoices and their lines, as subscriptions make them; and which payment belongs to which invoice."""
+"""The invoices of subscriptions, and which payment belongs to which invoice."""
 
-from typing import Any
-
-from stack.doubles.stripe.book import Book, listed, new_id
+from stack.doubles.stripe import discounts, taxes
 from stack.doubles.stripe.errors import Object
-from stack.doubles.stripe.money import LEAST, written
+from stack.doubles.stripe.money import as_text, smallest_charge
 from stack.doubles.stripe.params import Params
+from stack.doubles.stripe.unit_of_work import UnitOfWork, as_list, new_id
 
-STATUSES = ("draft", "open", "paid", "uncollectible", "void")
 
-
-def add(book: Book, subscription: Object, lines: list[Object], reason: str) -> Object:
-    """Make an invoice of lines, as a draft. What is too little to be charged goes to the customer's balance."""
-    customer = book.get("customer", subscription["customer"])
-    total = sum(line["amount"] for line in lines)
-    before = customer["balance"]
-    due = total + before
-    is_charged = due >= LEAST.get(subscription["currency"], 1)
-    name = new_id("in_")
+def add(work: UnitOfWork, subscription: Object, lines: list[Object], reason: str) -> Object:
+    """Make an open invoice: discount and tax are applied to its lines, and then the customer's balance."""
+    customer = work.get("customer", subscription["customer"])
+    invoice_id, currency = new_id("in_"), subscription["currency"]
     number = customer["next_invoice_sequence"]
+    discounts.apply(work, subscription, lines)
+    taxes.apply(lines, subscription["_tax_percent"])
     for line in lines:
-        line["invoice"] = name
+        line["invoice"] = invoice_id
+    off = [each for line in lines for each in line["discount_amounts"]]
+    tax = taxes.total(lines)
+    subtotal = sum(line["amount"] for line in lines)
+    before_tax = subtotal - sum(each["amount"] for each in off)
+    total = before_tax + sum(each["amount"] for each in tax)
+    starting = customer["balance"]
+    due = max(total + starting, 0)
+    if due < smallest_charge(currency):
+        due = 0  # too little to be charged: the customer owes it with the next invoice
+    ending = total + starting - due
     invoice: Object = {
-        "id": name,
+        "id": invoice_id,
         "object": "invoice",
         "account_country": "US",
         "account_name": "Guildhall",
         "account_tax_ids": None,
-        "amount_due": due if is_charged else 0,
+        "amount_due": due,
         "amount_overpaid": 0,
         "amount_paid": 0,
-        "amount_remaining": due if is_charged else 0,
+        "amount_remaining": due,
         "amount_shipping": 0,
         "application": None,
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": True,
-        "automatic_tax": {
-            "disabled_reason": None,
-            "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
+        "automatic_tax": taxes.automatic(is_enabled=subscription["automatic_tax"]["enabled"]),
         "automatically_finalizes_at": None,
         "billing_reason": reason,
         "collection_method": "charge_automatically",
-        "created": book.now,
-        "currency": subscription["currency"],
+        "created": work.now,
+        "currency": currency,
         "custom_fields": None,
         "customer": customer["id"],
-        "customer_address": customer["address"],
+        "customer_account": None,
+        "customer_address": None,
         "customer_email": customer["email"],
         "customer_name": customer["name"],
-        "customer_phone": customer["phone"],
+        "customer_phone": None,
         "customer_shipping": None,
         "customer_tax_exempt": "none",
         "customer_tax_ids": [],
@@ -61,10 +61,10 @@ def add(book: Book, subscription: Object, lines: list[Object], reason: str) -> O
         "default_source": None,
         "default_tax_rates": [],
         "description": None,
-        "discounts": [],
+        "discounts": sorted({each["discount"] for each in off}),
         "due_date": None,
-        "effective_at": None,
-        "ending_balance": None,
+        "effective_at": work.now,
+        "ending_balance": ending,
         "footer": None,
         "from_invoice": None,
         "hosted_invoice_url": None,
@@ -72,7 +72,7 @@ def add(book: Book, subscription: Object, lines: list[Object], reason: str) -> O
         "issuer": {"type": "self"},
         "last_finalization_error": None,
         "latest_revision": None,
-        "lines": listed(lines, f"/v1/invoices/{name}/lines"),
+        "lines": as_list(lines, f"/v1/invoices/{invoice_id}/lines"),
         "livemode": False,
         "metadata": {},
         "next_payment_attempt": None,
@@ -84,7 +84,7 @@ def add(book: Book, subscription: Object, lines: list[Object], reason: str) -> O
             "type": "subscription_details",
         },
         "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
-        "period_end": book.now,
+        "period_end": work.now,
         "period_start": subscription["items"]["data"][0]["current_period_start"],
         "post_payment_credit_notes_amount": 0,
         "pre_payment_credit_notes_amount": 0,
@@ -92,85 +92,99 @@ def add(book: Book, subscription: Object, lines: list[Object], reason: str) -> O
         "rendering": None,
         "shipping_cost": None,
         "shipping_details": None,
-        "starting_balance": before,
+        "starting_balance": starting,
         "statement_descriptor": None,
-        "status": "draft",
+        "status": "open",
         "status_transitions": {
-            "finalized_at": None,
+            "finalized_at": work.now,
             "marked_uncollectible_at": None,
             "paid_at": None,
             "voided_at": None,
         },
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
         "test_clock": subscription["test_clock"],
         "total": total,
-        "total_discount_amounts": [],
-        "total_excluding_tax": total,
-        "total_pretax_credit_amounts": [],
-        "total_taxes": [],
+        "total_discount_amounts": _totals(off),
+        "total_excluding_tax": before_tax,
+        "total_pretax_credit_amounts": [each | {"type": "discount"} for each in _totals(off)],
+        "total_taxes": tax,
         "webhooks_delivered_at": None,
-        "_ending_balance": 0 if is_charged else due,
         "_subscription": subscription["id"],
     }
-    book.insert(invoice)
-    book.update(customer, next_invoice_sequence=number + 1)
-    book.emit("invoice.created", invoice)
+    work.insert(invoice)
+    work.update(customer, next_invoice_sequence=number + 1)
+    change_balance(work, customer, ending)
+    work.emit("invoice.created", invoice)
+    work.emit("invoice.finalized", invoice)
     return invoice
 
 
-def finalize(book: Book, invoice: Object) -> None:
-    """Make a draft an open invoice."""
-    customer = book.get("customer", invoice["customer"])
-    book.update(customer, balance=invoice["_ending_balance"])
-    _move(book, invoice, "open", "finalized_at")
-    book.update(
-        invoice,
-        effective_at=book.now,
-        ending_balance=invoice["_ending_balance"],
-        hosted_invoice_url=f"{book.settings.public_url}/invoices/{invoice['id']}",
-    )
-    book.emit("invoice.finalized", invoice)
+def change_balance(work: UnitOfWork, customer: Object, balance: int) -> None:
+    """Set a customer's balance, with its event where it differs."""
+    previous = work.update(customer, balance=balance)
+    if previous:
+        work.emit("customer.updated", customer, previous)
 
 
-def mark_paid(book: Book, invoice: Object, intent: Object | None) -> None:
-    """An open invoice is paid: by an intent, or because nothing was due."""
-    _move(book, invoice, "paid", "paid_at")
-    book.update(
+def _totals(off: list[Object]) -> list[Object]:
+    """Discounts of lines, added up."""
+    ids = sorted({each["discount"] for each in off})
+    return [{"amount": sum(o["amount"] for o in off if o["discount"] == one), "discount": one} for one in ids]
+
+
+def mark_paid(work: UnitOfWork, invoice: Object, intent: Object | None) -> None:
+    """Record that an open invoice is paid, by an intent or because nothing was due."""
+    work.update(
         invoice,
         amount_paid=invoice["amount_due"],
         amount_remaining=0,
         attempted=True,
         auto_advance=False,
         next_payment_attempt=None,
+        status="paid",
+        status_transitions=invoice["status_transitions"] | {"paid_at": work.now},
     )
     if intent is not None:
-        payment = payment_of(book, invoice, intent)
-        transitions = payment["status_transitions"] | {"paid_at": book.now}
-        book.update(payment, amount_paid=invoice["amount_paid"], status="paid", status_transitions=transitions)
-        book.emit("invoice_payment.paid", payment)
-    book.emit("invoice.paid", invoice)
-    book.emit("invoice.payment_succeeded", invoice)
+        payment = payment_of(work, invoice, intent)
+        transitions = payment["status_transitions"] | {"paid_at": work.now}
+        work.update(payment, amount_paid=invoice["amount_paid"], status="paid", status_transitions=transitions)
+        work.emit("invoice_payment.paid", payment)
+    work.emit("invoice.paid", invoice)
+    work.emit("invoice.payment_succeeded", invoice)
 
 
-def abandon(book: Book, invoice: Object, status: str) -> None:
-    """An invoice is to be paid no more: `void` or `uncollectible`."""
-    _move(book, invoice, status, "voided_at" if status == "void" else "marked_uncollectible_at")
-    book.update(invoice, auto_advance=False, next_payment_attempt=None)
-    book.emit("invoice.voided" if status == "void" else "invoice.marked_uncollectible", invoice)
+def set_aside(work: UnitOfWork, invoice: Object, behavior: str) -> None:
+    """Collect nothing for an invoice, because its subscription is paused."""
+    if behavior == "keep_as_draft":
+        work.update(invoice, auto_advance=False, status="draft")
+        return
+    transitions = invoice["status_transitions"]
+    if behavior == "void":
+        transitions = transitions | {"voided_at": work.now}
+        work.update(invoice, auto_advance=False, status="void", status_transitions=transitions)
+        work.emit("invoice.voided", invoice)
+    else:
+        transitions = transitions | {"marked_uncollectible_at": work.now}
+        work.update(invoice, auto_advance=False, status="uncollectible", status_transitions=transitions)
+        work.emit("invoice.marked_uncollectible", invoice)
 
 
-def payment_of(book: Book, invoice: Object, intent: Object) -> Object:
-    """The link of an invoice and its payment intent; made where it is missing."""
-    for payment in book.all("invoice_payment", invoice=invoice["id"]):
-        if payment["payment"]["payment_intent"] == intent["id"]:
-            return payment
+def payments(work: UnitOfWork, invoice: Object) -> list[Object]:
+    """The payments of an invoice, oldest first."""
+    return work.all("invoice_payment", invoice=invoice["id"])
+
+
+def payment_of(work: UnitOfWork, invoice: Object, intent: Object) -> Object:
+    """The object that links an invoice and its payment intent; made where it is missing."""
+    for payment in payments(work, invoice):
+        return payment
     payment = {
         "id": new_id("inpay_"),
         "object": "invoice_payment",
         "amount_paid": None,
         "amount_requested": invoice["amount_due"],
-        "created": book.now,
+        "created": work.now,
         "currency": invoice["currency"],
         "invoice": invoice["id"],
         "is_default": True,
@@ -179,115 +193,102 @@ def payment_of(book: Book, invoice: Object, intent: Object) -> Object:
         "status": "open",
         "status_transitions": {"canceled_at": None, "paid_at": None},
     }
-    return book.insert(payment)
+    return work.insert(payment)
 
 
-def line(subscription: Object, item: Object, start: int, end: int, amount: int | None = None) -> Object:
-    """A line of an item for a period.
-
-    Args:
-        subscription: of the item.
-        item: with its price and quantity.
-        start: of the period, in seconds since 1970.
-        end: of the period.
-        amount: of a proration, in minor units; None for the whole period's price.
-    """
+def line(subscription: Object, item: Object) -> Object:
+    """The line of a subscription's item for its current period."""
     price, quantity = item["price"], item["quantity"]
-    words = f"{quantity} × {item['_product']} (at {written(price['unit_amount'], price['currency'])}"  # noqa: RUF001
-    words += f" / {price['recurring']['interval']})" if price["recurring"] else ")"
-    if amount is not None:
-        words = f"{'Unused' if amount < 0 else 'Remaining'} time on {words}"
-    total = price["unit_amount"] * quantity if amount is None else amount
+    unit = f"{as_text(price['unit_amount'], price['currency'])} / {price['recurring']['interval']}"
     details: Object = {
-        "invoice_item": None if price["recurring"] else new_id("ii_"),
-        "proration": amount is not None,
+        "invoice_item": None,
+        "proration": False,
         "proration_details": {"credited_items": None},
         "subscription": subscription["id"],
+        "subscription_item": item["id"],
     }
-    kind = "subscription_item_details" if price["recurring"] else "invoice_item_details"
-    if price["recurring"]:
-        details["subscription_item"] = item["id"]
+    return _line(
+        subscription,
+        item,
+        price["unit_amount"] * quantity,
+        description=f"{quantity} × {item['_product']} (at {unit})",  # noqa: RUF001 - as Stripe writes it
+        period=(item["current_period_start"], item["current_period_end"]),
+        parent={
+            "invoice_item_details": None,
+            "subscription_item_details": details,
+            "type": "subscription_item_details",
+        },
+    )
+
+
+def proration(
+    subscription: Object, item: Object, amount: int, period: tuple[int, int], *, credited: Object | None
+) -> Object:
+    """A line for the rest of a period whose price has changed.
+
+    Args:
+        subscription: of the line.
+        item: with the price that the line is about, the former or the new one.
+        amount: below zero for the former price.
+        period: from the change to the end of the period.
+        credited: the invoice and the lines that paid the former price.
+    """
+    name = f"{item['quantity']} × {item['_product']}"  # noqa: RUF001
+    words = "Unused time on" if amount < 0 else "Remaining time on"
+    details: Object = {
+        "invoice_item": new_id("ii_"),
+        "proration": True,
+        "proration_details": {"credited_items": credited},
+        "subscription": subscription["id"],
+    }
+    line = _line(
+        subscription,
+        item,
+        amount,
+        description=f"{words} {name}",
+        period=period,
+        parent={"invoice_item_details": details, "subscription_item_details": None, "type": "invoice_item_details"},
+    )
+    return line | {"discountable": False}
+
+
+def _line(
+    subscription: Object, item: Object, amount: int, *, description: str, period: tuple[int, int], parent: Object
+) -> Object:
+    price = item["price"]
     return {
         "id": new_id("il_"),
         "object": "line_item",
-        "amount": total,
+        "amount": amount,
         "currency": price["currency"],
-        "description": words,
+        "description": description,
         "discount_amounts": [],
-        "discountable": amount is None,
+        "discountable": True,
         "discounts": [],
         "invoice": None,
         "livemode": False,
         "metadata": subscription["metadata"],
-        "parent": {"invoice_item_details": None, "subscription_item_details": None, "type": kind, kind: details},
-        "period": {"end": end, "start": start},
+        "parent": parent,
+        "period": {"end": period[1], "start": period[0]},
         "pretax_credit_amounts": [],
         "pricing": {
             "price_details": {"price": price["id"], "product": price["product"]},
             "type": "price_details",
             "unit_amount_decimal": price["unit_amount_decimal"],
         },
-        "quantity": quantity,
+        "quantity": item["quantity"],
+        "quantity_decimal": str(item["quantity"]),
         "subscription": subscription["id"],
-        "subtotal": total,
+        "subtotal": amount,
         "taxes": [],
     }
 
 
-def retrieve(book: Book, _params: Params, name: str) -> Object:
+def retrieve(work: UnitOfWork, _params: Params, invoice_id: str) -> Object:
     """GET /v1/invoices/{id}."""
-    return book.get("invoice", name)
+    return work.get("invoice", invoice_id)
 
 
-def update(book: Book, params: Params, name: str) -> Object:
-    """POST /v1/invoices/{id}: metadata and description."""
-    invoice = book.get("invoice", name)
-    changes: dict[str, Any] = {"description": params.text("description")} if params.has("description") else {}
-    previous = book.update(invoice, metadata=params.metadata(invoice["metadata"]), **changes)
-    if previous:
-        book.emit("invoice.updated", invoice, previous)
-    return invoice
-
-
-def list_all(book: Book, params: Params) -> Object:
-    """GET /v1/invoices."""
-    return book.page(
-        params,
-        "invoice",
-        "/v1/invoices",
-        customer=params.text("customer"),
-        status=params.choice("status", *STATUSES),
-        _subscription=params.text("subscription"),
-    )
-
-
-def list_lines(book: Book, params: Params, name: str) -> Object:
-    """GET /v1/invoices/{id}/lines: all of them, whatever the limit."""
-    params.ignore("limit", "starting_after", "ending_before")
-    lines: Object = book.get("invoice", name)["lines"]
-    return lines
-
-
-def retrieve_payment(book: Book, _params: Params, name: str) -> Object:
-    """GET /v1/invoice_payments/{id}."""
-    return book.get("invoice_payment", name)
-
-
-def list_payments(book: Book, params: Params) -> Object:
-    """GET /v1/invoice_payments: how an invoice finds its payment intent, and the other way round."""
-    payment = params.nested("payment")
-    if payment is not None:
-        payment.choice("type", "payment_intent")
-    return book.page(
-        params,
-        "invoice_payment",
-        "/v1/invoice_payments",
-        invoice=params.text("invoice"),
-        status=params.choice("status", "open", "paid", "canceled"),
-        payment__payment_intent=payment and payment.text("payment_intent"),
-    )
-
-
-def _move(book: Book, invoice: Object, status: str, stamp: str) -> None:
-    transitions = invoice["status_transitions"] | {stamp: book.now}
-    book.update(invoice, status=status, status_transitions=transitions)
+def list_payments(work: UnitOfWork, params: Params) -> Object:
+    """GET /v1/invoice_payments."""
+    return work.page(params, "invoice_payment", "/v1/invoice_payments", invoice=params.text("invoice"))

@@ -1,4 +1,4 @@
-"""Currencies: their minor units, the least and the most that can be charged, and how people write amounts."""
+"""Currencies: their minor units, the smallest and the largest charge, and amounts as text."""
 
 from stack.doubles.stripe.errors import StripeError, invalid
 
@@ -7,7 +7,7 @@ ZERO_DECIMAL = frozenset(
 )
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 WHOLE_ONLY = frozenset({"isk", "ugx"})
-"""Written with two decimals, which must be zero."""
+"""They have two decimals, which must be zero."""
 _TWO_DECIMAL = (
     "aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc "
     "cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs khr "
@@ -17,7 +17,7 @@ _TWO_DECIMAL = (
 )
 CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | set(_TWO_DECIMAL.split())
 
-_LEAST = {
+_SMALLEST = {
     30: "gbp",
     50: "usd aud brl cad chf eur inr jpy nzd sgd",
     100: "bgn",
@@ -29,23 +29,24 @@ _LEAST = {
     1500: "czk",
     17_500: "huf",
 }
-LEAST = {currency: least for least, currencies in _LEAST.items() for currency in currencies.split()}
-"""The least charge in minor units, where Stripe names one. Elsewhere it is the worth of 0.50 USD, and here 1 unit."""
-MOST_DIGITS = {"idr": 12, "cop": 10, "huf": 10, "jpy": 10, "lbp": 10}
-USUAL_MOST_DIGITS = 8
+SMALLEST = {currency: smallest for smallest, currencies in _SMALLEST.items() for currency in currencies.split()}
+"""The smallest charge in minor units, where Stripe names one. Elsewhere Stripe asks for the worth of 0.50 USD, and the
+double for 1 unit."""
+MAX_DIGITS = {"idr": 12, "cop": 10, "huf": 10, "jpy": 10, "lbp": 10}
+DEFAULT_MAX_DIGITS = 8
 SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "ils": "₪", "vnd": "₫"}
 
 
 def decimals(currency: str) -> int:
-    """How many digits of an amount are behind the point."""
+    """How many digits of an amount follow the decimal point."""
     return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
 
 
 def read_currency(text: str, param: str) -> str:
-    """A currency in lower case, as Stripe writes it back.
+    """A currency in lower case.
 
     Raises:
-        StripeError: there is none of that name.
+        StripeError: there is no such currency.
     """
     if text.lower() not in CURRENCIES:
         raise invalid(param, f"Invalid currency: {text.lower()}. Stripe does not support it.")
@@ -53,14 +54,14 @@ def read_currency(text: str, param: str) -> str:
 
 
 def check_amount(amount: int, currency: str, param: str) -> None:
-    """See that an amount can exist in its currency.
+    """Check that an amount can exist in its currency.
 
     Raises:
-        StripeError: it is too large, or of a precision that Stripe does not take.
+        StripeError: it is too large, or too precise.
     """
-    digits = MOST_DIGITS.get(currency, USUAL_MOST_DIGITS)
+    digits = MAX_DIGITS.get(currency, DEFAULT_MAX_DIGITS)
     if amount >= 10**digits:
-        largest = written(10**digits - 1, currency)
+        largest = as_text(10**digits - 1, currency)
         raise invalid(param, f"Amount must be no more than {largest}", "amount_too_large")
     if currency in THREE_DECIMAL and amount % 10:
         message = f"Invalid amount. The last digit must be 0 in three-decimal currencies such as {currency}."
@@ -70,20 +71,27 @@ def check_amount(amount: int, currency: str, param: str) -> None:
         raise invalid(param, message, "invalid_charge_amount")
 
 
+def smallest_charge(currency: str) -> int:
+    """The smallest amount that can be charged."""
+    return SMALLEST.get(currency, 10 if currency in THREE_DECIMAL else 100 if currency in WHOLE_ONLY else 1)
+
+
 def check_charge(amount: int, currency: str, param: str) -> None:
-    """See that an amount can be charged.
+    """Check that an amount can be charged.
 
     Raises:
         StripeError: it is too small, or cannot exist.
     """
     check_amount(amount, currency, param)
-    least = LEAST.get(currency, 10 if currency in THREE_DECIMAL else 1)
-    if amount < least:
-        raise StripeError(f"Amount must be at least {written(least, currency)}", code="amount_too_small", param=param)
+    smallest = smallest_charge(currency)
+    if amount < smallest:
+        raise StripeError(
+            f"Amount must be at least {as_text(smallest, currency)}", code="amount_too_small", param=param
+        )
 
 
-def written(amount: int, currency: str) -> str:
-    """An amount for people: `€1,234.50`, `¥500`, `KWD 1.500`."""
+def as_text(amount: int, currency: str) -> str:
+    """An amount as text: `€1,234.50`, `¥500`, `KWD 1.500`."""
     places = decimals(currency)
     whole, rest = divmod(abs(amount), 10**places)
     digits = f"{whole:,}" + (f".{rest:0{places}d}" if places else "")

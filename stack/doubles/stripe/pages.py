@@ -1,10 +1,10 @@
-"""The pages as HTML: no script, and nothing that is not escaped."""
+"""The pages as HTML, without scripts and with all text escaped."""
 
 from datetime import UTC, datetime
 from html import escape
 
 from stack.doubles.stripe.errors import Object
-from stack.doubles.stripe.money import written
+from stack.doubles.stripe.money import as_text
 
 STYLE = """
 :root {
@@ -36,7 +36,7 @@ button.first { border-color: var(--accent); background: var(--accent); color: va
 button:hover, button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
 footer { margin-top: 2rem; color: var(--faint); font-size: .85rem }
 """
-ABOUT = "This page plays Stripe on your own machine. No money moves, and no card is asked for."
+ABOUT = "This page plays Stripe on your own machine. No money moves, and no card is needed."
 
 
 def page(title: str, body: str) -> str:
@@ -56,16 +56,16 @@ def notice(text: str) -> str:
 
 
 def buttons(action: str, *choices: tuple[str, str]) -> str:
-    """A form that sends one of some actions; the first choice is the one most likely meant."""
-    made = "".join(
+    """A form with a button for each action; the first one is emphasized."""
+    choices_html = "".join(
         f'<button name="action" value="{escape(value)}"{" class=first" if index == 0 else ""}>{escape(label)}</button>'
         for index, (value, label) in enumerate(choices)
     )
-    return f'<form method="post" action="{escape(action)}">{made}</form>'
+    return f'<form method="post" action="{escape(action)}">{choices_html}</form>'
 
 
 def table(rows: list[tuple[str, str]], *, total: tuple[str, str] | None = None) -> str:
-    """Names and values as a card; names may hold a second line after a line feed."""
+    """Names and values as a card. A name may have a second line after a line feed."""
     cells = "".join(f"<tr><td>{_lines(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
     if total is not None:
         cells += f'<tr class="total"><td>{escape(total[0])}</td><td>{escape(total[1])}</td></tr>'
@@ -73,21 +73,18 @@ def table(rows: list[tuple[str, str]], *, total: tuple[str, str] | None = None) 
 
 
 def every(recurring: Object | None) -> str:
-    """How often a price is due: ` every 3 months`, or nothing."""
-    if not recurring:
-        return ""
-    count, interval = recurring["interval_count"], recurring["interval"]
-    return f" every {interval}" if count == 1 else f" every {count} {interval}s"
+    """How often a price is due, such as ` every month`; empty for a one-time price."""
+    return f" every {recurring['interval']}" if recurring else ""
 
 
 def index_page(sessions: list[Object]) -> str:
-    """GET /: the newest checkout sessions, with links to those that can be paid."""
+    """GET /: the newest checkout sessions, with links to the open ones."""
     rows = "".join(
-        f"<tr><td>{_link(each)}</td><td>{escape(written(each['amount_total'], each['currency']))}</td></tr>"
+        f"<tr><td>{_link(each)}</td><td>{escape(as_text(each['amount_total'], each['currency']))}</td></tr>"
         for each in sessions
     )
-    shown = f'<div class="card"><table>{rows}</table></div>' if rows else notice("Nobody has gone to pay yet.")
-    return page("Stripe's double", "<p>It answers the API at this address, and these have gone to pay:</p>" + shown)
+    shown = f'<div class="card"><table>{rows}</table></div>' if rows else notice("There is no checkout session yet.")
+    return page("Stripe's double", "<p>This address answers the API. The newest checkout sessions:</p>" + shown)
 
 
 def pay_page(session: Object, error: str | None) -> str:
@@ -95,52 +92,56 @@ def pay_page(session: Object, error: str | None) -> str:
     title = {"open": "Pay", "complete": "Already paid", "expired": "Expired"}[session["status"]]
     if session["mode"] == "subscription" and session["status"] == "open":
         title = "Subscribe"
-    rows = [
-        (
-            (item["description"] or "") + (f"\n{item['quantity']} of them" if item["quantity"] > 1 else ""),
-            written(item["amount_total"], item["currency"]) + every(item["price"]["recurring"]),
-        )
-        for item in session["_items"]
-    ]
-    total = written(session["amount_total"], session["currency"])
+    item = session["_item"]
+    name = item["description"] + (f"\n{item['quantity']} of them" if item["quantity"] > 1 else "")
+    whole = item["price"]["unit_amount"] * item["quantity"]
+    price = as_text(whole, item["currency"]) + every(item["price"]["recurring"])
+    total = as_text(session["amount_total"], session["currency"])
+    rows = [(name, price)]
+    for words, amount in (
+        ("Discount", -session["total_details"]["amount_discount"]),
+        ("Tax", session["total_details"]["amount_tax"]),
+    ):
+        if amount:
+            rows.append((words, as_text(amount, session["currency"])))
     body = table(rows, total=("Due now", total))
     if session["status"] == "complete":
         return page(title, body + notice("This has been paid for. Nothing more is due here."))
     if session["status"] == "expired":
-        return page(title, body + notice("This offer to pay has expired. Begin again at the shop."))
+        return page(title, body + notice("This page has expired. Begin again at the shop."))
     choices = [("pay", f"Pay {total}" if session["amount_total"] else "Confirm")]
     if session["amount_total"]:
         choices += [("decline", "Decline card"), ("async", "Pay later (asynchronous)")]
+        choices.append(("authenticate", "Ask for 3-D Secure"))
     if session["cancel_url"]:
         choices.append(("cancel", "Cancel"))
     return page(title, body + (notice(error) if error else "") + buttons(f"/pay/{session['id']}", *choices))
 
 
-def portal_page(customer: Object, subscriptions: list[Object], invoices: list[Object], card: str, action: str) -> str:
-    """GET /portal/{id}."""
+def portal_page(
+    customer: Object, subscriptions: list[tuple[Object, list[Object]]], invoices: list[Object], card: str, action: str
+) -> str:
+    """GET /portal/{id}: the subscriptions come with the prices that are offered for each."""
     body = f"<p>{escape(customer.get('email') or customer['id'])}</p>"
-    for each in subscriptions:
-        items = each["items"]["data"]
-        rows = [
-            (
-                f"{item['_product']}\n{item['quantity']} of them" if item["quantity"] > 1 else item["_product"],
-                written(item["price"]["unit_amount"] * item["quantity"], each["currency"])
-                + every(item["price"]["recurring"]),
-            )
-            for item in items
-        ]
-        body += table([*rows, ("Status", _standing(each))])
-        if each["status"] not in {"canceled", "incomplete_expired"}:
+    for each, prices in subscriptions:
+        [item] = each["items"]["data"]
+        price = as_text(item["price"]["unit_amount"] * item["quantity"], each["currency"])
+        row = (item["_product"], price + every(item["price"]["recurring"]))
+        body += table([row, ("Status", _status(each))])
+        if each["status"] != "canceled":
             choice = ("keep", "Keep it") if each["cancel_at_period_end"] else ("cancel", "Cancel at the period's end")
             body += buttons(action, (f"{choice[0]}:{each['id']}", choice[1]))
+            for other in prices:
+                text = as_text(other["unit_amount"], other["currency"]) + every(other["recurring"])
+                body += buttons(action, (f"switch:{each['id']}:{other['id']}", f"Switch to {text}"))
     for invoice in invoices:
-        due = written(invoice["amount_remaining"], invoice["currency"])
+        due = as_text(invoice["amount_remaining"], invoice["currency"])
         body += notice(f"Invoice {invoice['number']} is open.")
         body += buttons(action, (f"pay:{invoice['id']}", f"Pay {due}"))
     if not subscriptions:
-        body += notice("There is nothing here that renews.")
-    other = ("card:paid", "Use a card that works") if card == "declined" else ("card:declined", "Use a card that fails")
-    return page("Your subscriptions", body + "<h2>Card and way back</h2>" + buttons(action, ("back", "Back"), other))
+        body += notice("You have no subscription.")
+    change = ("card:declined", "Use a card that fails") if card == "paid" else ("card:paid", "Use a card that works")
+    return page("Your subscriptions", body + "<h2>Card</h2>" + buttons(action, ("back", "Back"), change))
 
 
 def onboarding_page(account: Object, action: str) -> str:
@@ -150,43 +151,16 @@ def onboarding_page(account: Object, action: str) -> str:
         ("Country", account["country"]),
         ("Pays out", account["default_currency"].upper()),
     ]
-    choices = [("complete", "Complete"), ("pending", "Submit, and let it be checked"), ("later", "Leave for later")]
+    choices = [("complete", "Complete"), ("pending", "Submit, and wait for review"), ("later", "Leave for later")]
     return page("Get paid", table(rows) + buttons(action, *choices))
 
 
-def express_page(account: Object, transfers: list[Object]) -> str:
-    """GET /express/{id}."""
-    rows = [
-        (each["description"] or each["id"], written(each["amount"] - each["amount_reversed"], each["currency"]))
-        for each in transfers
-    ]
-    return page("What you were paid", table(rows) if rows else notice(f"Nothing yet for {account['id']}."))
-
-
-def invoice_page(invoice: Object, error: str | None, action: str) -> str:
-    """GET /invoices/{id}."""
-    rows = [(line["description"], written(line["amount"], line["currency"])) for line in invoice["lines"]["data"]]
-    body = table(rows, total=("Due", written(invoice["amount_remaining"], invoice["currency"])))
-    if invoice["status"] == "open":
-        body += (notice(error) if error else "") + buttons(action, ("pay", "Pay"))
-    return page(f"Invoice {invoice['number']}", body)
-
-
-def receipt_page(charge: Object) -> str:
-    """GET /receipts/{id}."""
-    rows = [
-        (charge["description"] or "Payment", written(charge["amount"], charge["currency"])),
-        ("Refunded", written(charge["amount_refunded"], charge["currency"])),
-    ]
-    return page("Receipt", table(rows if charge["amount_refunded"] else rows[:1]))
-
-
 def message_page(title: str, text: str) -> str:
-    """A page that only says something."""
+    """A page with one sentence."""
     return page(title, notice(text))
 
 
-def _standing(subscription: Object) -> str:
+def _status(subscription: Object) -> str:
     end = subscription["items"]["data"][0]["current_period_end"]
     day = datetime.fromtimestamp(end, UTC).strftime("%-d %B %Y")
     if subscription["status"] == "canceled":
@@ -196,10 +170,10 @@ def _standing(subscription: Object) -> str:
 
 
 def _link(session: Object) -> str:
-    what = escape(", ".join(item["description"] or "" for item in session["_items"]))
+    product = escape(session["_item"]["description"])
     if session["status"] == "open":
-        return f'<a href="/pay/{session["id"]}">{what}</a>'
-    return f'{what} <span class="faint">{session["status"]}</span>'
+        return f'<a href="/pay/{session["id"]}">{product}</a>'
+    return f'{product} <span class="faint">{session["status"]}</span>'
 
 
 def _lines(text: str) -> str:

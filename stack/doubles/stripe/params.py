@@ -1,6 +1,6 @@
-"""Parameters as Stripe's clients write them: `line_items[0][price_data][currency]=eur`, read with their types.
+"""Parameters as Stripe's clients encode them: `line_items[0][price_data][currency]=eur`, read with their types.
 
-What nobody has read in the end, this double does not play; the request is refused rather than half obeyed.
+A parameter that no handler reads is one that the double does not support: it refuses the request.
 """
 
 import re
@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from stack.doubles.stripe.errors import StripeError, invalid, missing_param
 
-MOST_METADATA = 50
-LONGEST_KEY, LONGEST_VALUE = 40, 500
+MAX_METADATA = 50
+MAX_KEY_LENGTH, MAX_VALUE_LENGTH = 40, 500
 LARGEST_INTEGER = 2**53
 
 Tree = dict[str, Any]
@@ -21,28 +21,28 @@ def decode(form: str) -> Tree:
     """The tree that a form's bracketed names describe; its leaves are strings.
 
     Raises:
-        StripeError: a name cannot be read, or stands both for a value and for others below it.
+        StripeError: a name cannot be read, or stands both for a value and for names below it.
     """
     tree: Tree = {}
     for name, value in parse_qsl(form, keep_blank_values=True):
         head, *rest = name.split("[")
         if not head or not all(part.endswith("]") and part.count("]") == 1 for part in rest):
             raise invalid(name, f"Invalid parameter name: {name}")
-        place = tree
+        node = tree
         steps = [head, *(part[:-1] for part in rest)]
         for step in steps[:-1]:
-            inner = place.setdefault(step or str(len(place)), {})
+            inner = node.setdefault(step or str(len(node)), {})
             if not isinstance(inner, dict):
                 raise invalid(head, f"Invalid {head}: it is given both as a value and as an object")
-            place = inner
-        place[steps[-1] or str(len(place))] = value
+            node = inner
+        node[steps[-1] or str(len(node))] = value
     return tree
 
 
 class Params:
-    """The parameters of one request, or those below one of them. Each method raises StripeError, naming what is wrong.
+    """The parameters of one request, or those below one of them. Each method raises StripeError, naming the wrong one.
 
-    An empty string is as good as none, as with Stripe; `has` tells whether it was given, to unset something.
+    As at Stripe, an empty string is no value; with `has`, callers distinguish it from a missing one to unset a field.
     """
 
     def __init__(self, values: Mapping[str, Any], path: str = "") -> None:
@@ -56,7 +56,7 @@ class Params:
         return f"{self._path}[{field}]" if self._path else field
 
     def has(self, field: str) -> bool:
-        """Whether it was given, be it empty."""
+        """Whether it was given, even empty."""
         return field in self._values
 
     def text(self, field: str, *, longest: int = 5000) -> str | None:
@@ -69,7 +69,7 @@ class Params:
         return value or None
 
     def require(self, field: str) -> str:
-        """A string that must be there."""
+        """A required string."""
         value = self.text(field)
         if value is None:
             raise missing_param(self.name(field))
@@ -117,7 +117,9 @@ class Params:
             return None
         if not isinstance(value, dict):
             raise invalid(self.name(field), f"Invalid object: {self.name(field)}")
-        return self._below(field, value)
+        if not self._read[field]:
+            self._read[field].append(Params(value, self.name(field)))
+        return self._read[field][0]
 
     def each(self, field: str) -> "list[Params]":
         """The objects of a list."""
@@ -126,7 +128,7 @@ class Params:
             if not isinstance(value, dict):
                 raise invalid(f"{self.name(field)}[{index}]", f"Invalid object: {self.name(field)}[{index}]")
             inner = Params(value, f"{self.name(field)}[{index}]")
-            self._read.setdefault(field, []).append(inner)
+            self._read[field].append(inner)
             found.append(inner)
         return found
 
@@ -137,38 +139,36 @@ class Params:
             raise invalid(self.name(field), f"Invalid array: {self.name(field)}")
         return values
 
-    def metadata(self, before: Mapping[str, str] | None = None, field: str = "metadata") -> dict[str, str]:
-        """Metadata after a change: given keys are set, empty ones unset, and an empty string unsets all."""
-        merged = dict(before or {})
-        value = self._take(field)
-        if value is None:
-            return merged
-        if value == "":
+    def metadata(self) -> dict[str, str]:
+        """The metadata of a new object."""
+        value = self._take("metadata")
+        if not value:
             return {}
         if not isinstance(value, dict):
-            raise invalid(self.name(field), "Invalid metadata: it must be an object of strings")
+            raise invalid(self.name("metadata"), "Invalid metadata: it must be an object of strings")
         for key, text in value.items():
-            if isinstance(text, dict) or len(key) > LONGEST_KEY or len(text) > LONGEST_VALUE:
+            if isinstance(text, dict) or len(key) > MAX_KEY_LENGTH or len(text) > MAX_VALUE_LENGTH:
                 message = (
-                    f"Metadata keys can have up to {LONGEST_KEY} characters and values, which are strings, "
-                    f"up to {LONGEST_VALUE} characters."
+                    f"Metadata keys can have up to {MAX_KEY_LENGTH} characters and values, which are strings, "
+                    f"up to {MAX_VALUE_LENGTH} characters."
                 )
-                raise invalid(f"{self.name(field)}[{key}]", message)
-            if text:
-                merged[key] = text
-            else:
-                merged.pop(key, None)
-        if len(merged) > MOST_METADATA:
-            raise invalid(self.name(field), f"You can only have {MOST_METADATA} metadata keys.")
-        return merged
+                raise invalid(f"{self.name('metadata')}[{key}]", message)
+        if len(value) > MAX_METADATA:
+            raise invalid(self.name("metadata"), f"You can only have {MAX_METADATA} metadata keys.")
+        return {key: text for key, text in value.items() if text}
 
-    def ignore(self, *fields: str) -> None:
-        """Take note of fields that change nothing here."""
-        for field in fields:
-            self._read.setdefault(field, [])
+    def merged_metadata(self, known: Mapping[str, str]) -> dict[str, str]:
+        """The metadata of an object after an update: keys that are given replace, empty ones remove."""
+        given = self._take("metadata")
+        kept = {key: text for key, text in known.items() if not isinstance(given, dict) or key not in given}
+        return (kept if given else {}) | self.metadata()
+
+    def ignore(self, field: str) -> None:
+        """Accept a field that changes nothing here."""
+        self._read.setdefault(field, [])
 
     def unread(self) -> str | None:
-        """The full name of a field that nobody has asked for."""
+        """The full name of a field that no handler has read."""
         for field, value in self._values.items():
             if field not in self._read:
                 return self.name(field)
@@ -183,12 +183,6 @@ class Params:
         self._read.setdefault(field, [])
         return self._values.get(field)
 
-    def _below(self, field: str, value: Tree) -> "Params":
-        known = self._read.setdefault(field, [])
-        if not known:
-            known.append(Params(value, self.name(field)))
-        return known[0]
-
     def _list(self, field: str) -> list[tuple[int, Any]]:
         value = self._take(field)
         if not value:
@@ -199,7 +193,7 @@ class Params:
 
 
 def refuse_unread(params: Params) -> None:
-    """See that everything that was given had a meaning.
+    """Check that every parameter was read.
 
     Raises:
         StripeError: 400 `parameter_unknown`.
@@ -207,7 +201,7 @@ def refuse_unread(params: Params) -> None:
     name = params.unread()
     if name is not None:
         raise StripeError(
-            f"Received unknown parameter: {name} (Stripe may know it; this double does not play it)",
+            f"Received unknown parameter: {name} (Stripe may know it; this double does not support it)",
             code="parameter_unknown",
             param=name,
         )

@@ -1,4 +1,4 @@
-"""The calendar of what recurs: the end of the n-th period after an anchor, in UTC."""
+"""The ends of billing periods, in UTC."""
 
 import calendar
 from datetime import UTC, datetime, timedelta
@@ -8,16 +8,16 @@ from stack.doubles.stripe.errors import Object
 DAY = 24 * 3600
 
 
-def after(anchor: int, recurring: Object, periods: int) -> int:
-    """The instant so many periods after an anchor; a month that lacks the anchor's day ends with its last.
+def end_of_period(anchor: int, recurring: Object, number: int) -> int:
+    """The end of the n-th period after an anchor. In a month without the anchor's day it is the month's last day.
 
     Args:
         anchor: seconds since 1970.
         recurring: of a price: its interval and interval_count.
-        periods: how many.
+        number: how many periods.
     """
     start = datetime.fromtimestamp(anchor, UTC)
-    count = recurring["interval_count"] * periods
+    count = recurring["interval_count"] * number
     match recurring["interval"]:
         case "day":
             end = start + timedelta(days=count)

@@ -1,144 +1,125 @@
-"""Refunds: whole or in part, at once or later, and those that fail."""
+"""Refunds: of the whole payment or a part, at once or later, and refunds that fail."""
 
-from stack.doubles.stripe import balance, rules
-from stack.doubles.stripe.book import Book, new_id
-from stack.doubles.stripe.errors import Object, StripeError, invalid, missing_param, unknown_id
-from stack.doubles.stripe.money import check_amount, written
+from stack.doubles.stripe import balance, disputes, rules
+from stack.doubles.stripe.errors import Object, StripeError, invalid
+from stack.doubles.stripe.money import as_text, check_amount
 from stack.doubles.stripe.params import Params
+from stack.doubles.stripe.unit_of_work import UnitOfWork, new_id
 
-REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 
-
-def create(book: Book, params: Params) -> Object:
-    """POST /v1/refunds: of a charge, or of a payment intent's latest charge."""
-    charge = _charge(book, params)
-    name, currency = charge["id"], charge["currency"]
+def create(work: UnitOfWork, params: Params) -> Object:
+    """POST /v1/refunds: of the latest charge of a payment intent."""
+    charge = _charge(work, params)
+    charge_id, currency = charge["id"], charge["currency"]
     left = charge["amount"] - charge["amount_refunded"]
-    if charge["disputed"]:
-        message = f"Charge {name} has been charged back; cannot issue a refund."
+    if disputes.blocks_refunds(work, charge):
+        message = f"Charge {charge_id} has been charged back; cannot issue a refund."
         raise StripeError(message, code="charge_disputed", param="charge")
     if left == 0:
-        raise StripeError(f"Charge {name} has already been refunded.", code="charge_already_refunded", param="charge")
+        message = f"Charge {charge_id} has already been refunded."
+        raise StripeError(message, code="charge_already_refunded", param="charge")
     amount = params.integer("amount", low=1)
     if amount is None:
         amount = left
     check_amount(amount, currency, "amount")
     if amount > left:
         message = (
-            f"Refund amount ({written(amount, currency)}) is greater than unrefunded amount on charge "
-            f"({written(left, currency)})"
+            f"Refund amount ({as_text(amount, currency)}) is greater than unrefunded amount on charge "
+            f"({as_text(left, currency)})"
         )
         raise invalid("amount", message, "amount_too_large")
-    reason, metadata = params.choice("reason", *REASONS), params.metadata()
-    wanted = rules.outcome(book.connection, "refund", f"{name} {charge['payment_intent']} {metadata}") or {}
-    status = wanted.get("outcome", book.settings.refunds)
-    if status == "error":
-        raise StripeError(
-            wanted.get("message", "The refund could not be made."),
-            status=wanted.get("status", 400),
-            code=wanted.get("code"),
-            is_done=True,
-        )
-    return _add(book, charge, amount=amount, reason=reason, metadata=metadata, status=status)
+    metadata = params.metadata()
+    rule = rules.outcome(work.connection, "refund", f"{charge_id} {charge['payment_intent']} {metadata}")
+    if rule is not None and rule["outcome"] == "error":
+        raise StripeError(rules.REFUSAL, code=rule["code"], is_remembered=True)
+    return _add(work, charge, amount=amount, metadata=metadata, is_pending=rule is not None)
 
 
-def retrieve(book: Book, _params: Params, name: str) -> Object:
+def retrieve(work: UnitOfWork, _params: Params, refund_id: str) -> Object:
     """GET /v1/refunds/{id}."""
-    return book.get("refund", name)
+    return work.get("refund", refund_id)
 
 
-def update(book: Book, params: Params, name: str) -> Object:
-    """POST /v1/refunds/{id}: metadata only."""
-    refund = book.get("refund", name)
-    previous = book.update(refund, metadata=params.metadata(refund["metadata"]))
-    if previous:
-        _tell_of_change(book, refund, previous)
-    return refund
-
-
-def list_all(book: Book, params: Params) -> Object:
+def list_all(work: UnitOfWork, params: Params) -> Object:
     """GET /v1/refunds."""
-    charge, intent = params.text("charge"), params.text("payment_intent")
-    return book.page(params, "refund", "/v1/refunds", charge=charge, payment_intent=intent)
+    return work.page(params, "refund", "/v1/refunds", payment_intent=params.text("payment_intent"))
 
 
-def succeed(book: Book, name: str) -> Object:
-    """A pending refund has reached the customer.
+def succeed(work: UnitOfWork, refund_id: str) -> Object:
+    """A pending refund has reached the buyer.
 
     Raises:
         StripeError: it is not pending, or there is none.
     """
-    refund = book.get("refund", name)
+    refund = work.get("refund", refund_id)
     if refund["status"] != "pending":
-        raise StripeError(f"Refund {name} is not pending but {refund['status']}.")
-    _tell_of_change(book, refund, book.update(refund, status="succeeded", pending_reason=None))
+        raise StripeError(f"Refund {refund_id} is not pending but {refund['status']}.")
+    work.emit("refund.updated", refund, _end_waiting(refund) | work.update(refund, status="succeeded"))
     return refund
 
 
-def fail(book: Book, name: str, reason: str = "expired_or_canceled_card") -> Object:
-    """A refund, pending or already thought done, comes back: the money is the platform's again.
+def fail(work: UnitOfWork, refund_id: str) -> Object:
+    """A pending or succeeded refund comes back to the platform's balance.
 
     Raises:
-        StripeError: it has failed before, or there is none.
+        StripeError: it failed before, or there is none.
     """
-    refund = book.get("refund", name)
+    refund = work.get("refund", refund_id)
     if refund["status"] not in {"pending", "succeeded"}:
-        raise StripeError(f"Refund {name} is {refund['status']}.")
-    charge = book.get("charge", refund["charge"])
-    transaction = balance.record(
-        book,
+        raise StripeError(f"Refund {refund_id} is {refund['status']}.")
+    charge = work.get("charge", refund["charge"])
+    transaction = balance.record_converted(
+        work,
         "refund_failure",
         refund["amount"],
         refund["currency"],
-        source=name,
+        charge,
+        source=refund_id,
         description="REFUND FAILURE FOR CHARGE",
     )
-    previous = book.update(
+    previous = _end_waiting(refund) | work.update(
         refund,
         status="failed",
-        pending_reason=None,
-        failure_reason=reason,
+        failure_reason="expired_or_canceled_card",
         failure_balance_transaction=transaction["id"],
     )
-    book.update(charge, amount_refunded=charge["amount_refunded"] - refund["amount"], refunded=False)
-    _tell_of_change(book, refund, previous)
-    book.emit("refund.failed", refund)
+    work.update(charge, amount_refunded=charge["amount_refunded"] - refund["amount"], refunded=False)
+    work.emit("refund.updated", refund, previous)
+    work.emit("refund.failed", refund)
     return refund
 
 
-def _charge(book: Book, params: Params) -> Object:
-    name, intent_name = params.text("charge"), params.text("payment_intent")
-    if name is None and intent_name is None:
-        raise missing_param("charge")
-    if intent_name is not None:
-        intent = book.get("payment_intent", intent_name, "payment_intent")
-        if name is not None and name != intent["latest_charge"]:
-            raise unknown_id("charge", name, "charge")
-        if intent["status"] != "succeeded":
-            message = f"This PaymentIntent ({intent_name}) does not have a successful charge to refund."
-            raise invalid("payment_intent", message, "payment_intent_unexpected_state")
-        name = intent["latest_charge"]
-    charge = book.get("charge", name or "", "charge")
-    if charge["status"] != "succeeded":
-        raise StripeError(f"Charge {name} has not succeeded; cannot refund.", param="charge")
-    return charge
+def _end_waiting(refund: Object) -> Object:
+    """Take the reason of waiting away, as only a pending refund has one; returns its earlier value."""
+    return {"pending_reason": refund.pop("pending_reason")} if "pending_reason" in refund else {}
 
 
-def _add(
-    book: Book, charge: Object, *, amount: int, reason: str | None, metadata: dict[str, str], status: str
-) -> Object:
-    book.follow_customer(charge["customer"])
+def _charge(work: UnitOfWork, params: Params) -> Object:
+    intent_id = params.require("payment_intent")
+    intent = work.get("payment_intent", intent_id, "payment_intent")
+    if intent["status"] != "succeeded":
+        message = f"This PaymentIntent ({intent_id}) does not have a successful charge to refund."
+        raise invalid("payment_intent", message, "payment_intent_unexpected_state")
+    return work.get("charge", intent["latest_charge"])
+
+
+def _add(work: UnitOfWork, charge: Object, *, amount: int, metadata: dict[str, str], is_pending: bool) -> Object:
+    work.follow_customer(charge["customer"])
     kind = "refund" if charge["id"].startswith("ch_") else "payment_refund"
-    name = new_id("re_")
-    transaction = balance.record(book, kind, -amount, charge["currency"], source=name, description="REFUND FOR CHARGE")
+    refund_id = new_id("re_")
+    transaction = balance.record_converted(
+        work, kind, -amount, charge["currency"], charge, source=refund_id, description="REFUND FOR CHARGE"
+    )
     refund: Object = {
-        "id": name,
+        "id": refund_id,
         "object": "refund",
         "amount": amount,
         "balance_transaction": transaction["id"],
         "charge": charge["id"],
-        "created": book.now,
+        "created": work.now,
         "currency": charge["currency"],
+        "customer": charge["customer"],
+        "customer_account": None,
         "destination_details": {
             "type": "card",
             "card": {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"},
@@ -146,26 +127,15 @@ def _add(
         "metadata": metadata,
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
-        "pending_reason": None if status == "succeeded" else "processing",
-        "reason": reason,
+        "reason": None,
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": "succeeded" if status == "succeeded" else "pending",
+        "status": "pending" if is_pending else "succeeded",
         "transfer_reversal": None,
-    }
-    book.insert(refund)
+    } | ({"pending_reason": "processing"} if is_pending else {})
+    work.insert(refund)
     refunded = charge["amount_refunded"] + amount
-    previous = book.update(charge, amount_refunded=refunded, refunded=refunded == charge["amount"])
-    book.emit("refund.created", refund)
-    book.emit("charge.refunded", charge, previous)
-    # As with Stripe, the answer says pending: only later it turns out that nothing reached the customer.
-    if status == "failed":
-        asked = dict(refund)
-        fail(book, name)
-        return asked
+    previous = work.update(charge, amount_refunded=refunded, refunded=refunded == charge["amount"])
+    work.emit("refund.created", refund)
+    work.emit("charge.refunded", charge, previous)
     return refund
-
-
-def _tell_of_change(book: Book, refund: Object, previous: Object) -> None:
-    book.emit("refund.updated", refund, previous)
-    book.emit("charge.refund.updated", refund, previous)

@@ -1,8 +1,7 @@
-"""Rules that the control sets: which deliveries are held, dropped or doubled, which requests fail, what comes of them.
+"""Rules that the control sets: which deliveries are held, dropped or duplicated, and which calls fail.
 
-A rule is a kind and a JSON object. What it is for it names by `types` (of events, with `*` at the end of a prefix) and
-by `contains`, a text that must stand somewhere in the JSON, such as an id: so tests that share a double name what is
-theirs.
+A rule is a kind and a JSON object. It matches by `types` (of events, with `*` at the end of a prefix) and by
+`contains`, a text that must occur, such as an id.
 """
 
 import sqlite3
@@ -11,44 +10,44 @@ from typing import Any
 
 import msgspec
 
-HOLD, DROP, DUPLICATE, FAULT, OUTCOME = "hold", "drop", "duplicate", "fault", "outcome"
+HOLD, DROP, DUPLICATE, FAULT, OUTCOME, SETTLEMENT = "hold", "drop", "duplicate", "fault", "outcome", "settlement"
+REFUSAL = "A rule of the double refuses this."
+"""The message of a refund or transfer that a rule refuses."""
 
 
 def add(connection: sqlite3.Connection, kind: str, body: dict[str, Any], times: int | None) -> int:
-    """Set a rule for so many cases, or until it is removed; returns its number."""
-    made = connection.execute(
+    """Set a rule for so many matches, or until it is removed; returns its number."""
+    inserted = connection.execute(
         "insert into rules (kind, body, remaining) values (?, ?, ?)", (kind, msgspec.json.encode(body).decode(), times)
     )
-    return made.lastrowid or 0
+    return inserted.lastrowid or 0
 
 
-def listed(connection: sqlite3.Connection, *kinds: str) -> Iterator[tuple[int, str, dict[str, Any], int | None]]:
-    """The rules of some kinds, or all, oldest first: number, kind, body, and how often each still holds."""
+def find(connection: sqlite3.Connection, *kinds: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """The rules of some kinds, oldest first: number, kind and body."""
     for row in connection.execute("select * from rules order by seq").fetchall():
-        if not kinds or row["kind"] in kinds:
-            yield row["seq"], row["kind"], msgspec.json.decode(row["body"]), row["remaining"]
+        if row["kind"] in kinds:
+            yield row["seq"], row["kind"], msgspec.json.decode(row["body"])
 
 
-def remove(connection: sqlite3.Connection, number: int) -> bool:
-    """Remove a rule; whether there was one."""
-    return connection.execute("delete from rules where seq = ?", (number,)).rowcount > 0
+def remove(connection: sqlite3.Connection, number: int) -> None:
+    """Remove a rule."""
+    connection.execute("delete from rules where seq = ?", (number,))
 
 
 def use(connection: sqlite3.Connection, number: int) -> None:
-    """Count one case of a rule, which ends with its last."""
+    """Count one match of a rule. The last one removes it."""
     connection.execute("update rules set remaining = remaining - 1 where seq = ?", (number,))
     connection.execute("delete from rules where seq = ? and remaining <= 0", (number,))
 
 
-def is_for(body: dict[str, Any], kind: str, text: str) -> bool:
-    """Whether a rule is for an event of that type and JSON."""
-    types: list[str] = body.get("types") or ["*"]
-    named = any(kind == each or (each.endswith("*") and kind.startswith(each[:-1])) for each in types)
-    return named and body.get("contains", "") in text
+def names_type(types: list[str] | tuple[str, ...], kind: str) -> bool:
+    """Whether a list of types, with `*` at the end of a prefix, names a type of event."""
+    return any(kind == each or (each.endswith("*") and kind.startswith(each[:-1])) for each in types)
 
 
 def delivery_states(connection: sqlite3.Connection, kind: str, text: str) -> list[str]:
-    """The states in which an event's deliveries begin, one a delivery.
+    """The states in which an event's deliveries begin, one for each delivery.
 
     Args:
         connection: in the transaction that makes the event.
@@ -56,8 +55,8 @@ def delivery_states(connection: sqlite3.Connection, kind: str, text: str) -> lis
         text: its JSON.
     """
     state, copies = "pending", 1
-    for number, rule, body, _ in listed(connection, HOLD, DROP, DUPLICATE):
-        if is_for(body, kind, text):
+    for number, rule, body in find(connection, HOLD, DROP, DUPLICATE):
+        if names_type(body["types"] or ["*"], kind) and body["contains"] in text:
             use(connection, number)
             if rule == DUPLICATE:
                 copies = max(copies, body["copies"])
@@ -67,15 +66,29 @@ def delivery_states(connection: sqlite3.Connection, kind: str, text: str) -> lis
 
 
 def outcome(connection: sqlite3.Connection, on: str, text: str) -> dict[str, Any] | None:
-    """What the control wants of the next refund, transfer or payment, if anything; it counts as used.
+    """The rule for the next refund or transfer, or None; it counts as used.
 
     Args:
         connection: in the transaction that makes it.
-        on: refund, transfer or payment.
-        text: JSON that the rule's `contains` is looked for in.
+        on: refund or transfer.
+        text: ids and metadata in which the rule's `contains` is looked for.
     """
-    for number, _, body, _ in listed(connection, OUTCOME):
-        if body["on"] == on and body.get("contains", "") in text:
+    for number, _, body in find(connection, OUTCOME):
+        if body["on"] == on and body["contains"] in text:
             use(connection, number)
+            return body
+    return None
+
+
+def settlement(connection: sqlite3.Connection, currency: str, text: str) -> dict[str, Any] | None:
+    """The rule for the currency in which a charge settles, or None. It stays.
+
+    Args:
+        connection: in the transaction of the charge.
+        currency: of the charge.
+        text: ids and metadata in which the rule's `contains` is looked for.
+    """
+    for _, _, body in find(connection, SETTLEMENT):
+        if body["charged"] == currency and body["contains"] in text:
             return body
     return None

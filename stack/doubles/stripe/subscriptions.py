@@ -1,257 +1,152 @@
-"""Subscriptions: begun by a checkout session, changed and ended by the seller or, on the portal, by the customer."""
+"""Subscriptions: a checkout session begins them; the seller, or on the portal the customer, ends them."""
 
-from stack.doubles.stripe import billing, invoices, items, payments
-from stack.doubles.stripe.billing import ENDED
-from stack.doubles.stripe.book import Book, listed, new_id
-from stack.doubles.stripe.errors import Object, StripeError, invalid
+from typing import cast, get_args
+
+from stack.doubles.stripe import billing, discounts, invoices, plan_switches
+from stack.doubles.stripe.errors import Object, StripeError, invalid, missing_param, unknown_id
 from stack.doubles.stripe.params import Params
-from stack.doubles.stripe.payments import Outcome
+from stack.doubles.stripe.payment_intents import Outcome
 from stack.doubles.stripe.periods import DAY
+from stack.doubles.stripe.plan_switches import Proration
+from stack.doubles.stripe.unit_of_work import UnitOfWork, as_list, new_id
 
 KIND = "subscription"
-STATUSES = ("active", "canceled", "incomplete", "incomplete_expired", "past_due", "paused", "trialing", "unpaid")
-FEEDBACK = (
-    *("customer_service", "low_quality", "missing_features", "other"),
-    *("switched_service", "too_complex", "too_expensive", "unused"),
-)
 
 
-def begin(book: Book, session: Object, outcome: Outcome) -> Object | None:
-    """Begin what a checkout session sells; returns the first charge, or None where nothing is due yet.
-
-    A card that is declined makes no subscription: the session stays open.
-    """
-    due_now = session["amount_total"] > 0
-    if due_now and outcome == "declined":
-        return _decline(book, session)
-    data = session["_subscription_data"]
-    subscription = _blank(book, session, has_card=due_now or session["payment_method_collection"] == "always")
-    name = subscription["id"]
-    sold = [items.item_for(book, name, item) for item in session["_items"] if item["price"]["recurring"]]
-    subscription["items"] = listed(sold, f"/v1/subscription_items?subscription={name}")
-    book.insert(subscription)
-    trial_end = data["trial_end"]
-    if data["trial_period_days"]:
-        trial_end = book.now + data["trial_period_days"] * DAY
-    if trial_end:
-        billing.begin_trial(book, subscription, trial_end)
+def begin(work: UnitOfWork, session: Object, outcome: Outcome) -> Object | None:
+    """Begin what a checkout session sells; returns the first charge, or None where nothing is due yet."""
+    subscription = _new_subscription(work, session)
+    subscription_id = subscription["id"]
+    item = _new_item(work, subscription_id, session["_item"])
+    subscription["items"] = as_list([item], f"/v1/subscription_items?subscription={subscription_id}")
+    work.insert(subscription)
+    if session["_coupon"] is not None:
+        coupon = work.get("coupon", session["_coupon"])
+        work.update(subscription, discounts=[discounts.begin(work, coupon, session, subscription)])
+    trial_days = session["_subscription_data"]["trial_period_days"]
+    if trial_days:
+        billing.begin_trial(work, subscription, work.now + trial_days * DAY)
     else:
-        billing.begin_period(book, subscription, 0)
-    book.emit("customer.subscription.created", subscription)
-    lines = billing.items_for(subscription)
-    if trial_end:
-        lines = [line | {"amount": 0, "subtotal": 0} for line in lines]
-    for item in session["_items"]:
-        if not item["price"]["recurring"]:
-            once = {**item, "_product": item["description"]}
-            lines.append(invoices.line(subscription, once, book.now, book.now))
-    charge = billing.bill(book, subscription, lines, "subscription_create", outcome)
+        billing.begin_period(work, subscription, 0)
+    work.emit("customer.subscription.created", subscription)
+    line = invoices.line(subscription, item)
+    if trial_days:
+        line |= {"amount": 0, "subtotal": 0}
+    charge = billing.bill(work, subscription, [line], "subscription_create", outcome)
     if charge is not None and charge["status"] == "pending":
-        _tell(book, subscription, book.update(subscription, status="active"))
-    book.update(
+        billing.emit_update(work, subscription, work.update(subscription, status="active"))
+    work.update(
         session,
-        subscription=name,
+        subscription=subscription_id,
         invoice=subscription["latest_invoice"],
-        _awaited=None if charge is None else charge["payment_intent"],
+        _pending_intent=None if charge is None else charge["payment_intent"],
     )
     return charge
 
 
-def retrieve(book: Book, _params: Params, name: str) -> Object:
+def retrieve(work: UnitOfWork, _params: Params, subscription_id: str) -> Object:
     """GET /v1/subscriptions/{id}."""
-    return book.get(KIND, name)
+    return work.get(KIND, subscription_id)
 
 
-def list_all(book: Book, params: Params) -> Object:
-    """GET /v1/subscriptions: those that are not canceled, where no status is asked for."""
-    status = params.choice("status", *STATUSES, "all", "ended")
-    customer, clock, price = params.text("customer"), params.text("test_clock"), params.text("price")
-    also, values = "", list[str]()
-    if status is None:
-        also += " and json_extract(body, '$.status') <> 'canceled'"
-    elif status == "ended":
-        also += " and json_extract(body, '$.status') in ('canceled', 'incomplete_expired')"
-    if customer is None and clock is None:
-        also += " and json_extract(body, '$.test_clock') is null"
-    if price is not None:
-        also += (
-            " and exists (select 1 from json_each(body, '$.items.data')"
-            " where json_extract(json_each.value, '$.price.id') = ?)"
-        )
-        values.append(price)
-    exact = status if status in STATUSES else None
-    return book.page(
-        params,
-        KIND,
-        "/v1/subscriptions",
-        also=also,
-        values=tuple(values),
-        customer=customer,
-        status=exact,
-        test_clock=clock,
-    )
+def list_all(work: UnitOfWork, params: Params) -> Object:
+    """GET /v1/subscriptions: without the canceled ones, unless `status` is `all`."""
+    status = params.choice("status", "all")
+    also = "" if status else " and json_extract(body, '$.status') <> 'canceled'"
+    return work.page(params, KIND, "/v1/subscriptions", also=also, customer=params.require("customer"))
 
 
-def update(book: Book, params: Params, name: str) -> Object:
-    """POST /v1/subscriptions/{id}."""
-    subscription = book.get(KIND, name)
-    book.follow(subscription["test_clock"])
-    params.ignore("payment_behavior", "off_session", "proration_date")
-    before = {field: subscription[field] for field in ("status", "items", "latest_invoice", "trial_end")}
-    before["items"] = listed([dict(item) for item in subscription["items"]["data"]], subscription["items"]["url"])
-    previous = book.update(subscription, **_details(params, subscription))
-    if subscription["status"] in ENDED:
-        params.ignore("cancel_at_period_end")
-        if params.unread():
-            message = "A canceled subscription can only update its cancellation_details and metadata."
-            raise StripeError(message, param=params.unread())
-    else:
-        previous |= _schedule_end(book, params, subscription)
-        previous |= _pause(book, params, subscription)
-        items.change_items(book, params, subscription)
-        _change_trial(book, params, subscription)
-    previous |= {field: value for field, value in before.items() if subscription[field] != value}
-    _tell(book, subscription, previous)
-    return subscription
-
-
-def cancel(book: Book, params: Params, name: str) -> Object:
-    """DELETE /v1/subscriptions/{id}: now, and nothing is paid back."""
-    subscription = book.get(KIND, name)
-    if subscription["status"] in ENDED:
-        raise StripeError(f"No such subscription: '{name}'", status=404, code="resource_missing", param="id")
-    book.follow(subscription["test_clock"])
-    for field in ("invoice_now", "prorate"):
-        if params.boolean(field):
-            raise invalid(field, f"This double does not play {field}.")
-    book.update(subscription, **_details(params, subscription))
-    billing.end(book, subscription, reason="cancellation_requested")
-    return subscription
-
-
-def resume(book: Book, params: Params, name: str) -> Object:
-    """POST /v1/subscriptions/{id}/resume: of a paused one, with a new period that begins now."""
-    subscription = book.get(KIND, name)
-    book.follow(subscription["test_clock"])
-    params.choice("billing_cycle_anchor", "now")
-    params.choice("proration_behavior", *items.PRORATION)
-    if subscription["status"] != "paused":
-        raise StripeError(f"Only paused subscriptions can be resumed; this one is {subscription['status']}.")
-    previous = book.update(subscription, status="active", billing_cycle_anchor=book.now)
-    if subscription["default_payment_method"] is None:
-        book.update(subscription, default_payment_method=new_id("pm_"))
-    billing.begin_period(book, subscription, 0)
-    outcome = billing.card(book, subscription["customer"])
-    billing.bill(book, subscription, billing.items_for(subscription), "subscription_update", outcome)
-    book.emit("customer.subscription.resumed", subscription)
-    _tell(book, subscription, previous)
-    return subscription
-
-
-def keep(book: Book, subscription: Object, *, is_kept: bool) -> None:
-    """Have a subscription end with its period, or not end after all: what a customer does on the portal."""
-    _tell(book, subscription, _set_end(book, subscription, at_period_end=not is_kept))
-
-
-def _details(params: Params, subscription: Object) -> Object:
-    changes: Object = {"metadata": params.metadata(subscription["metadata"])}
-    if params.has("description"):
-        changes["description"] = params.text("description")
-    if params.has("default_payment_method"):
-        changes["default_payment_method"] = params.text("default_payment_method")
-    details = params.nested("cancellation_details")
-    if details is not None:
-        given = {"comment": details.text("comment"), "feedback": details.choice("feedback", *FEEDBACK)}
-        changes["cancellation_details"] = subscription["cancellation_details"] | given
-    return changes
-
-
-def _schedule_end(book: Book, params: Params, subscription: Object) -> Object:
+def update(work: UnitOfWork, params: Params, subscription_id: str) -> Object:
+    """POST /v1/subscriptions/{id}: when it ends, whether it collects, another price, and metadata."""
+    subscription = work.get(KIND, subscription_id)
+    work.follow(subscription["test_clock"])
+    proration = params.choice("proration_behavior", *get_args(Proration)) or "create_prorations"
+    for wanted in params.each("items"):
+        item_id = wanted.require("id")
+        if item_id != subscription["items"]["data"][0]["id"]:
+            raise unknown_id("subscription_item", item_id, wanted.name("id"))
+        price = work.get("price", wanted.require("price"), wanted.name("price"))
+        quantity = wanted.integer("quantity", low=1)
+        plan_switches.switch(work, subscription, price, quantity=quantity, proration=cast("Proration", proration))
     at_period_end = params.boolean("cancel_at_period_end")
+    if subscription["status"] == billing.ENDED:
+        message = "A canceled subscription can only update its cancellation_details and metadata."
+        raise StripeError(message, param="cancel_at_period_end")
+    changes: Object = {}
+    if params.has("metadata"):
+        changes["metadata"] = params.merged_metadata(subscription["metadata"])
+    if params.has("pause_collection"):
+        changes["pause_collection"] = _pause_collection(params)
+    if changes:
+        billing.emit_update(work, subscription, work.update(subscription, **changes))
     if params.has("cancel_at"):
         if at_period_end:
             raise invalid("cancel_at", "You may only specify one of these parameters: cancel_at, cancel_at_period_end.")
-        return _set_cancel_at(book, params, subscription)
-    if at_period_end is None:
-        return {}
-    return _set_end(book, subscription, at_period_end=at_period_end)
+        billing.emit_update(work, subscription, _set_cancel_at(work, params, subscription))
+    elif at_period_end is not None:
+        end_with_period(work, subscription, at_period_end=at_period_end)
+    return subscription
 
 
-def _set_end(book: Book, subscription: Object, *, at_period_end: bool) -> Object:
-    book.unschedule(billing.CANCEL, subscription["id"])
+def cancel(work: UnitOfWork, _params: Params, subscription_id: str) -> Object:
+    """DELETE /v1/subscriptions/{id}: at once, without a refund."""
+    subscription = work.get(KIND, subscription_id)
+    if subscription["status"] == billing.ENDED:
+        message = f"No such subscription: '{subscription_id}'"
+        raise StripeError(message, status=404, code="resource_missing", param="id")
+    work.follow(subscription["test_clock"])
+    billing.end(work, subscription, reason="cancellation_requested")
+    return subscription
+
+
+def end_with_period(work: UnitOfWork, subscription: Object, *, at_period_end: bool) -> None:
+    """Let a subscription end with its period, or revoke that."""
+    work.unschedule(billing.CANCEL, subscription["id"])
     details = subscription["cancellation_details"] | {"reason": "cancellation_requested" if at_period_end else None}
-    return book.update(
+    previous = work.update(
         subscription,
         cancel_at_period_end=at_period_end,
         cancel_at=subscription["items"]["data"][0]["current_period_end"] if at_period_end else None,
-        canceled_at=book.now if at_period_end else None,
+        canceled_at=work.now if at_period_end else None,
         cancellation_details=details,
     )
+    billing.emit_update(work, subscription, previous)
 
 
-def _set_cancel_at(book: Book, params: Params, subscription: Object) -> Object:
-    instant = params.integer("cancel_at")
-    book.unschedule(billing.CANCEL, subscription["id"])
-    if instant is not None:
-        if instant <= book.now:
-            raise invalid("cancel_at", "The `cancel_at` timestamp must be in the future.")
-        book.schedule(instant, billing.CANCEL, subscription["id"])
-    canceled_at = None if instant is None else book.now
-    return book.update(subscription, cancel_at=instant, canceled_at=canceled_at, cancel_at_period_end=False)
-
-
-def _pause(book: Book, params: Params, subscription: Object) -> Object:
-    if not params.has("pause_collection"):
-        return {}
-    pause = params.nested("pause_collection")
-    if pause is None:
-        return book.update(subscription, pause_collection=None)
-    behavior = pause.choice("behavior", "keep_as_draft", "mark_uncollectible", "void")
+def _pause_collection(params: Params) -> Object | None:
+    paused = params.nested("pause_collection")
+    if paused is None:
+        return None
+    behavior = paused.choice("behavior", "keep_as_draft", "mark_uncollectible", "void")
     if behavior is None:
-        raise invalid("pause_collection[behavior]", "Missing required param: pause_collection[behavior].")
-    return book.update(subscription, pause_collection={"behavior": behavior, "resumes_at": None})
+        raise missing_param("pause_collection[behavior]")
+    return {"behavior": behavior, "resumes_at": None}
 
 
-def _change_trial(book: Book, params: Params, subscription: Object) -> None:
-    text = params.text("trial_end")
-    if text is None:
-        return
-    if text != "now":
-        finish = params.integer("trial_end") or 0
-        if finish <= book.now:
-            raise invalid("trial_end", "Invalid timestamp: must be an integer Unix timestamp in the future.")
-        billing.begin_trial(book, subscription, finish)
-    elif subscription["status"] == "trialing":
-        book.update(subscription, trial_end=book.now, billing_cycle_anchor=book.now)
-        book.unschedule(billing.WARN, subscription["id"])
-        billing.renew(book, subscription)
+def _set_cancel_at(work: UnitOfWork, params: Params, subscription: Object) -> Object:
+    instant = params.integer("cancel_at")
+    work.unschedule(billing.CANCEL, subscription["id"])
+    if instant is not None:
+        if instant <= work.now:
+            raise invalid("cancel_at", "The `cancel_at` timestamp must be in the future.")
+        work.schedule(instant, billing.CANCEL, subscription["id"])
+    canceled_at = None if instant is None else work.now
+    return work.update(subscription, cancel_at=instant, canceled_at=canceled_at, cancel_at_period_end=False)
 
 
-def _decline(book: Book, session: Object) -> Object:
-    intent = book.find(session["_awaited"]) if session["_awaited"] else None
-    if intent is None:
-        intent = payments.add_intent(
-            book,
-            amount=session["amount_total"],
-            currency=session["currency"],
-            customer=session["customer"],
-            email=session["customer_email"],
-            description="Subscription creation",
-        )
-        book.update(session, _awaited=intent["id"])
-    return payments.attempt(book, intent, "declined")
-
-
-def _blank(book: Book, session: Object, *, has_card: bool) -> Object:
-    data = session["_subscription_data"]
-    customer = book.get("customer", session["customer"])
+def _new_subscription(work: UnitOfWork, session: Object) -> Object:
+    customer = work.get("customer", session["customer"])
     return {
         "id": new_id("sub_"),
         "object": KIND,
         "application": None,
         "application_fee_percent": None,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
-        "billing_cycle_anchor": book.now,
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": session["automatic_tax"]["enabled"],
+            "liability": session["automatic_tax"]["liability"],
+        },
+        "billing_cycle_anchor": work.now,
         "billing_cycle_anchor_config": None,
         "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
         "billing_schedules": [],
@@ -259,22 +154,30 @@ def _blank(book: Book, session: Object, *, has_card: bool) -> Object:
         "cancel_at": None,
         "cancel_at_period_end": False,
         "canceled_at": None,
-        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+        "cancellation_details": {"comment": None, "feedback": None, "feedback_option": None, "reason": None},
         "collection_method": "charge_automatically",
-        "created": book.now,
+        "created": work.now,
         "currency": session["currency"],
         "customer": customer["id"],
+        "customer_account": None,
         "days_until_due": None,
-        "default_payment_method": new_id("pm_") if has_card else None,
+        "default_payment_method": new_id("pm_"),
         "default_source": None,
         "default_tax_rates": [],
-        "description": data["description"],
+        "description": None,
         "discounts": [],
         "ended_at": None,
-        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "invoice_settings": {
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": None,
+            "footer": None,
+            "issuer": {"type": "self"},
+        },
         "latest_invoice": None,
         "livemode": False,
-        "metadata": data["metadata"],
+        "managed_payments": None,
+        "metadata": session["_subscription_data"]["metadata"],
         "next_pending_invoice_item_invoice": None,
         "on_behalf_of": None,
         "pause_collection": None,
@@ -287,18 +190,35 @@ def _blank(book: Book, session: Object, *, has_card: bool) -> Object:
         "pending_setup_intent": None,
         "pending_update": None,
         "schedule": None,
-        "start_date": book.now,
+        "start_date": work.now,
         "status": "incomplete",
         "test_clock": customer["test_clock"],
         "transfer_data": None,
         "trial_end": None,
-        "trial_settings": {"end_behavior": {"missing_payment_method": data["missing_payment_method"]}},
+        "trial_settings": {"end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}},
         "trial_start": None,
         "_cycle": 0,
-        "_pending": [],
+        "_pending_lines": [],
+        "_tax_percent": session["_tax_percent"],
     }
 
 
-def _tell(book: Book, subscription: Object, previous: Object) -> None:
-    if previous:
-        book.emit("customer.subscription.updated", subscription, previous)
+def _new_item(work: UnitOfWork, subscription_id: str, sold: Object) -> Object:
+    price = sold["price"]
+    return {
+        "id": new_id("si_", 14),
+        "object": "subscription_item",
+        "billing_thresholds": None,
+        "created": work.now,
+        "current_period_end": work.now,
+        "current_period_start": work.now,
+        "current_trial": None,
+        "discounts": [],
+        "metadata": {},
+        "plan": billing.plan(price),
+        "price": price,
+        "quantity": sold["quantity"],
+        "subscription": subscription_id,
+        "tax_rates": [],
+        "_product": sold["description"],
+    }

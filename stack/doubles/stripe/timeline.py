@@ -1,53 +1,53 @@
-"""What time brings: sessions run out, trials end, subscriptions renew, failed invoices are tried again."""
+"""What becomes due: sessions expire, trials end, subscriptions renew, failed invoices are tried again."""
 
 from collections.abc import Callable
 from sqlite3 import Row
 
 from stack.doubles.stripe import billing, checkout
-from stack.doubles.stripe.book import Book
 from stack.doubles.stripe.errors import Object
+from stack.doubles.stripe.unit_of_work import UnitOfWork
 
-TASKS: dict[str, Callable[[Book, Object], object]] = {
+TASKS: dict[str, Callable[[UnitOfWork, Object], object]] = {
     billing.CANCEL: billing.cancel_now,
     billing.RENEW: billing.renew,
     billing.RETRY: billing.retry,
     billing.WARN: billing.warn,
-    checkout.EXPIRE: checkout.run_out,
+    checkout.EXPIRE: checkout.expire_session,
 }
 
 
-def run(book: Book, *, clock: str | None, until: int) -> None:
-    """Do what a clock makes due, in order, each at its own time.
+def run(work: UnitOfWork, *, clock: str, until: int) -> None:
+    """Do what a test clock makes due, in order, each task at its own time.
 
     Args:
-        book: in whose transaction; its time is `until` in the end.
-        clock: a test clock, or None for the global one.
+        work: its time is `until` in the end.
+        clock: the test clock.
         until: seconds since 1970.
     """
-    while (due := next_due(book, clock=clock, until=until)) is not None:
-        do(book, due)
-    set_time(book, clock, until)
+    while (task := next_due(work, clock=clock, until=until)) is not None:
+        do(work, task)
+    set_time(work, clock, until)
 
 
-def next_due(book: Book, *, clock: str | None, until: int) -> Row | None:
-    """The first entry of the agenda that a clock makes due, or None."""
-    row: Row | None = book.connection.execute(
-        "select * from agenda where clock is ? and due <= ? order by due, seq limit 1", (clock, until)
+def next_due(work: UnitOfWork, *, clock: str | None, until: int) -> Row | None:
+    """The first task that a clock makes due, or None. None as clock is the real one."""
+    row: Row | None = work.connection.execute(
+        "select * from tasks where clock is ? and due <= ? order by due, seq limit 1", (clock, until)
     ).fetchone()
     return row
 
 
-def do(book: Book, due: Row) -> None:
-    """Do what an entry of the agenda says, at its own time, and strike it out."""
-    book.connection.execute("delete from agenda where seq = ?", (due["seq"],))
-    set_time(book, due["clock"], due["due"])
-    subject = book.find(due["subject"])
+def do(work: UnitOfWork, task: Row) -> None:
+    """Do a task at its own time, and remove it."""
+    work.connection.execute("delete from tasks where seq = ?", (task["seq"],))
+    set_time(work, task["clock"], task["due"])
+    subject = work.find(task["subject"])
     if subject is not None:
-        TASKS[due["task"]](book, subject)
+        TASKS[task["name"]](work, subject)
 
 
-def set_time(book: Book, clock: str | None, now: int) -> None:
-    """Let a book be at an instant of a clock; a test clock stays there."""
-    book.clock, book.now = clock, now
+def set_time(work: UnitOfWork, clock: str | None, now: int) -> None:
+    """Set the time of the work, and of the test clock that it follows."""
+    work.clock, work.now = clock, now
     if clock is not None:
-        book.update(book.get("test_helpers.test_clock", clock), frozen_time=now)
+        work.update(work.get("test_helpers.test_clock", clock), frozen_time=now)

@@ -1,4 +1,4 @@
-"""Helpers: a storage server as a process of its own, and people who call it."""
+"""A storage server process, its callers, and the answers that it refuses with."""
 
 import os
 import signal
@@ -20,9 +20,10 @@ from stack.ports import LOOPBACK, free_block
 
 FILE_SIZE_LIMIT = 1_000_000
 WAIT_SECONDS = 10.0
+TEXT = {"content-type": "text/plain"}
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 
-# What a project's migration would say, run as `postgres`.
+# As in a migration of a project; runs as `postgres`.
 POLICIES = """
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
@@ -56,7 +57,7 @@ with check (bucket_id = 'full');
 
 create function public.tg_refuse() returns trigger language plpgsql set search_path = '' as $$
 begin
-    raise sqlstate 'PT409' using message = 'slot_taken', detail = 'Somebody was faster.';
+    raise sqlstate 'PT409' using message = 'slot_taken', detail = 'The slot is taken.';
 end
 $$;
 create trigger _100_refuse before insert on storage.objects
@@ -64,27 +65,27 @@ for each row when (new.bucket_id = 'full') execute function public.tg_refuse();
 """
 
 
-class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller: an id, and the header that proves it."""
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's id, and the header with an access token."""
 
     id: str
     headers: dict[str, str]
 
     def path(self, name: str) -> str:
-        """A name in the person's own folder."""
+        """The path of a name in the user's own folder."""
         return f"{self.id}/{name}"
 
 
-def person(keys: Keys, role: str = "authenticated", **claims: Any) -> Person:
-    """Somebody new, with a token of this role."""
+def new_user(keys: Keys, role: str = "authenticated", **claims: Any) -> Caller:
+    """A new user with a token of this role."""
     user_id = str(uuid.uuid4())
     now = int(time.time())
     token = keys.sign({"sub": user_id, "role": role, "aud": "authenticated", "iat": now, "exp": now + 600, **claims})
-    return Person(id=user_id, headers={"Authorization": f"Bearer {token}"})
+    return Caller(id=user_id, headers={"Authorization": f"Bearer {token}"})
 
 
 class Server:
-    """A storage server of its own: a process, a folder, a port."""
+    """A storage server process with its own folder and port."""
 
     def __init__(self, database_url: str, admin_url: str, keys_file: Path, files: Path) -> None:
         self.files = files
@@ -104,7 +105,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Run it, and wait until it listens."""
+        """Run the process and wait until it listens."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "stack.storage"], env=self._environment, stderr=log)
         end = time.monotonic() + WAIT_SECONDS
@@ -114,30 +115,30 @@ class Server:
             time.sleep(0.02)
 
     def stop(self) -> int:
-        """End it by SIGTERM; its exit status."""
+        """Stop the process by SIGTERM; returns its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WAIT_SECONDS)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait(WAIT_SECONDS)
 
     @property
     def log(self) -> str:
-        """What it wrote to stderr."""
+        """The lines that it wrote to stderr."""
         return self._log.read_text()
 
     def stored(self) -> set[str]:
-        """The names of all files that hold objects."""
+        """The names of the files of objects."""
         return {path.name for path in (self.files / "objects").glob("*/*")}
 
     def incoming(self) -> list[Path]:
-        """What is being uploaded."""
+        """The files of unfinished uploads."""
         return list((self.files / "incoming").iterdir())
 
     def rows(self, bucket: str, name: str) -> list[tuple[Any, ...]]:
-        """Owner, version and metadata of the rows of a path, seen by the superuser."""
+        """Owner, version and metadata of the rows of a path."""
         with psycopg.connect(self._admin_url) as connection:
             return connection.execute(
                 "select owner_id, version, metadata from storage.objects where bucket_id = %s and name = %s",
@@ -152,8 +153,8 @@ class Server:
 
 
 @contextmanager
-def running(database_url: str, admin_url: str, keys_file: Path, files: Path) -> Iterator[Server]:
-    """A server for a while."""
+def running_server(database_url: str, admin_url: str, keys_file: Path, files: Path) -> Iterator[Server]:
+    """Run a server until the end of the block."""
     server = Server(database_url, admin_url, keys_file, files)
     try:
         yield server
@@ -164,7 +165,7 @@ def running(database_url: str, admin_url: str, keys_file: Path, files: Path) -> 
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str, str]:
-    """HTTP status, the status inside, and the code of a refused call."""
+    """The HTTP status, the status in the body, and the code of a refused request."""
     body = answer.json()
     assert set(body) == {"statusCode", "error", "code", "message"}, body
     return answer.status_code, body["statusCode"], body["code"]
@@ -178,11 +179,3 @@ WRONG_TYPE = (400, "415", "InvalidMimeType")
 DUPLICATE = (400, "409", "ResourceAlreadyExists")
 INVALID_KEY = (400, "400", "InvalidKey")
 INVALID_JWT = (400, "400", "InvalidJWT")
-
-
-def wait_until(true: Any, seconds: float = 5.0) -> None:
-    """Wait until a call gives something true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -10,11 +10,11 @@ import pytest
 from storage3 import SyncStorageClient
 from storage3.exceptions import StorageApiError
 
-from tests.stack.storage.support import PNG, Person, Server
+from tests.stack.storage.support import PNG, Caller, Server
 
 
-def test_storage_js(server: Server, alice: Person, bob: Person) -> None:
-    tokens = [who.headers["Authorization"].removeprefix("Bearer ") for who in (alice, bob)]
+def test_storage_js_works(server: Server, alice: Caller, bob: Caller) -> None:
+    tokens = [caller.headers["Authorization"].removeprefix("Bearer ") for caller in (alice, bob)]
     ran = subprocess.run(
         ["node", Path(__file__).with_name("client.mjs"), server.url, *tokens, alice.id],
         capture_output=True,
@@ -23,49 +23,55 @@ def test_storage_js(server: Server, alice: Person, bob: Person) -> None:
         timeout=30,
     )
     assert ran.returncode == 0, ran.stderr
-    seen = json.loads(ran.stdout)
+    answers = json.loads(ran.stdout)
     path = f"{alice.id}/folder/a b&c.txt"
-    assert seen["upload"]["path"] == path
-    assert seen["upload"]["fullPath"] == f"private/{path}"
-    assert seen["upload"]["id"] == seen["update"]["id"] == seen["upsert"]["id"] == seen["info"]["id"]
-    assert seen["duplicate"] == [400, "409", "ResourceAlreadyExists"]
-    assert seen["download"] == "raw"
-    assert seen["info"]["metadata"] == {"b": 2}
-    assert (seen["info"]["bucketId"], seen["info"]["contentType"]) == ("private", "text/plain;charset=UTF-8")
-    assert seen["exists"] == [True, False]
-    assert seen["list"] == [["folder", True]]
-    assert seen["search"] == ["a b&c.txt"]
-    assert [folder["name"] for folder in seen["listV2"]] == [f"{alice.id}/folder/"]
-    assert seen["signed"] == ["string", "attachment; filename=x%20y.txt; filename*=UTF-8''x%20y.txt"]
-    assert seen["signedMany"] == ["string", None, True]
-    assert seen["toSigned"]["fullPath"] == f"private/{alice.id}/link.txt"
-    assert seen["copy"] == {"path": f"private/{alice.id}/copy.txt"}
-    assert seen["move"] == "Successfully moved"
-    assert seen["moved"] == "string"
-    assert seen["stranger"] == [[400, "404", "NoSuchKey"], [400, "403", "AccessDenied"], [400, "404", "NoSuchKey"], 0]
-    assert seen["tooLarge"] == seen["tooLargeForm"] == [400, "413", "EntityTooLarge"]
-    assert seen["wrongType"] == [400, "415", "InvalidMimeType"]
-    assert seen["publicType"] == "image/png"
-    assert seen["transform"] == [400, "409", "FeatureNotEnabled"]
-    assert seen["removed"] == sorted([path, *(f"{alice.id}/{name}" for name in ("link.txt", "moved.txt", "stream"))])
-    assert seen["buckets"] == []
-    assert seen["noBucket"] == [400, "404", "NoSuchBucket"]
-    assert seen["createBucket"] == [400, "403", "AccessDenied"]
+    assert answers["upload"]["path"] == path
+    assert answers["upload"]["fullPath"] == f"private/{path}"
+    assert answers["upload"]["id"] == answers["update"]["id"] == answers["upsert"]["id"] == answers["info"]["id"]
+    assert answers["duplicate"] == [400, "409", "ResourceAlreadyExists"]
+    assert answers["download"] == "raw"
+    assert answers["info"]["metadata"] == {"b": 2}
+    assert (answers["info"]["bucketId"], answers["info"]["contentType"]) == ("private", "text/plain;charset=UTF-8")
+    assert answers["exists"] == [True, False]
+    assert answers["list"] == [["folder", True]]
+    assert answers["search"] == ["a b&c.txt"]
+    assert [(folder["key"], folder["name"]) for folder in answers["listV2"]] == [("folder", f"{alice.id}/folder/")]
+    assert answers["signed"] == ["string", "attachment; filename=x%20y.txt; filename*=UTF-8''x%20y.txt"]
+    assert answers["signedMany"] == ["string", None, True]
+    assert answers["toSigned"]["fullPath"] == f"private/{alice.id}/link.txt"
+    assert answers["japanese"] == ["la la", "la la"]
+    assert answers["copy"] == {"path": f"private/{alice.id}/copy.txt"}
+    assert answers["move"] == "Successfully moved"
+    assert answers["moved"] == "string"
+    assert answers["otherUser"] == [
+        [400, "404", "NoSuchKey"],
+        [400, "403", "AccessDenied"],
+        [400, "404", "NoSuchKey"],
+        0,
+    ]
+    assert answers["tooLarge"] == answers["tooLargeForm"] == [400, "413", "EntityTooLarge"]
+    assert answers["wrongType"] == [400, "415", "InvalidMimeType"]
+    assert answers["publicType"] == "image/png"
+    assert answers["transform"] == [400, "409", "FeatureNotEnabled"]
+    assert answers["removed"] == sorted([path, *(f"{alice.id}/{name}" for name in ("link.txt", "moved.txt", "stream"))])
+    assert answers["buckets"] == []
+    assert answers["noBucket"] == [400, "404", "NoSuchBucket"]
+    assert answers["createBucket"] == [400, "403", "AccessDenied"]
 
 
 @pytest.fixture
-def connect(server: Server) -> Iterator[Callable[[Person], SyncStorageClient]]:
-    """Makes clients of supabase-py's storage, as somebody."""
+def connect(server: Server) -> Iterator[Callable[[Caller], SyncStorageClient]]:
+    """Creates clients of supabase-py's storage for callers."""
     with httpx.Client(timeout=20) as session:
-        yield lambda who: SyncStorageClient(f"{server.url}/", who.headers, http_client=session)
+        yield lambda caller: SyncStorageClient(f"{server.url}/", caller.headers, http_client=session)
 
 
-def refused(error: pytest.ExceptionInfo[StorageApiError]) -> tuple[str, str]:
+def status_and_code(error: pytest.ExceptionInfo[StorageApiError]) -> tuple[str, str]:
     return str(error.value.status), error.value.code
 
 
-def test_storage3_objects(
-    connect: Callable[[Person], SyncStorageClient], alice: Person, bob: Person, tmp_path: Path
+def test_objects_with_storage3(
+    connect: Callable[[Caller], SyncStorageClient], alice: Caller, bob: Caller, tmp_path: Path
 ) -> None:
     bucket, others = connect(alice).from_("private"), connect(bob).from_("private")
     path = alice.path("py/a b.txt")
@@ -73,14 +79,14 @@ def test_storage3_objects(
     assert uploaded.full_path == f"private/{path}"
     with pytest.raises(StorageApiError) as error:
         bucket.upload(path, b"two")
-    assert refused(error) == ("409", "Duplicate")
+    assert status_and_code(error) == ("409", "Duplicate")
     file = tmp_path / "two.txt"
     file.write_bytes(b"two" * 50_000)
     bucket.upload(path, file, {"upsert": "true"})
     assert bucket.download(path) == b"two" * 50_000
     bucket.update(path, b"three", {"cache-control": "9"})
     info = bucket.info(path)
-    assert (info["size"], info["cache_control"], info["metadata"]) == (5, "max-age=9", None)
+    assert (info["size"], info["cache_control"], info["metadata"]) == (5, "max-age=9", {})
     assert bucket.exists(path)
     assert not bucket.exists(alice.path("no"))
     assert [line["name"] for line in bucket.list(alice.path("py"))] == ["a b.txt"]
@@ -100,19 +106,19 @@ def test_storage3_objects(
     assert bucket.download(alice.path("moved")) == b"three"
     with pytest.raises(StorageApiError) as error:
         others.download(path)
-    assert refused(error) == ("404", "not_found")
+    assert status_and_code(error) == ("404", "not_found")
     with pytest.raises(StorageApiError) as error:
         others.upload(alice.path("theirs"), b"x")
-    assert refused(error) == ("403", "Unauthorized")
+    assert status_and_code(error) == ("403", "Unauthorized")
     assert others.remove([path]) == []
     removed = bucket.remove([path, alice.path("link"), alice.path("moved")])
     assert len(removed) == 3
     with pytest.raises(StorageApiError) as error:
         bucket.download(path)
-    assert refused(error) == ("404", "not_found")
+    assert status_and_code(error) == ("404", "not_found")
 
 
-def test_storage3_buckets(connect: Callable[[Person], SyncStorageClient], admin: Person, alice: Person) -> None:
+def test_buckets_with_storage3(connect: Callable[[Caller], SyncStorageClient], admin: Caller, alice: Caller) -> None:
     storage = connect(admin)
     name = f"py-{alice.id}"
     limits = {"public": True, "file_size_limit": 5000, "allowed_mime_types": ["image/*"]}
@@ -125,9 +131,9 @@ def test_storage3_buckets(connect: Callable[[Person], SyncStorageClient], admin:
     storage.from_(name).upload("a.png", PNG, {"content-type": "image/png"})
     with pytest.raises(StorageApiError) as error:
         storage.delete_bucket(name)
-    assert refused(error)[0] == "409"
+    assert status_and_code(error)[0] == "409"
     storage.empty_bucket(name)
     storage.delete_bucket(name)
     with pytest.raises(StorageApiError) as error:
         storage.get_bucket(name)
-    assert refused(error) == ("404", "Bucket not found")
+    assert status_and_code(error) == ("404", "Bucket not found")

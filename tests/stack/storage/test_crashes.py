@@ -1,4 +1,4 @@
-"""Interrupted uploads: no row without its file, no file that anyone can reach without its row."""
+"""Interrupted uploads leave no row without its file, and no file without its row."""
 
 import asyncio
 import contextlib
@@ -19,13 +19,14 @@ from stack.storage.app import create_app
 from stack.storage.errors import StorageError
 from stack.storage.http import Message, Request
 from stack.storage.settings import Settings
-from tests.stack.storage.support import NO_KEY, Person, Server, refusal, running, wait_until
+from tests.stack.storage.support import NO_KEY, TEXT, Caller, Server, refusal, running_server
+from tests.waiting import wait_until
 
-TEXT = {"content-type": "text/plain"}
 
-
-def begin(server: Server, who: Person, path: str, *, form: bool = False, chunked: bool = False) -> socket.socket:
-    """Send the head and half of an upload, and wait until the server writes it."""
+def begin_upload(
+    server: Server, caller: Caller, path: str, *, form: bool = False, chunked: bool = False
+) -> socket.socket:
+    """Send the headers and half of the body of an upload, and wait until the server writes it."""
     body = b"x" * 100_000
     kind = "text/plain"
     if form:
@@ -33,7 +34,7 @@ def begin(server: Server, who: Person, path: str, *, form: bool = False, chunked
         body = b'--cut\r\nContent-Disposition: form-data; name=""; filename="blob"\r\n\r\n' + body
     length = "Transfer-Encoding: chunked" if chunked else "Content-Length: 200000"
     head = (
-        f"POST /object/private/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: {who.headers['Authorization']}\r\n"
+        f"POST /object/private/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: {caller.headers['Authorization']}\r\n"
         f"x-upsert: true\r\nContent-Type: {kind}\r\n{length}\r\n\r\n"
     )
     connection = socket.create_connection((LOOPBACK, server.port), timeout=5)
@@ -42,31 +43,31 @@ def begin(server: Server, who: Person, path: str, *, form: bool = False, chunked
     return connection
 
 
-def in_step(server: Server, admin_url: str) -> set[str]:
-    """The objects of this server's private bucket, each with its file, and no file without one."""
+def consistent_names(server: Server, admin_url: str) -> set[str]:
+    """The names of the objects of this server; asserts that each file has a row."""
     with psycopg.connect(admin_url) as connection:
-        named = connection.execute("select id || '.' || version, name from storage.objects").fetchall()
+        rows = connection.execute("select id || '.' || version, name from storage.objects").fetchall()
     files = server.stored()
-    ours = {name for file, name in named if file in files}
-    assert len(ours) == len(files)
-    return ours
+    names = {name for file, name in rows if file in files}
+    assert len(names) == len(files)
+    return names
 
 
-def test_a_client_that_leaves(server: Server, http: httpx.Client, alice: Person) -> None:
+def test_a_disconnected_client_leaves_nothing(server: Server, http: httpx.Client, alice: Caller) -> None:
     path = alice.path("cut")
     stored = server.stored()
     for form, chunked in ((False, False), (False, True), (True, False), (True, True)):
-        begin(server, alice, path, form=form, chunked=chunked).close()
+        begin_upload(server, alice, path, form=form, chunked=chunked).close()
         wait_until(lambda: server.incoming() == [])
         assert server.rows("private", path) == []
         assert server.stored() == stored
     http.post(f"/object/private/{path}", content=b"whole", headers={**alice.headers, **TEXT})
-    begin(server, alice, path).close()
+    begin_upload(server, alice, path).close()
     wait_until(lambda: server.incoming() == [])
     assert http.get(f"/object/private/{path}", headers=alice.headers).content == b"whole"
 
 
-def test_a_client_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_sends_nothing_more_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     async def receive() -> Message:
         never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         return await never
@@ -82,14 +83,14 @@ def test_a_client_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused.value.code == "RequestTimeout"
 
 
-def test_a_server_that_is_killed_while_it_receives(own_server: Server, alice: Person) -> None:
+def test_a_kill_during_an_upload_leaves_nothing(own_server: Server, alice: Caller) -> None:
     with httpx.Client(base_url=own_server.url) as http:
         http.post(f"/object/private/{alice.path('kept')}", content=b"kept", headers={**alice.headers, **TEXT})
         kept = own_server.stored()
-        connection = begin(own_server, alice, alice.path("cut"))
+        connection = begin_upload(own_server, alice, alice.path("cut"))
         own_server.kill()
         connection.close()
-        # What it leaves when it dies between the file and the row, and after an overwrite.
+        # As after a kill between the file and the row, and after an overwrite.
         for name in (f"{uuid.uuid4()}.{uuid.uuid4()}", f"{next(iter(kept)).split('.')[0]}.{uuid.uuid4()}"):
             (own_server.files / "objects" / name[:2] / name).write_bytes(b"orphan")
         own_server.start()
@@ -101,11 +102,11 @@ def test_a_server_that_is_killed_while_it_receives(own_server: Server, alice: Pe
     assert own_server.stop() == 0
 
 
-def test_a_server_that_is_killed_again_and_again(own_server: Server, alice: Person, admin_url: str) -> None:
+def test_repeated_kills_lose_no_acknowledged_upload(own_server: Server, alice: Caller, admin_url: str) -> None:
     acknowledged: dict[str, bytes] = {}
     stop = threading.Event()
 
-    def work(number: int) -> None:
+    def write_repeatedly(number: int) -> None:
         turn = 0
         while not stop.is_set():
             turn += 1
@@ -118,14 +119,14 @@ def test_a_server_that_is_killed_again_and_again(own_server: Server, alice: Pers
                     if answer.status_code == 200:
                         acknowledged[name] = content
                     if turn % 5 == 0:
-                        gone = http.delete(f"/object/private/{name}", headers=alice.headers)
-                        assert gone.status_code == 200, gone.text
+                        deleted = http.delete(f"/object/private/{name}", headers=alice.headers)
+                        assert deleted.status_code == 200, deleted.text
                         del acknowledged[name]
             except httpx.TransportError:
-                acknowledged.pop(name, None)  # it may have happened or not
+                acknowledged.pop(name, None)  # the outcome is unknown
                 time.sleep(0.02)
 
-    threads = [threading.Thread(target=work, args=[number]) for number in range(3)]
+    threads = [threading.Thread(target=write_repeatedly, args=[number]) for number in range(3)]
     for thread in threads:
         thread.start()
     wait_until(lambda: len(acknowledged) >= 5)
@@ -137,25 +138,25 @@ def test_a_server_that_is_killed_again_and_again(own_server: Server, alice: Pers
     for thread in threads:
         thread.join()
     own_server.start()
-    wait_until(lambda: len(own_server.stored()) == len(owned(admin_url, alice)))
+    wait_until(lambda: len(own_server.stored()) == len(owned_names(admin_url, alice)))
     assert own_server.incoming() == []
-    assert in_step(own_server, admin_url) == owned(admin_url, alice) >= set(acknowledged)
+    assert consistent_names(own_server, admin_url) == owned_names(admin_url, alice) >= set(acknowledged)
     for name, content in acknowledged.items():
         assert own_server.http.get(f"/object/private/{name}", headers=alice.headers).content == content
 
 
-def owned(admin_url: str, who: Person) -> set[str]:
-    """The names of somebody's objects."""
+def owned_names(admin_url: str, caller: Caller) -> set[str]:
+    """The names of a user's objects."""
     with psycopg.connect(admin_url) as connection:
         return {
             row[0]
-            for row in connection.execute("select name from storage.objects where owner_id = %s", [who.id]).fetchall()
+            for row in connection.execute(
+                "select name from storage.objects where owner_id = %s", [caller.id]
+            ).fetchall()
         }
 
 
-def test_a_row_that_cannot_be_committed_takes_its_file_along(
-    http: httpx.Client, server: Server, alice: Person, admin_url: str
-) -> None:
+def test_a_failed_commit_removes_the_file(http: httpx.Client, server: Server, alice: Caller, admin_url: str) -> None:
     stored = server.stored()
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute(f"""
@@ -184,7 +185,7 @@ def test_a_row_that_cannot_be_committed_takes_its_file_along(
 
 @pytest.fixture
 def slow_commit(admin_url: str) -> Iterator[Callable[[], int]]:
-    """Makes commits of objects named `slow` take a while; tells which backend is at it."""
+    """Delays commits of objects named `slow`; returns the process id of the backend that commits."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute("""
             create function public.tg_slow() returns trigger language plpgsql set search_path = '' as $$
@@ -206,21 +207,23 @@ def slow_commit(admin_url: str) -> Iterator[Callable[[], int]]:
         connection.execute("drop trigger slow on storage.objects; drop function public.tg_slow()")
 
 
-def upload_slow(server: Server, who: Person, answers: list[httpx.Response]) -> threading.Thread:
-    """Begin an upload whose commit takes a while."""
+def upload_slow(server: Server, caller: Caller, answers: list[httpx.Response]) -> threading.Thread:
+    """Begin an upload with a slow commit."""
 
     def upload() -> None:
         with contextlib.suppress(httpx.TransportError):
-            path = f"/object/private/{who.path('slow')}"
-            answers.append(httpx.post(server.url + path, content=b"slow", headers={**who.headers, **TEXT}))
+            path = f"/object/private/{caller.path('slow')}"
+            answers.append(httpx.post(server.url + path, content=b"slow", headers={**caller.headers, **TEXT}))
 
     thread = threading.Thread(target=upload)
     thread.start()
     return thread
 
 
-def test_a_commit_that_outlives_the_server(own_server: Server, alice: Person, slow_commit: Callable[[], int]) -> None:
-    """Postgres goes on committing after the server's death: the sweep must not take the file for an orphan."""
+def test_a_commit_after_the_servers_death_keeps_its_file(
+    own_server: Server, alice: Caller, slow_commit: Callable[[], int]
+) -> None:
+    """The sweep at the next start must not delete the file before Postgres has committed."""
     answers: list[httpx.Response] = []
     uploading = upload_slow(own_server, alice, answers)
     wait_until(slow_commit)
@@ -235,8 +238,8 @@ def test_a_commit_that_outlives_the_server(own_server: Server, alice: Person, sl
     assert read.content == b"slow"
 
 
-def test_a_commit_whose_outcome_is_unknown(
-    own_server: Server, alice: Person, admin_url: str, slow_commit: Callable[[], int]
+def test_a_commit_with_an_unknown_outcome_is_swept_later(
+    own_server: Server, alice: Caller, admin_url: str, slow_commit: Callable[[], int]
 ) -> None:
     answers: list[httpx.Response] = []
     uploading = upload_slow(own_server, alice, answers)
@@ -246,15 +249,18 @@ def test_a_commit_whose_outcome_is_unknown(
     uploading.join()
     assert refusal(answers[0]) == (503, "503", "DatabaseUnavailable")
     assert own_server.rows("private", alice.path("slow")) == []
-    assert len(own_server.stored()) == 1, "it might have been committed"
+    assert len(own_server.stored()) == 1, "the row may have been committed"
     own_server.kill()
     own_server.start()
     wait_until(lambda: own_server.stored() == set())
 
 
-def test_a_database_that_is_away(keys_file: Path, tmp_path: Path, alice: Person) -> None:
-    nowhere = f"postgresql://supabase_storage_admin:x@{LOOPBACK}:1/postgres"
-    with running(nowhere, nowhere, keys_file, tmp_path / "files") as server, httpx.Client(base_url=server.url) as http:
+def test_without_a_database_requests_are_refused(keys_file: Path, tmp_path: Path, alice: Caller) -> None:
+    closed_url = f"postgresql://supabase_storage_admin:x@{LOOPBACK}:1/postgres"
+    with (
+        running_server(closed_url, closed_url, keys_file, tmp_path / "files") as server,
+        httpx.Client(base_url=server.url) as http,
+    ):
         answer = http.get("/bucket", headers=alice.headers, timeout=10)
         assert refusal(answer) == (503, "503", "DatabaseUnavailable")
         assert answer.headers["retry-after"] == "1"
@@ -262,7 +268,7 @@ def test_a_database_that_is_away(keys_file: Path, tmp_path: Path, alice: Person)
         assert server.stop() == 0
 
 
-def test_backends_that_are_terminated(http: httpx.Client, alice: Person, admin_url: str) -> None:
+def test_terminated_connections_are_replaced(http: httpx.Client, alice: Caller, admin_url: str) -> None:
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'storage'"
@@ -272,7 +278,7 @@ def test_backends_that_are_terminated(http: httpx.Client, alice: Person, admin_u
 
 
 def test_two_servers_do_not_share_a_folder(server: Server, storage_url: str, keys_file: Path) -> None:
-    settings = Settings(port=0, database_url=storage_url, keys_file=keys_file, files=server.files, file_size_limit=1)
+    settings = Settings(port=0, db_url=storage_url, keys_file=keys_file, files=server.files, file_size_limit=1)
     sent: list[Message] = []
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""What is let in: sizes, types, names."""
+"""Limits of uploads: sizes, types and names."""
 
 import socket
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from tests.stack.storage.support import (
     FILE_SIZE_LIMIT,
     INVALID_KEY,
     PNG,
+    TEXT,
     TOO_LARGE,
     WRONG_TYPE,
-    Person,
+    Caller,
     Server,
     refusal,
-    wait_until,
 )
+from tests.waiting import wait_until
 
-TEXT = {"content-type": "text/plain"}
 IMAGE = {"content-type": "image/png"}
 GIF, JPEG, WEBP = b"GIF89a....", b"\xff\xd8\xff\xe0....", b"RIFF....WEBPVP8 "
 
 
-def test_sizes(http: httpx.Client, server: Server, alice: Person) -> None:
+def test_too_large_uploads_are_refused(http: httpx.Client, server: Server, alice: Caller) -> None:
     def chunked(size: int) -> Iterator[bytes]:
         for _ in range(0, size, 1000):
             yield b"\0" * 1000
@@ -50,7 +50,7 @@ def test_sizes(http: httpx.Client, server: Server, alice: Person) -> None:
     assert http.post(avatars, content=exact, headers={**alice.headers, **IMAGE}).status_code == 200
 
 
-def test_a_false_length_stores_nothing_false(server: Server, alice: Person) -> None:
+def test_a_wrong_content_length_stores_no_wrong_object(server: Server, alice: Caller) -> None:
     def send(path: str, length: int, body: bytes, *, ends: bool = True) -> bytes:
         head = (
             f"POST /object/private/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice.headers['Authorization']}\r\n"
@@ -95,8 +95,8 @@ def test_a_false_length_stores_nothing_false(server: Server, alice: Person) -> N
         (PNG, "imagex/png"),
     ],
 )
-def test_types_that_the_bucket_does_not_take(
-    http: httpx.Client, server: Server, alice: Person, content: bytes, content_type: str
+def test_types_that_the_bucket_does_not_permit_are_refused(
+    http: httpx.Client, server: Server, alice: Caller, content: bytes, content_type: str
 ) -> None:
     path = alice.path("typed")
     raw = http.post(f"/object/avatars/{path}", content=content, headers={**alice.headers, "content-type": content_type})
@@ -118,12 +118,14 @@ def test_types_that_the_bucket_does_not_take(
         (b"<svg/>", "image/svg+xml"),
     ],
 )
-def test_types_that_the_bucket_takes(http: httpx.Client, alice: Person, content: bytes, content_type: str) -> None:
+def test_types_that_the_bucket_permits_are_stored(
+    http: httpx.Client, alice: Caller, content: bytes, content_type: str
+) -> None:
     headers = {**alice.headers, "content-type": content_type}
     assert http.post(f"/object/avatars/{alice.path('typed')}", content=content, headers=headers).status_code == 200
 
 
-def test_a_bucket_without_rules_takes_the_declared_type(http: httpx.Client, alice: Person) -> None:
+def test_a_bucket_without_types_accepts_the_declared_type(http: httpx.Client, alice: Caller) -> None:
     answer = http.post(f"/object/private/{alice.path('x.png')}", content=b"no png", headers={**alice.headers, **IMAGE})
     assert answer.status_code == 200
 
@@ -146,8 +148,13 @@ def test_a_bucket_without_rules_takes_the_declared_type(http: httpx.Client, alic
         "a%5cb",
         "..%5c..%5cx",
         "a%0d%0ab",
-        "%C3%A9",
-        "%F0%9F%99%82",
+        "%C2%85",  # a control character
+        "%E2%80%A8",  # a line separator
+        "%E2%80%AEgnp.exe",  # turns the direction of what follows
+        "%C2%ADa",  # invisible
+        "%EE%80%80",  # of private use
+        "%EF%BF%BF",  # no character
+        "%C3%A9" * 513,  # 1,026 bytes
         "%ff",
         "a%22b",
         "a%3Cb",
@@ -156,8 +163,8 @@ def test_a_bucket_without_rules_takes_the_declared_type(http: httpx.Client, alic
         "x" * 1025,
     ],
 )
-def test_names_that_no_object_has(server: Server, admin: Person, name: str) -> None:
-    """As a server key, whom no policy would stop; over a bare socket, since clients tidy paths."""
+def test_invalid_object_names_are_refused(server: Server, admin: Caller, name: str) -> None:
+    """With the service key, to which no policy applies, and over a socket, because clients normalize paths."""
     before = server.stored()
 
     def call(method: str, path: str, body: bytes = b"") -> bytes:
@@ -188,16 +195,23 @@ def test_names_that_no_object_has(server: Server, admin: Person, name: str) -> N
     assert server.stored() == before
 
 
-@pytest.mark.parametrize("name", ["../x", "/x", "a\\b", "a\0b", "é", "x" * 1025, ""])
-def test_names_that_no_object_is_moved_to(http: httpx.Client, admin: Person, name: str) -> None:
+@pytest.mark.parametrize("name", ["../x", "/x", "a\\b", "a\0b", "\u202ea", "x" * 1025, ""])
+def test_moves_to_invalid_names_are_refused(http: httpx.Client, admin: Caller, name: str) -> None:
     body = {"bucketId": "private", "sourceKey": "a", "destinationKey": "b"}
     for end in ("sourceKey", "destinationKey"):
         for route in ("/object/move", "/object/copy"):
             assert refusal(http.post(route, headers=admin.headers, json={**body, end: name})) == INVALID_KEY
 
 
-@pytest.mark.parametrize("name", ["a b&c$d@e=f;g:h+i,j.txt", "it's (1)!*.png", "...", "..a", "x" * 1024, "a/b/c/d"])
-def test_names_that_an_object_may_have(http: httpx.Client, admin: Person, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b&c$d@e=f;g:h+i,j.txt", "it's (1)!*.png", "...", "..a", "x" * 1024, "a/b/c/d", "Käse?.pdf", "楽譜/第1.pdf",
+        "می\u200cخواهم.txt",  # noqa: RUF001 - Persian
+        "👩\u200d🎤.mp3", "Bildschirmfoto 10.15\u202fPM.png",
+    ],
+)  # fmt: skip
+def test_valid_object_names_are_stored(http: httpx.Client, admin: Caller, name: str) -> None:
     url = f"/object/private/{quote(name)}"
     assert http.post(url, content=b"x", headers={**admin.headers, **TEXT}).status_code == 200
     assert http.get(url, headers=admin.headers).content == b"x"
@@ -205,8 +219,33 @@ def test_names_that_an_object_may_have(http: httpx.Client, admin: Person, name: 
 
 
 @pytest.mark.parametrize("bucket", ["..%2f", "a%2fb", "%00", "%C3%A9", "%ff", "x" * 101, "a%5cb", "%20a"])
-def test_names_that_no_bucket_has(http: httpx.Client, admin: Person, bucket: str) -> None:
+def test_invalid_bucket_names_are_refused(http: httpx.Client, admin: Caller, bucket: str) -> None:
     wrong = (400, "400", "InvalidBucketName")
     assert refusal(http.get(f"/bucket/{bucket}", headers=admin.headers)) == wrong
     assert refusal(http.post(f"/object/{bucket}/x", content=b"x", headers={**admin.headers, **TEXT})) == wrong
     assert refusal(http.get(f"/object/public/{bucket}/x")) == wrong
+
+
+def test_a_bucket_of_some_types_says_why_it_refuses_the_content(http: httpx.Client, alice: Caller) -> None:
+    def message(content: bytes, mime_type: str) -> str:
+        headers = {**alice.headers, "content-type": mime_type}
+        answer = http.post(f"/object/avatars/{alice.path('a')}", content=content, headers=headers)
+        assert refusal(answer) == WRONG_TYPE
+        text: str = answer.json()["message"]
+        return text
+
+    assert message(PNG, "text/plain") == "mime type text/plain is not supported", "clients compare it"
+    belied = message(b"<html>", "image/png")
+    assert belied.startswith("The content of the file is not image/png")
+    assert message(PNG, "image/jpeg").startswith("The content of the file is not image/jpeg")
+    http.post(
+        f"/object/private/{alice.path('b')}", content=b"<html>", headers={**alice.headers, "content-type": "image/png"}
+    )
+    body = {
+        "bucketId": "private",
+        "sourceKey": alice.path("b"),
+        "destinationBucket": "avatars",
+        "destinationKey": alice.path("b"),
+    }
+    for call in ("move", "copy"):
+        assert http.post(f"/object/{call}", headers=alice.headers, json=body).json()["message"] == belied

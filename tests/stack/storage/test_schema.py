@@ -1,4 +1,4 @@
-"""Schema `storage` as migrations meet it: what `postgres` may do there, and what it may not."""
+"""What migrations can do in schema `storage`, and what they cannot."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,13 @@ import psycopg
 import pytest
 
 from stack.postgres import Cluster
-from stack.project import BOOTSTRAP
 
 FORBIDDEN = "42501"
 
 
 @pytest.fixture
 def postgres(cluster: Cluster) -> Iterator[psycopg.Connection]:
-    """A migration's connection; rolled back."""
+    """A connection as migrations have it, which is rolled back."""
     with psycopg.connect(cluster.url(role="postgres", password="local")) as connection:
         yield connection
         connection.rollback()
@@ -38,7 +37,7 @@ def postgres(cluster: Cluster) -> Iterator[psycopg.Connection]:
         "grant select on storage.objects to supabase_read_only_user",
     ],
 )
-def test_a_migration_may(postgres: psycopg.Connection, statement: str) -> None:
+def test_a_migration_can(postgres: psycopg.Connection, statement: str) -> None:
     postgres.execute(statement.encode())
 
 
@@ -59,6 +58,8 @@ def test_a_migration_may(postgres: psycopg.Connection, statement: str) -> None:
         "drop index storage.bucketid_objname",
         "create index on storage.objects (owner_id)",
         "create table storage.more (a int)",
+        "create table public.child () inherits (storage.objects)",
+        "create table public.child (like storage.migrations); alter table public.child inherit storage.migrations",
         "create view storage.more as select 1",
         "create rule r as on insert to storage.objects do instead nothing",
         "create or replace function storage.foldername(name text) returns text[] language sql as 'select null::text[]'",
@@ -75,25 +76,25 @@ def test_a_migration_may(postgres: psycopg.Connection, statement: str) -> None:
         "delete from storage.buckets",
         "set role supabase_storage_admin",
         "grant supabase_storage_admin to anon",
-        "drop function stack_guard.keep_storage_schema() cascade",
+        "drop function stack_guard.keep_supabase_schemas() cascade",
         "drop schema stack_guard cascade",
-        "drop event trigger keep_storage_ddl",
-        "alter event trigger keep_storage_drop disable",
+        "drop event trigger keep_supabase_ddl",
+        "alter event trigger keep_supabase_drop disable",
     ],
 )
-def test_a_migration_may_not(postgres: psycopg.Connection, statement: str) -> None:
+def test_a_migration_cannot(postgres: psycopg.Connection, statement: str) -> None:
     with pytest.raises(psycopg.Error) as refused:
         postgres.execute(statement.encode())
     assert refused.value.sqlstate == FORBIDDEN
 
 
-def test_deleting_needs_the_storage_api_or_its_setting(postgres: psycopg.Connection) -> None:
+def test_deletion_needs_the_setting_of_the_storage_api(postgres: psycopg.Connection) -> None:
     postgres.execute("insert into storage.buckets (id, name) values ('gone', 'gone')")
     postgres.execute("set local storage.allow_delete_query = 'true'")
     assert postgres.execute("delete from storage.buckets where id = 'gone'").rowcount == 1
 
 
-def test_api_roles_have_four_verbs_and_row_security(cluster: Cluster) -> None:
+def test_api_roles_have_four_privileges_and_row_level_security(cluster: Cluster) -> None:
     with psycopg.connect(cluster.url()) as connection:
         granted = connection.execute("""
             select grantee, table_name, array_agg(privilege_type::text order by privilege_type)
@@ -102,7 +103,7 @@ def test_api_roles_have_four_verbs_and_row_security(cluster: Cluster) -> None:
             group by 1, 2
         """).fetchall()
         assert len(granted) == 6
-        assert {tuple(verbs) for _, _, verbs in granted} == {("DELETE", "INSERT", "SELECT", "UPDATE")}
+        assert {tuple(privileges) for _, _, privileges in granted} == {("DELETE", "INSERT", "SELECT", "UPDATE")}
         unprotected = connection.execute("""
             select c.relname from pg_class as c
             where c.relnamespace = 'storage'::regnamespace and c.relkind = 'r' and not c.relrowsecurity
@@ -121,7 +122,7 @@ def test_api_roles_have_four_verbs_and_row_security(cluster: Cluster) -> None:
         assert owners == [("supabase_storage_admin",)]
 
 
-def test_helpers(postgres: psycopg.Connection) -> None:
+def test_path_functions(postgres: psycopg.Connection) -> None:
     assert postgres.execute("""
         select
             storage.foldername('a/b/c.tar.gz'), storage.foldername('c.png'),
@@ -133,8 +134,8 @@ def test_helpers(postgres: psycopg.Connection) -> None:
     )
 
 
-def test_operation_helpers_fail_closed(postgres: psycopg.Connection) -> None:
-    ask = """
+def test_operation_functions_return_false_by_default(postgres: psycopg.Connection) -> None:
+    query = """
         select
             storage.allow_only_operation('object.list'), storage.allow_only_operation('storage.object.list'),
             storage.allow_any_operation(array['x', 'object.list']), storage.allow_only_operation('object.list_v2'),
@@ -142,13 +143,8 @@ def test_operation_helpers_fail_closed(postgres: psycopg.Connection) -> None:
             storage.allow_any_operation(array[]::text[]), storage.allow_any_operation(array[null, ''])
     """
     nothing = (False,) * 8
-    assert postgres.execute(ask).fetchone() == nothing
+    assert postgres.execute(query).fetchone() == nothing
     postgres.execute("set local storage.operation = ''")
-    assert postgres.execute(ask).fetchone() == nothing
+    assert postgres.execute(query).fetchone() == nothing
     postgres.execute("set local storage.operation = 'storage.object.list'")
-    assert postgres.execute(ask).fetchone() == (True, True, True, False, False, False, False, False)
-
-
-def test_bootstrap_bears_repetition(cluster: Cluster) -> None:
-    with psycopg.connect(cluster.url(), autocommit=True) as connection:
-        connection.execute((BOOTSTRAP / "30_storage.sql").read_bytes())
+    assert postgres.execute(query).fetchone() == (True, True, True, False, False, False, False, False)

@@ -1,4 +1,4 @@
-"""How bytes are answered: ranges, conditions, and types that a browser must not run."""
+"""Answers with content: ranges, conditions, and types that a browser must not execute."""
 
 import base64
 import json
@@ -9,13 +9,13 @@ import httpx
 import psycopg
 import pytest
 
-from tests.stack.storage.support import NO_KEY, Person, refusal
+from tests.stack.storage.support import NO_KEY, Caller, refusal
 
 CONTENT = bytes(range(256)) * 40
 
 
 @pytest.fixture
-def url(http: httpx.Client, alice: Person) -> str:
+def url(http: httpx.Client, alice: Caller) -> str:
     """An object of 10,240 bytes."""
     path = f"/object/private/{alice.path('ranged')}"
     headers = {**alice.headers, "content-type": "application/x-thing"}
@@ -24,7 +24,7 @@ def url(http: httpx.Client, alice: Person) -> str:
 
 
 @pytest.mark.parametrize(
-    ("asked", "part"),
+    ("requested", "part"),
     [
         ("bytes=0-0", (0, 0)),
         ("bytes=0-99", (0, 99)),
@@ -35,31 +35,33 @@ def url(http: httpx.Client, alice: Person) -> str:
         ("bytes= 5 - 6", (5, 6)),
     ],
 )
-def test_ranges(http: httpx.Client, alice: Person, url: str, asked: str, part: tuple[int, int]) -> None:
+def test_a_range_is_served(http: httpx.Client, alice: Caller, url: str, requested: str, part: tuple[int, int]) -> None:
     start, end = part
-    read = http.get(url, headers={**alice.headers, "Range": asked})
+    read = http.get(url, headers={**alice.headers, "Range": requested})
     assert read.status_code == 206
     assert read.content == CONTENT[start : end + 1]
     assert read.headers["content-range"] == f"bytes {start}-{end}/10240"
     assert read.headers["content-length"] == str(end - start + 1)
-    head = http.head(url, headers={**alice.headers, "Range": asked})
+    head = http.head(url, headers={**alice.headers, "Range": requested})
     assert (head.status_code, head.headers["content-range"]) == (206, read.headers["content-range"])
 
 
-@pytest.mark.parametrize("asked", ["bytes=5-4", "bytes=-", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=1", "x"])
-def test_what_is_no_single_range_is_answered_whole(http: httpx.Client, alice: Person, url: str, asked: str) -> None:
-    read = http.get(url, headers={**alice.headers, "Range": asked})
+@pytest.mark.parametrize(
+    "requested", ["bytes=5-4", "bytes=-", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=1", "x"]
+)
+def test_invalid_and_multiple_ranges_are_ignored(http: httpx.Client, alice: Caller, url: str, requested: str) -> None:
+    read = http.get(url, headers={**alice.headers, "Range": requested})
     assert (read.status_code, read.content) == (200, CONTENT)
 
 
-@pytest.mark.parametrize("asked", ["bytes=10240-", "bytes=99999-100000", "bytes=-0"])
-def test_ranges_beyond_the_end(http: httpx.Client, alice: Person, url: str, asked: str) -> None:
-    read = http.get(url, headers={**alice.headers, "Range": asked})
+@pytest.mark.parametrize("requested", ["bytes=10240-", "bytes=99999-100000", "bytes=-0"])
+def test_ranges_beyond_the_end_are_refused(http: httpx.Client, alice: Caller, url: str, requested: str) -> None:
+    read = http.get(url, headers={**alice.headers, "Range": requested})
     assert refusal(read) == (416, "416", "InvalidRange")
     assert read.headers["content-range"] == "bytes */10240"
 
 
-def test_conditions(http: httpx.Client, alice: Person, url: str) -> None:
+def test_conditional_requests(http: httpx.Client, alice: Caller, url: str) -> None:
     first = http.get(url, headers=alice.headers)
     etag, modified = first.headers["etag"], first.headers["last-modified"]
     earlier = format_datetime(parsedate_to_datetime(modified) - timedelta(seconds=1), usegmt=True)
@@ -96,7 +98,9 @@ def test_conditions(http: httpx.Client, alice: Person, url: str) -> None:
         ("application/pdf", "application/pdf", False),
     ],
 )
-def test_types_are_served_inert(http: httpx.Client, alice: Person, declared: str, served: str, sandboxed: bool) -> None:
+def test_types_with_scripts_are_not_executable(
+    http: httpx.Client, alice: Caller, declared: str, served: str, sandboxed: bool
+) -> None:
     url = f"/object/private/{alice.path('page')}"
     body = b"<html><script>alert(1)</script></html>"
     assert http.post(url, content=body, headers={**alice.headers, "content-type": declared}).status_code == 200
@@ -106,7 +110,7 @@ def test_types_are_served_inert(http: httpx.Client, alice: Person, declared: str
     assert ("sandbox" in read.headers.get("content-security-policy", "")) is sandboxed
 
 
-def test_headers_cannot_be_injected(http: httpx.Client, alice: Person, admin_url: str, url: str) -> None:
+def test_headers_cannot_be_injected(http: httpx.Client, alice: Caller, admin_url: str, url: str) -> None:
     named = http.get(f"{url}?download=x%0d%0aSet-Cookie:%20a=b%22;%20filename=c", headers=alice.headers)
     assert "set-cookie" not in named.headers
     assert named.headers["content-disposition"].startswith("attachment; filename=x%0D%0ASet-Cookie")
@@ -137,7 +141,7 @@ def test_headers_cannot_be_injected(http: httpx.Client, alice: Person, admin_url
     assert read.headers["content-type"] == "application/octet-stream"
 
 
-def test_content_encoding(http: httpx.Client, alice: Person) -> None:
+def test_content_encoding_is_kept(http: httpx.Client, alice: Caller) -> None:
     url = f"/object/private/{alice.path('packed')}"
     wrong = {**alice.headers, "content-type": "text/css", "content-encoding": "gzip, x"}
     assert refusal(http.post(url, content=b"x", headers=wrong)) == (400, "400", "InvalidParameter")
@@ -149,7 +153,7 @@ def test_content_encoding(http: httpx.Client, alice: Person) -> None:
         assert b"".join(read.iter_raw()) == packed
 
 
-def test_rows_without_a_file_are_not_found(http: httpx.Client, admin: Person, alice: Person, admin_url: str) -> None:
+def test_rows_without_a_file_are_not_found(http: httpx.Client, admin: Caller, alice: Caller, admin_url: str) -> None:
     with psycopg.connect(admin_url) as connection:
         for name, version in (("null", None), ("text", "../../../../etc/passwd"), ("gone", alice.id)):
             connection.execute(

@@ -1,0 +1,1 @@
+"""What the edge and the embedded stack share. It imports neither."""

@@ -1,0 +1,1 @@
+"""Files: what no row names any more is removed from storage."""

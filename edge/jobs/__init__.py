@@ -1,1 +1,0 @@
-"""The worker: does what SQL deferred by private.defer_job. `python -m edge.jobs` runs it."""

@@ -1,0 +1,1 @@
+"""Learning: what ends by the clock, and regrading."""

@@ -1,0 +1,1 @@
+"""Retention: what has been kept long enough is deleted every night."""

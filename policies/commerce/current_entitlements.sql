@@ -1,0 +1,3 @@
+select private.close_table('private.current_entitlements');
+
+-- no grant to anybody: functions read it

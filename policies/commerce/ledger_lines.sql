@@ -1,7 +1,0 @@
-select private.close_table('public.ledger_lines');
-
-create policy ledger_lines_select_owner_or_admin on public.ledger_lines for select to authenticated
-using (user_id = (select auth.uid()) or (select private.has_role('admin')));
-
-grant select on public.ledger_lines to authenticated, service_role;
--- no insert, update or delete: post_journal writes it

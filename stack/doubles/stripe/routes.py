@@ -1,0 +1,81 @@
+"""The calls of Stripe's API that the double answers. A handler gets the unit of work, the parameters, and the ids."""
+
+from collections.abc import Callable
+
+from stack.doubles.stripe import (
+    accounts,
+    balance,
+    catalog,
+    checkout,
+    customers,
+    discounts,
+    disputes,
+    events,
+    invoices,
+    payment_intents,
+    portal,
+    refunds,
+    subscriptions,
+    test_clocks,
+    transfers,
+)
+from stack.doubles.stripe.errors import Object
+from stack.doubles.stripe.routing import Router
+
+Handler = Callable[..., Object]
+
+ROUTES: Router[Handler] = Router(
+    [
+        ("POST /v1/account_links", accounts.create_link),
+        ("POST /v1/accounts", accounts.create),
+        ("GET /v1/accounts/{}", accounts.retrieve),
+        ("POST /v1/accounts/{}", accounts.update),
+        ("DELETE /v1/accounts/{}", accounts.delete),
+        ("GET /v1/balance", balance.retrieve),
+        ("GET /v1/balance_transactions", balance.list_transactions),
+        ("GET /v1/billing_portal/configurations", portal.list_configurations),
+        ("POST /v1/billing_portal/configurations", portal.create_configuration),
+        ("GET /v1/billing_portal/configurations/{}", portal.retrieve_configuration),
+        ("POST /v1/billing_portal/configurations/{}", portal.update_configuration),
+        ("POST /v1/billing_portal/sessions", portal.create),
+        ("GET /v1/charges/{}", payment_intents.retrieve_charge),
+        ("POST /v1/checkout/sessions", checkout.create),
+        ("GET /v1/checkout/sessions/{}", checkout.retrieve),
+        ("POST /v1/checkout/sessions/{}/expire", checkout.expire),
+        ("GET /v1/checkout/sessions/{}/line_items", checkout.list_items),
+        ("POST /v1/coupons", discounts.create_coupon),
+        ("GET /v1/coupons/{}", discounts.retrieve_coupon),
+        ("GET /v1/customers", customers.list_all),
+        ("POST /v1/customers", customers.create),
+        ("GET /v1/customers/{}", customers.retrieve),
+        ("POST /v1/customers/{}", customers.update),
+        ("DELETE /v1/customers/{}", customers.delete),
+        ("GET /v1/disputes/{}", disputes.retrieve),
+        ("GET /v1/events", events.list_all),
+        ("GET /v1/invoice_payments", invoices.list_payments),
+        ("GET /v1/invoices/{}", invoices.retrieve),
+        ("GET /v1/payment_intents/{}", payment_intents.retrieve),
+        ("GET /v1/prices", catalog.list_prices),
+        ("POST /v1/prices", catalog.create_price),
+        ("GET /v1/prices/{}", catalog.retrieve_price),
+        ("POST /v1/prices/{}", catalog.update_price),
+        ("POST /v1/products", catalog.create_product),
+        ("GET /v1/products/{}", catalog.retrieve_product),
+        ("POST /v1/products/{}", catalog.update_product),
+        ("DELETE /v1/products/{}", catalog.delete_product),
+        ("GET /v1/refunds", refunds.list_all),
+        ("POST /v1/refunds", refunds.create),
+        ("GET /v1/refunds/{}", refunds.retrieve),
+        ("GET /v1/subscriptions", subscriptions.list_all),
+        ("GET /v1/subscriptions/{}", subscriptions.retrieve),
+        ("POST /v1/subscriptions/{}", subscriptions.update),
+        ("DELETE /v1/subscriptions/{}", subscriptions.cancel),
+        ("POST /v1/test_helpers/test_clocks", test_clocks.create),
+        ("GET /v1/test_helpers/test_clocks/{}", test_clocks.retrieve),
+        ("POST /v1/test_helpers/test_clocks/{}/advance", test_clocks.advance),
+        ("GET /v1/transfers", transfers.list_all),
+        ("POST /v1/transfers", transfers.create),
+        ("GET /v1/transfers/{}", transfers.retrieve),
+        ("POST /v1/transfers/{}/reversals", transfers.create_reversal),
+    ]
+)

@@ -1419,6 +1419,164 @@ select private.expose(
 select private.expose('private.cancel_session(uuid, text)', '{authenticated}', 'standard');
 select private.expose('private.complete_session(uuid, boolean)', '{authenticated}', 'standard');
 
+-- policies/live/group_session_slots.sql
+select private.close_table('public.group_session_slots');
+
+create policy group_session_slots_select_anon on public.group_session_slots for select to anon
+using (is_public);
+
+create policy group_session_slots_select_authenticated on public.group_session_slots for select to authenticated
+using (
+    is_public
+    or host_id = (select auth.uid())
+    or pool_id = any((select private.my_pool_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.group_session_slots to anon, authenticated, service_role;
+-- no insert, update or delete: functions write it, with the commitment and the seats
+
+-- policies/live/group_sessions.sql
+select private.close_table('public.group_sessions');
+
+create policy group_sessions_select_anon on public.group_sessions for select to anon
+using (visibility = 'public' and status = 'offered');
+
+create policy group_sessions_select_authenticated on public.group_sessions for select to authenticated
+using (
+    (visibility = 'public' and status = 'offered')
+    or host_id = (select auth.uid())
+    or id = any((select private.my_group_session_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy group_sessions_insert_teacher on public.group_sessions for insert to authenticated
+with check (
+    host_id = (select auth.uid())
+    and (select private.has_role('teacher'))
+    and (course_id is null or course_id = any((select private.my_taught_course_ids())::uuid[]))
+);
+
+create policy group_sessions_update_host on public.group_sessions for update to authenticated
+using (host_id = (select auth.uid()) and status = 'offered' and (select private.has_role('teacher')))
+with check (
+    host_id = (select auth.uid())
+    and (select private.has_role('teacher'))
+    and (course_id is null or course_id = any((select private.my_taught_course_ids())::uuid[]))
+);
+
+grant
+select,
+insert (course_id, title, description, visibility, access, duration_minutes, capacity, has_waiting_list),
+update (course_id, title, description, visibility, access, duration_minutes, capacity, has_waiting_list)
+on public.group_sessions to authenticated;
+grant select on public.group_sessions to anon, service_role;
+-- no delete: delete_group_session cancels its slots
+
+-- policies/live/places.sql
+select private.close_table('public.places');
+
+create policy places_select_party on public.places for select to authenticated
+using (
+    user_id = (select auth.uid())
+    or host_id = (select auth.uid())
+    or pool_id = any((select private.my_hosted_pool_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.places to authenticated, service_role;
+-- no insert, update or delete: functions take places and give them back
+
+-- policies/live/seat_pools.sql
+select private.close_table('public.seat_pools');
+
+create policy seat_pools_select_anon on public.seat_pools for select to anon
+using (is_public);
+
+create policy seat_pools_select_authenticated on public.seat_pools for select to authenticated
+using (
+    is_public
+    or host_id = (select auth.uid())
+    or id = any((select private.my_pool_ids())::uuid[])
+    or id = any((select private.my_hosted_pool_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.seat_pools to anon, authenticated, service_role;
+-- no insert, update or delete: functions write it, from the seminar or the slot
+
+-- policies/live/seminar_hosts.sql
+select private.close_table('public.seminar_hosts');
+
+create policy seminar_hosts_select_authenticated on public.seminar_hosts for select to authenticated
+using (
+    user_id = (select auth.uid())
+    or seminar_id = any((select private.visible_seminar_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.seminar_hosts to authenticated, service_role;
+-- no insert, update or delete: functions invite, accept and leave
+
+-- policies/live/seminar_sessions.sql
+select private.close_table('public.seminar_sessions');
+
+create policy seminar_sessions_select_party on public.seminar_sessions for select to authenticated
+using (
+    host_id = (select auth.uid())
+    or seminar_id = any((select private.visible_seminar_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.seminar_sessions to authenticated, service_role;
+-- no insert, update or delete: functions start and end them
+
+-- policies/live/seminars.sql
+select private.close_table('public.seminars');
+
+create policy seminars_select_anon on public.seminars for select to anon
+using (status in ('published', 'live', 'ended'));
+
+create policy seminars_select_authenticated on public.seminars for select to authenticated
+using (
+    status in ('published', 'live', 'ended')
+    or host_id = (select auth.uid())
+    or id = any((select private.my_hosted_seminar_ids())::uuid[])
+    or pool_id = any((select private.my_pool_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy seminars_insert_teacher on public.seminars for insert to authenticated
+with check (
+    host_id = (select auth.uid())
+    and (select private.has_role('teacher'))
+    and (course_id is null or course_id = any((select private.my_taught_course_ids())::uuid[]))
+);
+
+create policy seminars_update_host on public.seminars for update to authenticated
+using (
+    host_id = (select auth.uid())
+    and status in ('draft', 'published', 'live')
+    and (select private.has_role('teacher'))
+)
+with check (
+    host_id = (select auth.uid())
+    and (select private.has_role('teacher'))
+    and (course_id is null or course_id = any((select private.my_taught_course_ids())::uuid[]))
+);
+
+grant
+select,
+insert (
+    course_id, title, description, access, starts_at, duration_minutes, time_zone, capacity, has_waiting_list, closes_at
+),
+update (
+    course_id, title, description, access, starts_at, duration_minutes, time_zone, capacity, has_waiting_list, closes_at
+)
+on public.seminars to authenticated;
+grant select on public.seminars to anon, service_role;
+-- no delete: cancel_seminar cancels it, a draft too
+
 -- policies/live/sessions.sql
 select private.close_table('public.sessions');
 

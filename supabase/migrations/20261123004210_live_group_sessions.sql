@@ -32,7 +32,7 @@ create table public.group_sessions (
     id uuid not null default gen_random_uuid() constraint group_sessions_pkey primary key,
     host_id uuid not null default auth.uid()
     constraint group_sessions_host_id_fkey references public.profiles (id) on delete restrict,
-    course_id uuid constraint group_sessions_course_id_fkey references public.courses (id) on delete set null,
+    course_id uuid constraint group_sessions_course_id_fkey references public.courses (id) on delete restrict,
     title text not null constraint group_sessions_title_check check (private.is_name(title, 160)),
     description text constraint group_sessions_description_check check (char_length(description) <= 20000),
     visibility public.group_session_visibility not null default 'draft',
@@ -46,7 +46,7 @@ create table public.group_sessions (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint group_sessions_id_host_id_key unique (id, host_id),
-    constraint group_sessions_access_check check (access <> 'course' or course_id is not null or status = 'deleted')
+    constraint group_sessions_access_check check (access <> 'course' or course_id is not null)
 );
 comment on table public.group_sessions is
 'Sessions that a teacher offers to several people at once. Everybody reads public ones; teachers write their own.

@@ -42,7 +42,7 @@ create table public.seminars (
     id uuid not null default gen_random_uuid() constraint seminars_pkey primary key,
     host_id uuid not null default auth.uid()
     constraint seminars_host_id_fkey references public.profiles (id) on delete restrict,
-    course_id uuid constraint seminars_course_id_fkey references public.courses (id) on delete set null,
+    course_id uuid constraint seminars_course_id_fkey references public.courses (id) on delete restrict,
     pool_id uuid not null constraint seminars_pool_id_key unique,
     title text not null constraint seminars_title_check check (private.is_name(title, 160)),
     description text constraint seminars_description_check check (char_length(description) <= 20000),
@@ -63,7 +63,7 @@ create table public.seminars (
     updated_at timestamptz not null default now(),
     constraint seminars_pool_id_fkey foreign key (pool_id, host_id)
     references public.seat_pools (id, host_id) on delete restrict,
-    constraint seminars_access_check check (access <> 'course' or course_id is not null or status <> 'published'),
+    constraint seminars_access_check check (access <> 'course' or course_id is not null),
     constraint seminars_time_check check (starts_at is not null or status in ('draft', 'cancelled')),
     constraint seminars_ends_at_check check ((starts_at is null) = (ends_at is null)),
     constraint seminars_finite_check check (starts_at > '2000-01-01' and starts_at < '2200-01-01'),
@@ -131,7 +131,8 @@ comment on column public.seminar_hosts.commitment_id is
 alter table public.seminar_hosts enable row level security;
 revoke all on public.seminar_hosts from anon, authenticated, service_role;
 create index seminar_hosts_user_id_idx on public.seminar_hosts (user_id, status);
-comment on index public.seminar_hosts_user_id_idx is 'The seminars of a co-host: my_hosted_seminar_ids, the foreign key';
+comment on index public.seminar_hosts_user_id_idx is
+'The seminars of a co-host: my_hosted_seminar_ids, the foreign key';
 create trigger _200_set_updated_at before update on public.seminar_hosts
 for each row execute function private.tg__set_updated_at();
 
@@ -171,6 +172,7 @@ values
 ('seminars', 'draft', 'cancelled'),
 ('seminars', 'published', 'live'),
 ('seminars', 'published', 'cancelled'),
+('seminars', 'published', 'ended'),
 ('seminars', 'live', 'ended'),
 ('seminar_hosts', 'invited', 'accepted'),
 ('seminar_hosts', 'invited', 'declined'),

@@ -23,6 +23,7 @@ from tests.edge.processes import SITE
 from tests.people import Academy, Person, rows
 from tests.waiting import wait_until
 
+PLACE = {"title": "Glazes & kilns", "host_name": "Ines", "time_zone": "Europe/Lisbon"}
 SESSION = {
     "course_title": "Wheel throwing",
     "other_name": "Ines",
@@ -99,6 +100,17 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
             "subscription_ended",
             "account_inactive",
         )
+    ],
+    **{
+        template: [{**PLACE, "local_time": "1 May 2030, 14:00"}, {**PLACE, "local_time": None}]
+        for template in ("place_confirmed", "place_moved_up", "place_time_changed", "place_waiting")
+    },
+    "place_cancelled": [
+        {**PLACE, "local_time": "1 May 2030, 14:00", "reason": "A cold.\nNext week?"},
+        {**PLACE, "local_time": None, "reason": None},
+    ],
+    "seminar_host_invited": [
+        {"title": "Glazes", "host_name": "Ines", "seminar_id": "00000000-0000-4000-8000-000000000001"}
     ],
     "session_cancelled": [
         {**SESSION, "reason": "A cold.\nNext week?"},

@@ -80,7 +80,7 @@ def rush(academy: Academy, user_ids: list[str], statement: str, *, connections: 
         waiting.put(user_id)
 
     def work(_: int) -> list[str]:
-        results = []
+        results: list[str] = []
         with psycopg.connect(academy.admin_db_url, autocommit=True) as connection:
             while True:
                 try:

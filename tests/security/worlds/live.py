@@ -20,8 +20,8 @@ def build(builder: Builder) -> None:
 
 
 def _add_group_sessions(builder: Builder) -> None:
-    """A public, an unlisted and a draft one; a student in a slot of each that is offered."""
-    for day, visibility in enumerate(("public", "unlisted", "draft"), 10):
+    """A draft, an unlisted and a public one, the newest, which is probed; a student in a slot of the offered ones."""
+    for day, visibility in enumerate(("draft", "unlisted", "public"), 10):
         group_session = builder.act(
             "creator",
             "insert into public.group_sessions (title, visibility, capacity, course_id) values ('Glazes', %s, 1, %s)"
@@ -41,7 +41,7 @@ def _add_group_sessions(builder: Builder) -> None:
 
 
 def _add_seminars(builder: Builder) -> None:
-    """A published one with a place of a student and a co-host, and a draft, of the creator; a draft of a rival."""
+    """A draft and a published one, with a place and a co-host, of the creator; a draft of a rival."""
     seminars = [
         builder.act(
             person,
@@ -51,11 +51,11 @@ def _add_seminars(builder: Builder) -> None:
         )
         for person in ("creator", "creator", "rival")
     ]
-    builder.act("creator", "select public.publish_seminar(%s)", seminars[0])
-    builder.act("student", "select public.register_for_seminar(%s)", seminars[0])
-    builder.act("creator", "select public.invite_seminar_host(%s, %s)", seminars[0], builder.ids["rival"])
+    builder.act("creator", "select public.publish_seminar(%s)", seminars[1])
+    builder.act("student", "select public.register_for_seminar(%s)", seminars[1])
+    builder.act("creator", "select public.invite_seminar_host(%s, %s)", seminars[1], builder.ids["rival"])
     builder.run(
         "insert into public.seminar_sessions (seminar_id, host_id, status, ended_at) values (%s, %s, 'ended', now())",
-        seminars[0],
+        seminars[1],
         builder.ids["creator"],
     )

@@ -1,5 +1,14 @@
 -- The API of live: each function, the roles that may call it, and its tier of rate limits.
 
+select private.expose('private.set_schedule_hours(jsonb, jsonb, uuid)', '{authenticated}', 'standard');
+select private.expose('private.set_default_schedule(uuid)', '{authenticated}', 'standard');
+select private.expose(
+    'private.available_slots(uuid, timestamptz, timestamptz, integer, text, uuid)',
+    '{authenticated}', 'generous'
+);
+select private.expose(
+    'private.host_busy_times(uuid, timestamptz, timestamptz)', '{authenticated}', 'generous'
+);
 select private.expose(
     'private.schedule_session(uuid, timestamptz, integer, text, text)',
     '{authenticated}', 'standard'
@@ -40,6 +49,8 @@ select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', '
 
 -- What policies call
 grant execute on function
+private.is_host(),
+private.my_schedule_ids(),
 private.my_pool_ids(),
 private.my_hosted_pool_ids(),
 private.my_group_session_ids(),

@@ -100,6 +100,7 @@ comment on column public.seat_pools.has_waiting_list is
 comment on column public.seat_pools.is_open is 'Whether places are given and people move up.';
 comment on column public.seat_pools.is_public is 'Whether everybody reads it.';
 comment on column public.seat_pools.starts_at is 'When what the seats are for begins; null while that is open.';
+comment on column public.seat_pools.ends_at is 'When that ends.';
 comment on column public.seat_pools.closes_at is
 'When places are no longer given; null for the end. The host can grant places until the end.';
 comment on column public.seat_pools.cancellation_notice_hours is

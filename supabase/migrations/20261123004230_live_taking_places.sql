@@ -104,7 +104,10 @@ begin
         where e.course_id = v_subject.course_id and e.student_id = p_user_id for share;
     end if;
     if not private.has_place_access(p_pool_id, p_user_id) then
-        perform private.refuse(case v_subject.access when 'paid' then 'payment_required' else 'not_enrolled' end);
+        if v_subject.access = 'paid' then
+            perform private.refuse('payment_required');
+        end if;
+        perform private.refuse('not_enrolled');
     end if;
 end
 $$;
@@ -198,7 +201,10 @@ begin
     -- A ban or a deletion of the person comes before or after, and never between.
     perform from public.accounts as a where a.user_id = p_user_id for share;
     if not private.is_account_active(p_user_id) then
-        perform private.refuse(case when p_is_granted then 'user_not_found' else 'account_inactive' end);
+        if p_is_granted then
+            perform private.refuse('user_not_found');
+        end if;
+        perform private.refuse('account_inactive');
     end if;
     -- Who finds no seat does not queue for the lock.
     select p.* into v_pool from public.seat_pools as p where p.id = p_pool_id;
@@ -384,10 +390,7 @@ security definer -- for functions of other domains, which may not write places
 set search_path = ''
 as $$
 begin
-    if p_held_until is null then
-        raise null_value_not_allowed using message = 'held_until is required';
-    end if;
-    return private.take_place(p_pool_id, p_user_id, p_held_until);
+    return private.take_place(p_pool_id, p_user_id, coalesce(p_held_until, now()));
 end
 $$;
 comment on function private.hold_place(uuid, uuid, timestamptz) is
@@ -584,6 +587,19 @@ comment on function private.record_attendance(uuid, boolean) is
 'Records whether the person of a seat came, and returns the place. For the hosts, from the beginning on. Raises
 place_not_found (404), place_not_over or illegal_transition (409).';
 
+create function private.queue_rank(p_place public.places) returns integer
+language sql
+stable
+set search_path = ''
+as $$
+    select count(*) from public.places as p
+    where p_place.status = 'waiting' and p.pool_id = p_place.pool_id and p.status = 'waiting'
+        and (p.queued_at, p.id) <= (p_place.queued_at, p_place.id)
+    having p_place.status = 'waiting'
+$$;
+comment on function private.queue_rank(public.places) is
+'Where a place stands in the waiting list, from 1; null where it does not wait.';
+
 create function private.queue_position(p_place_id uuid) returns integer
 language plpgsql
 stable
@@ -598,14 +614,8 @@ begin
         and (p.user_id = private.require_signed_in() or private.hosts_pool(p.pool_id, (select auth.uid())));
     if not found then
         perform private.refuse('place_not_found');
-    elsif v_place.status <> 'waiting' then
-        return null;
     end if;
-    return (
-        select count(*) from public.places as p
-        where p.pool_id = v_place.pool_id and p.status = 'waiting'
-            and (p.queued_at, p.id) <= (v_place.queued_at, v_place.id)
-    );
+    return private.queue_rank(v_place);
 end
 $$;
 comment on function private.queue_position(uuid) is

@@ -70,7 +70,7 @@ begin
             and s.status in ('draft', 'published', 'live')
         order by h.seminar_id
     loop
-        perform private.set_seminar_host(v_id, 'left');
+        perform private.leave_seminar(v_id, 'left');
     end loop;
     for v_id in
         select p.id from public.places as p

@@ -153,6 +153,15 @@ as $$
 $$;
 comment on function private.lock_pool(uuid) is 'Locks a pool and so its places until the transaction ends.';
 
+create function private.lock_place_of(p_pool_id uuid, p_user_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+    select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('place:' || p_pool_id || p_user_id, 0))
+$$;
+comment on function private.lock_place_of(uuid, uuid) is
+'Lets one transaction at a time give a user a place in a pool. Taken before the lock of the pool.';
+
 create function private.move_places_up(p_pool_id uuid) returns integer
 language plpgsql
 set search_path = ''
@@ -187,6 +196,38 @@ comment on function private.move_places_up(uuid) is
 'Gives the free seats of an open pool to those who wait, the first first, and mails them. People who are suspended or
 without access keep waiting. Returns how many moved up.';
 
+create function private.take_free_seat(p_pool public.seat_pools, p_user_id uuid) returns public.places
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_place public.places;
+begin
+    v_place.id := gen_random_uuid();
+    v_place.pool_id := p_pool.id;
+    v_place.user_id := p_user_id;
+    perform private.mail_place(v_place, 'place_confirmed');
+    -- Counting the place locks the pool, which others want: everything else is done before.
+    insert into public.places (id, pool_id, user_id, host_id, status)
+    values (v_place.id, p_pool.id, p_user_id, p_pool.host_id, 'confirmed')
+    returning * into v_place;
+    if not exists (
+        select from public.seat_pools as p
+        where p.id = p_pool.id and p.is_open
+            and (p.ends_at is null or p.ends_at > now()) and (p.closes_at is null or p.closes_at > now())
+    ) then
+        perform private.refuse('registration_closed');
+    end if;
+    return v_place;
+exception when check_violation then
+    -- The last seat was taken meanwhile.
+    return null;
+end
+$$;
+comment on function private.take_free_seat(public.seat_pools, uuid) is
+'Takes a seat of a pool that had a free one, mails its person, and returns the place; null where the last one was taken
+meanwhile. Raises registration_closed (409).';
+
 create function private.take_place(
     p_pool_id uuid, p_user_id uuid, p_held_until timestamptz default null, p_is_granted boolean default false
 )
@@ -206,15 +247,23 @@ begin
         end if;
         perform private.refuse('account_inactive');
     end if;
-    -- Who finds no seat does not queue for the lock.
+    perform private.lock_place_of(p_pool_id, p_user_id);
     select p.* into v_pool from public.seat_pools as p where p.id = p_pool_id;
-    if v_pool.taken >= v_pool.capacity and (p_is_granted or p_held_until is not null or not v_pool.has_waiting_list)
-        and not exists (
-            select from public.places as p
-            where p.pool_id = p_pool_id and p.user_id = p_user_id and p.status not in ('cancelled', 'expired')
-        )
-        and v_pool.is_open then
-        perform private.refuse('seats_taken');
+    if v_pool.is_open and p_user_id <> v_pool.host_id and not exists (
+        select from public.places as p
+        where p.pool_id = p_pool_id and p.user_id = p_user_id
+            and (p.status not in ('cancelled', 'expired') or p.is_removed)
+    ) then
+        if v_pool.taken < v_pool.capacity and p_held_until is null and not p_is_granted then
+            v_place := private.take_free_seat(v_pool, p_user_id);
+            if v_place.id is not null then
+                return v_place;
+            end if;
+        elsif v_pool.taken >= v_pool.capacity
+            and (p_is_granted or p_held_until is not null or not v_pool.has_waiting_list) then
+            -- Who finds no seat does not queue for the lock.
+            perform private.refuse('seats_taken');
+        end if;
     end if;
     v_pool := private.lock_pool(p_pool_id);
     select p.* into v_place from public.places as p
@@ -406,7 +455,9 @@ declare
     v_pool public.seat_pools;
     v_place public.places;
 begin
-    v_pool := private.lock_pool((select p.pool_id from public.places as p where p.id = p_place_id));
+    select p.* into v_place from public.places as p where p.id = p_place_id;
+    perform private.lock_place_of(v_place.pool_id, v_place.user_id);
+    v_pool := private.lock_pool(v_place.pool_id);
     select p.* into v_place from public.places as p where p.id = p_place_id;
     if v_place.status = 'held' then
         update public.places as p set status = 'confirmed', held_until = null

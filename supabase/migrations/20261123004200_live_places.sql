@@ -63,7 +63,7 @@ missed: whether the person of a seat came.';
 
 create type public.place_access as enum ('free', 'course', 'paid');
 comment on type public.place_access is
-'Who may take a seat. free: every member. course: those to whom the course is open. paid: those who bought it.';
+'Who may take a seat. free: every member. course: people with access to the course. paid: people who bought it.';
 
 create table public.seat_pools (
     id uuid not null default gen_random_uuid() constraint seat_pools_pkey primary key,

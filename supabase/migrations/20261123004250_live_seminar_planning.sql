@@ -648,5 +648,4 @@ $$;
 comment on function private.seminar_details(uuid) is
 'One seminar with its course, hosts, seats, the caller''s place and its position in the waiting list. For hosts and
 moderators also all attendees with their names and statuses and the sessions; for people with a seat those attendees
-whose profile is public, and the sessions. Adds what private.seminar_details__<nnn>_<key>(seminar_id uuid, user_id uuid,
-is_host boolean) of every domain returns. For everybody. Raises seminar_not_found (404).';
+whose profile is public, and the sessions. For everybody. Raises seminar_not_found (404).';

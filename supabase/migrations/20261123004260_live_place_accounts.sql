@@ -136,7 +136,7 @@ as $$
 declare
     v_id uuid;
 begin
-    -- Access by the course ends with the host's right to it; what is free or paid is detached.
+    -- What is for the students of the course ends with the host's right to it; what is free or paid stays.
     perform from public.group_sessions as g where g.course_id = new.id order by g.id for no key update;
     for v_id in
         select s.id from public.seminars as s

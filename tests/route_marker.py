@@ -167,14 +167,17 @@ class RouteMarker:
                 self._served[endpoint].add(routes.Proof(call=call, test=report.nodeid.partition("[")[0]))
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write the record of a full run."""
+        """Write the record of a full run, or add to it what repeated tests proved."""
         finished = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         if finished and not session.shouldstop and not hasattr(self._config, "workerinput") and self._is_full_run():
-            routes.write_record(self._served)
+            if self._config.getoption("lf", None):
+                routes.add_to_record(self._served)
+            else:
+                routes.write_record(self._served)
 
     def _is_full_run(self) -> bool:
         config = self._config
-        narrowing = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "maxfail", "collectonly")
+        narrowing = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "maxfail", "collectonly")
         here = config.invocation_params.dir
         return {here / argument for argument in config.args} == {
             config.rootpath / folder for folder in config.getini("testpaths")

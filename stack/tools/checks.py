@@ -1,6 +1,7 @@
 """The words `test` and `check`."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,11 @@ from stack.tools import policies, routes
 
 ALL_TESTS = ("--numprocesses=4", "--dist=loadfile")
 """Four workers for two cores, because many tests wait."""
+TESTS_FAILED = 1
+"""The exit status of pytest for that."""
+MOST_REPEATED = 5
+"""So many failed tests run again. More are no accident."""
+FAILED_TESTS = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
 CHECKS: dict[str, list[list[str]]] = {
     "style": [["ruff", "check", ".", "guildhall"], ["ruff", "format", "--check", ".", "guildhall"]],
     "types": [["mypy"]],
@@ -25,7 +31,9 @@ CHECKS: dict[str, list[list[str]]] = {
 def test(args: argparse.Namespace) -> int:
     """Run tests: all of them in several workers, and then check docs/routes.md; or those that the arguments name.
 
-    A run of some tests leaves its stack running for the next one, except with `CI` in the environment.
+    A run of some tests leaves its stack running for the next one, except with `CI` in the environment. After a run of
+    all tests, a few that failed run again, alone and on a new stack: workers share the machine and one stack, so that
+    a test can fail for what another did at that moment. The run names those that pass then.
     """
     arguments = ["--time-report" if argument == "--durations" else argument for argument in args.pytest]
     if arguments == ["--stop"]:
@@ -34,12 +42,30 @@ def test(args: argparse.Namespace) -> int:
         if "CI" not in os.environ:
             os.environ["GUILDHALL_TEST_KEPT"] = "1"
         return become_python("pytest", *arguments)
-    failed = subprocess.run([sys.executable, "-m", "pytest", *ALL_TESTS, *arguments], cwd=ROOT, check=False).returncode
-    if failed:
-        return failed
+    status = _pytest(*ALL_TESTS, *arguments)
+    if status == TESTS_FAILED:
+        status = _repeat_failed()
+    if status:
+        return status
     if not routes.is_current():
         raise StackError("docs/routes.md is not what this run found: ./guildhall routes writes it anew")
     return 0
+
+
+def _pytest(*arguments: str) -> int:
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+
+
+def _repeat_failed() -> int:
+    """Run the few tests that failed again; the exit status of that run."""
+    failed = json.loads(FAILED_TESTS.read_text())
+    if len(failed) > MOST_REPEATED:
+        return TESTS_FAILED
+    say(f"These failed beside others and run again alone: {', '.join(failed)}")
+    status = _pytest("--last-failed", "--last-failed-no-failures=none")
+    if not status:
+        say(f"Unsteady, passed when run alone: {', '.join(failed)}")
+    return status
 
 
 def check(_args: argparse.Namespace) -> int:

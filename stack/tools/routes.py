@@ -69,14 +69,29 @@ def write_record(served: Mapping[str, Iterable[Proof]]) -> None:
     RECORD.write_bytes(msgspec.json.format(msgspec.json.encode(sorted_record)) + b"\n")
 
 
+def add_to_record(served: Mapping[str, Iterable[Proof]]) -> None:
+    """Add what repeated tests proved to the record of the last full run.
+
+    Raises:
+        StackError: there was no such run, or its record is damaged.
+    """
+    record = _read_record()
+    write_record({endpoint: {*record.get(endpoint, ()), *served.get(endpoint, ())} for endpoint in {*record, *served}})
+
+
 def routes() -> list[Route]:
     """Every endpoint with what serves it, as the last full run of the tests proved.
 
     Raises:
         StackError: there was no such run, or its record is damaged.
     """
+    record = _read_record()
+    return [Route(endpoint=row, proofs=record.get(row.id, ())) for row in endpoints().values()]
+
+
+def _read_record() -> dict[str, tuple[Proof, ...]]:
     try:
-        record = msgspec.json.decode(RECORD.read_bytes(), type=dict[str, tuple[Proof, ...]])
+        return msgspec.json.decode(RECORD.read_bytes(), type=dict[str, tuple[Proof, ...]])
     except FileNotFoundError as error:
         raise StackError(
             "no full run of the tests is on record here: read docs/routes.md, which shows the last one that was "
@@ -84,7 +99,6 @@ def routes() -> list[Route]:
         ) from error
     except msgspec.DecodeError as error:
         raise StackError(f"{RECORD} is damaged: run ./guildhall test again") from error
-    return [Route(endpoint=row, proofs=record.get(row.id, ())) for row in endpoints().values()]
 
 
 def is_current() -> bool:

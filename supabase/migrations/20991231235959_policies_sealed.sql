@@ -850,23 +850,6 @@ grant select, delete on public.course_invitations to authenticated;
 grant select on public.course_invitations to service_role;
 -- no insert or update: enrol_list and accept_course_invitation write it
 
--- policies/learning/course_reviews.sql
-select private.close_table('public.course_reviews');
-
-create policy course_reviews_select_anon on public.course_reviews for select to anon
-using (is_public and not is_hidden);
-
-create policy course_reviews_select_authenticated on public.course_reviews for select to authenticated
-using (
-    (is_public and not is_hidden)
-    or student_id = (select auth.uid())
-    or course_id = any((select private.my_taught_course_ids())::uuid[])
-    or (select private.has_role('moderator'))
-);
-
-grant select on public.course_reviews to anon, authenticated, service_role;
--- no insert, update or delete: functions write it
-
 -- policies/learning/course_students.sql
 select private.close_table('public.course_students');
 
@@ -1033,9 +1016,6 @@ select private.expose('public.resume_point(uuid)', '{authenticated}', 'standard'
 select private.expose('public.search_students(text)', '{authenticated}', 'standard');
 select private.expose('public.creator_dashboard()', '{authenticated}', 'standard');
 select private.expose('public.export_students(uuid, public.enrolment_status)', '{authenticated}', 'standard');
-select private.expose('private.review_course(uuid, smallint, text)', '{authenticated}', 'standard');
-select private.expose('private.reply_to_review(uuid, text)', '{authenticated}', 'standard');
-select private.expose('private.hide_review(uuid, text)', '{authenticated}', 'strict');
 
 -- Helpers of policies and triggers, and what the edge and the worker call.
 grant execute on function private.find_certificates(text) to authenticated;
@@ -1438,6 +1418,204 @@ select private.expose(
 );
 select private.expose('private.cancel_session(uuid, text)', '{authenticated}', 'standard');
 select private.expose('private.complete_session(uuid, boolean)', '{authenticated}', 'standard');
+
+-- Seats, group sessions and seminars
+select private.expose('private.cancel_place(uuid)', '{authenticated}', 'standard');
+select private.expose('private.remove_attendee(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.record_attendance(uuid, boolean)', '{authenticated}', 'standard');
+select private.expose('private.queue_position(uuid)', '{authenticated}', 'standard');
+select private.expose(
+    'private.add_group_session_slot(uuid, timestamptz, integer, text, integer, timestamptz)',
+    '{authenticated}', 'standard'
+);
+select private.expose(
+    'private.update_group_session_slot(uuid, timestamptz, int, text, int, boolean, timestamptz, int, int)',
+    '{authenticated}', 'standard'
+);
+select private.expose('private.cancel_group_session_slot(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.delete_group_session(uuid)', '{authenticated}', 'standard');
+select private.expose('private.book_slot(uuid)', '{authenticated}', 'standard');
+select private.expose('private.grant_slot_place(uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.group_session_details(uuid)', '{anon,authenticated}', 'standard');
+select private.expose('private.publish_seminar(uuid)', '{authenticated}', 'standard');
+select private.expose('private.cancel_seminar(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.register_for_seminar(uuid)', '{authenticated}', 'standard');
+select private.expose('private.unregister_from_seminar(uuid)', '{authenticated}', 'standard');
+select private.expose('private.grant_seminar_place(uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.remove_seminar_attendee(uuid, uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.invite_seminar_host(uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.answer_seminar_host_invitation(uuid, boolean)', '{authenticated}', 'standard');
+select private.expose('private.remove_seminar_host(uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.start_seminar_session(uuid)', '{authenticated}', 'standard');
+select private.expose('private.end_seminar_session(uuid)', '{authenticated}', 'standard');
+select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', 'standard');
+
+-- What policies call
+grant execute on function
+private.my_pool_ids(),
+private.my_hosted_pool_ids(),
+private.my_group_session_ids(),
+private.my_hosted_seminar_ids(),
+private.visible_seminar_ids()
+to authenticated;
+
+-- policies/live/group_session_slots.sql
+select private.close_table('public.group_session_slots');
+
+create policy group_session_slots_select_anon on public.group_session_slots for select to anon
+using (is_public);
+
+create policy group_session_slots_select_authenticated on public.group_session_slots for select to authenticated
+using (
+    is_public
+    or host_id = (select auth.uid())
+    or pool_id = any((select private.my_pool_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.group_session_slots to anon, authenticated, service_role;
+-- no insert, update or delete: functions write it, with the commitment and the seats
+
+-- policies/live/group_sessions.sql
+select private.close_table('public.group_sessions');
+
+create policy group_sessions_select_anon on public.group_sessions for select to anon
+using (is_listed);
+
+create policy group_sessions_select_authenticated on public.group_sessions for select to authenticated
+using (
+    is_listed
+    or host_id = (select auth.uid())
+    or id = any((select private.my_group_session_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy group_sessions_insert_teacher on public.group_sessions for insert to authenticated
+with check (
+    host_id = (select auth.uid())
+    and (select private.has_role('teacher'))
+    and (course_id is null or course_id = any((select private.my_taught_course_ids())::uuid[]))
+);
+
+create policy group_sessions_update_host on public.group_sessions for update to authenticated
+using (host_id = (select auth.uid()) and (select private.has_role('teacher')))
+with check (
+    host_id = (select auth.uid())
+    and (select private.has_role('teacher'))
+    and (course_id is null or course_id = any((select private.my_taught_course_ids())::uuid[]))
+);
+
+grant
+select,
+insert (course_id, title, description, visibility, access, duration_minutes, capacity, has_waiting_list),
+update (course_id, title, description, visibility, access, duration_minutes, capacity, has_waiting_list)
+on public.group_sessions to authenticated;
+grant select on public.group_sessions to anon, service_role;
+-- no delete: delete_group_session cancels its slots
+
+-- policies/live/places.sql
+select private.close_table('public.places');
+
+create policy places_select_party on public.places for select to authenticated
+using (
+    user_id = (select auth.uid())
+    or host_id = (select auth.uid())
+    or pool_id = any((select private.my_hosted_pool_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.places to authenticated, service_role;
+-- no insert, update or delete: functions take places and give them back
+
+-- policies/live/seat_pools.sql
+select private.close_table('public.seat_pools');
+
+create policy seat_pools_select_anon on public.seat_pools for select to anon
+using (is_public);
+
+create policy seat_pools_select_authenticated on public.seat_pools for select to authenticated
+using (
+    is_public
+    or host_id = (select auth.uid())
+    or id = any((select private.my_pool_ids())::uuid[])
+    or id = any((select private.my_hosted_pool_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.seat_pools to anon, authenticated, service_role;
+-- no insert, update or delete: functions write it, from the seminar or the slot
+
+-- policies/live/seminar_hosts.sql
+select private.close_table('public.seminar_hosts');
+
+create policy seminar_hosts_select_authenticated on public.seminar_hosts for select to authenticated
+using (
+    user_id = (select auth.uid())
+    or seminar_id = any((select private.visible_seminar_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.seminar_hosts to authenticated, service_role;
+-- no insert, update or delete: functions invite, accept and leave
+
+-- policies/live/seminar_sessions.sql
+select private.close_table('public.seminar_sessions');
+
+create policy seminar_sessions_select_party on public.seminar_sessions for select to authenticated
+using (
+    host_id = (select auth.uid())
+    or seminar_id = any((select private.visible_seminar_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.seminar_sessions to authenticated, service_role;
+-- no insert, update or delete: functions start and end them
+
+-- policies/live/seminars.sql
+select private.close_table('public.seminars');
+
+create policy seminars_select_anon on public.seminars for select to anon
+using (status in ('published', 'live', 'ended'));
+
+create policy seminars_select_authenticated on public.seminars for select to authenticated
+using (
+    status in ('published', 'live', 'ended')
+    or host_id = (select auth.uid())
+    or id = any((select private.my_hosted_seminar_ids())::uuid[])
+    or pool_id = any((select private.my_pool_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+create policy seminars_insert_teacher on public.seminars for insert to authenticated
+with check (
+    host_id = (select auth.uid())
+    and (select private.has_role('teacher'))
+    and (course_id is null or course_id = any((select private.my_taught_course_ids())::uuid[]))
+);
+
+create policy seminars_update_host on public.seminars for update to authenticated
+using (
+    host_id = (select auth.uid())
+    and status in ('draft', 'published', 'live')
+    and (select private.has_role('teacher'))
+)
+with check (
+    host_id = (select auth.uid())
+    and (select private.has_role('teacher'))
+    and (course_id is null or course_id = any((select private.my_taught_course_ids())::uuid[]))
+);
+
+grant
+select,
+insert (
+    course_id, title, description, access, starts_at, duration_minutes, time_zone, capacity, has_waiting_list, closes_at
+),
+update (
+    course_id, title, description, access, starts_at, duration_minutes, time_zone, capacity, has_waiting_list, closes_at
+)
+on public.seminars to authenticated;
+grant select on public.seminars to anon, service_role;
+-- no delete: cancel_seminar cancels it, a draft too
 
 -- policies/live/sessions.sql
 select private.close_table('public.sessions');

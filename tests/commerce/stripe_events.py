@@ -1,6 +1,8 @@
 """Stripe's objects and events for tests, delivered to the database as the edge delivers a verified webhook."""
 
+import functools
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,6 +22,16 @@ def stripe_id(kind: str) -> str:
     return f"{kind}_{uuid.uuid4().hex}"
 
 
+@functools.lru_cache(maxsize=1)
+def _second_of(_test: str) -> int:
+    return int(time.time())
+
+
+def this_second() -> int:
+    """The second in which all events of a test happen that name no other one, however long the test takes."""
+    return _second_of(os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0])
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """An event that can be delivered more than once."""
 
@@ -30,8 +42,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def event(type_: str, object_: Object, *, created: int | None = None) -> Event:
-    """An event about an object, now or at that second."""
-    return Event(id=stripe_id("evt"), type=type_, created=created or int(time.time()), object=object_)
+    """An event about an object, at that second or in the second of the test."""
+    return Event(id=stripe_id("evt"), type=type_, created=created or this_second(), object=object_)
 
 
 def deliver(academy: Academy, sent: Event) -> str:

@@ -1,7 +1,6 @@
 """The end of an account or of the role teacher, and its undoing: what is sold, what was sold, and what is owed."""
 
 import json
-import time
 import uuid
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.commerce.stripe_events import (
     placed,
     session,
     subscription,
+    this_second,
 )
 from tests.identity.test_external_identities import Clerk
 from tests.people import Academy, Course, Person, concurrently, refused, rows
@@ -416,7 +416,7 @@ def test_a_stopped_student_teacher_sells_nothing(
 
 def subscribed(academy: Academy, buyer: Person, plan: dict[str, Any]) -> str:
     """A subscription that is paid for a month; returns its id."""
-    now = int(time.time())
+    now = this_second()
     order = placed(academy, buyer, offer_id=plan["id"])
     begun = subscription(order, now + 30 * 86400)
     for sent in (
@@ -756,6 +756,6 @@ def test_work_is_refunded_whose_dispute_was_won_after_its_seller_left(
     stop(academy, admin, seller, "banned")
     refunds = "select amount from public.refunds where order_id = %s"
     assert academy.sql(refunds, order["id"]) == []
-    won = event("charge.dispute.closed", {**about, "status": "won"}, created=int(time.time()) + 1)
+    won = event("charge.dispute.closed", {**about, "status": "won"}, created=this_second() + 1)
     assert deliver(academy, won) == "applied"
     assert academy.sql(refunds, order["id"]) == [(1000,)]

@@ -1,7 +1,6 @@
 """Money that was captured always lands: it becomes what was bought, or surplus that is refunded by itself."""
 
 import json
-import time
 import uuid
 from typing import Any
 
@@ -29,6 +28,7 @@ from tests.commerce.stripe_events import (
     session,
     stripe_id,
     subscription,
+    this_second,
 )
 from tests.databases import Databases
 from tests.people import Academy, Course, Person, refused, rows
@@ -363,7 +363,7 @@ class Plan:
         self.academy, self.seller, self.buyer = academy, seller, buyer
         self.offer = offer(academy, seller, "membership", billing_interval="month", **columns)
         self.product = bind_product(academy, self.offer)
-        self.now = int(time.time())
+        self.now = this_second()
         self.ends_at = self.now + 30 * DAY
         self.start()
 
@@ -580,7 +580,7 @@ def foreign_objects() -> list[Any]:
     """Events about objects of another application on the same account."""
     theirs = {"metadata": {"order_id": "4711"}}
     stranger = {"metadata": {"order_id": str(uuid.uuid4())}}
-    about = subscription({"id": "4711"}, int(time.time()))
+    about = subscription({"id": "4711"}, this_second())
     order = {"id": "4711", "amount": 500, "currency": "EUR"}
     return [
         event(COMPLETED, session(order)),
@@ -629,7 +629,7 @@ def test_refunds_and_disputes_of_another_application_wait_and_are_foreign_in_the
 def test_an_inquiry_takes_no_money_until_it_becomes_a_dispute(academy: Academy, course: Course, buyer: Person) -> None:
     order = placed(academy, buyer, course_id=course.id)
     about = dispute(pay(academy, order), 4999)
-    now = int(time.time())
+    now = this_second()
     for status in ("warning_needs_response", "warning_under_review", "warning_closed", "prevented"):
         assert deliver(academy, event("charge.dispute.updated", about | {"status": status})) == "ignored"
     assert academy.sql("select from public.disputes where order_id = %s", order["id"]) == []
@@ -644,7 +644,7 @@ def test_an_appeal_wins_a_lost_dispute_and_a_bank_takes_a_won_one_back(
     academy: Academy, course: Course, buyer: Person
 ) -> None:
     order = placed(academy, buyer, course_id=course.id)
-    about, now = dispute(pay(academy, order), 4999), int(time.time())
+    about, now = dispute(pay(academy, order), 4999), this_second()
     states = [
         ("needs_response", 0, 4999), ("lost", 1, 4999), ("appeal_needs_response", 2, 4999),
         ("appeal_under_review", 3, 4999), ("won", 4, 0),

@@ -1,12 +1,20 @@
 """What was refunded or has lapsed says so in a column, and no count or place holds it any more."""
 
-import time
 from typing import Any
 
 import pytest
 
 from tests.commerce.goods import mark_paid
-from tests.commerce.stripe_events import deliver, dispute, event, offer, pay, placed, refund
+from tests.commerce.stripe_events import (
+    deliver,
+    dispute,
+    event,
+    offer,
+    pay,
+    placed,
+    refund,
+    this_second,
+)
 from tests.commerce.test_subscriptions import Started
 from tests.people import Academy, Course, Person, refused, rows
 
@@ -103,7 +111,7 @@ def test_a_refunded_course_is_listed_as_refunded_and_counted_nowhere(academy: Ac
 def test_a_dispute_ends_access_until_it_is_won(academy: Academy, course: Course) -> None:
     buyer, order, payment = bought(academy, course)
     about = dispute(payment, 4900)
-    at = int(time.time())
+    at = this_second()
     assert deliver(academy, event("charge.dispute.created", about, created=at)) == "applied"
     assert accesses(academy, buyer, "enrolments", f"course_id=eq.{course.id}") == ["refunded"]
     (row,) = rows(academy.call(buyer, "GET", f"/rest/v1/orders?id=eq.{order['id']}&select=payment_status"))
@@ -184,7 +192,7 @@ def test_a_refund_frees_the_place_of_a_student_teacher(academy: Academy, course:
 
     buyer, _, payment = bought(academy, course, student_teacher_id=place)
     assert figures() == (1, False, 1)
-    at, about = int(time.time()), dispute(payment, 4900)
+    at, about = this_second(), dispute(payment, 4900)
     assert deliver(academy, event("charge.dispute.created", about, created=at)) == "applied"
     assert figures() == (0, True, 0)
     second, *_ = bought(academy, course, student_teacher_id=place)

@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from tests.commerce.stripe_events import (
     session,
     stripe_id,
     subscription,
+    this_second,
 )
 from tests.databases import Databases
 from tests.people import Academy, Person
@@ -100,7 +100,7 @@ class Market:
         self.better = self.offer("membership", "Better", 3000, "month")
         self.product, self.better_product = (self.product_of(each) for each in (self.plan, self.better))
         # Whole seconds, the same for all sequences, so that ends of periods can be compared.
-        self.now = int(time.time())
+        self.now = this_second()
 
     def offer(self, kind: str, title: str, price: int, interval: str | None) -> str:
         """An offer on sale; its id."""

@@ -1,6 +1,5 @@
 """What Stripe deleted, archived, or has only in another account or mode: no stored id blocks for ever."""
 
-import time
 import uuid
 from typing import Any
 
@@ -8,7 +7,16 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.commerce.stripe_events import deliver, event, invoice, offer, placed, stripe_id, subscription
+from tests.commerce.stripe_events import (
+    deliver,
+    event,
+    invoice,
+    offer,
+    placed,
+    stripe_id,
+    subscription,
+    this_second,
+)
 from tests.people import Academy, Person, concurrently, refused, rows
 from tests.waiting import wait_until
 
@@ -154,7 +162,7 @@ def test_two_plans_of_a_kind_at_once_are_refused(academy: Academy, admin: Person
 
 
 def test_a_plan_that_renews_excludes_another_though_it_gives_nothing_now(academy: Academy, admin: Person) -> None:
-    buyer, now = academy.member(), int(time.time())
+    buyer, now = academy.member(), this_second()
     small, large = plans(academy, admin, "creator_plan")
     order = placed(academy, buyer, offer_id=small)
     about = subscription(order, now + 86400)

@@ -7,7 +7,6 @@ runs longer, by chance.
 import json
 import random
 import sys
-import time
 import uuid
 from collections.abc import Sequence
 from copy import deepcopy
@@ -31,6 +30,7 @@ from tests.commerce.stripe_events import (
     session,
     stripe_id,
     subscription,
+    this_second,
 )
 from tests.databases import Databases
 from tests.people import Academy
@@ -261,7 +261,7 @@ class Money(Machine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = int(time.time())
+        self.clock = this_second()
         self.queue: list[Event] = []
         self.sent: list[Event] = []
         self.sessions: list[Object] = []

@@ -1,6 +1,5 @@
 """What an order contains: the courses of the moment it was placed, which the seller may sell and the buyer can have."""
 
-import time
 from typing import Any
 
 import httpx
@@ -8,7 +7,17 @@ import psycopg
 import pytest
 
 from tests.commerce.goods import mark_paid
-from tests.commerce.stripe_events import acting_as, deliver, event, invoice, offer, pay, placed, session
+from tests.commerce.stripe_events import (
+    acting_as,
+    deliver,
+    event,
+    invoice,
+    offer,
+    pay,
+    placed,
+    session,
+    this_second,
+)
 from tests.commerce.test_subscriptions import DAY, Started, has
 from tests.people import Academy, Course, Person, concurrently, refused, rows
 
@@ -281,7 +290,7 @@ def renew(academy: Academy, started: Started, months: int) -> None:
     """Pay a later period of a subscription."""
     starts_at = started.ends_at + (months - 1) * 30 * DAY
     paid = invoice(started.subscription, 1000, starts_at, starts_at + 30 * DAY, reason="subscription_cycle")
-    assert deliver(academy, event("invoice.paid", paid, created=int(time.time()) + months)) == "applied"
+    assert deliver(academy, event("invoice.paid", paid, created=this_second() + months)) == "applied"
 
 
 def test_a_membership_without_an_open_course_is_not_sold(

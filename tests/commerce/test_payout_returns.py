@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +18,15 @@ from tests.commerce.payouts import (
     ready_account,
     requested,
 )
-from tests.commerce.stripe_events import Event, Object, deliver, event, imbalance, stripe_id
+from tests.commerce.stripe_events import (
+    Event,
+    Object,
+    deliver,
+    event,
+    imbalance,
+    stripe_id,
+    this_second,
+)
 from tests.people import Academy, Person, refused, rows
 
 
@@ -172,7 +179,7 @@ def bank_failure(academy: Academy, account: str, created: int, message: str = "T
 def connected(academy: Academy, kind: str, object_: Object, account: str, created: int | None = None) -> str:
     """Deliver an event of a connected account; returns its status."""
     payload = {
-        "id": stripe_id("evt"), "type": kind, "created": created or int(time.time()), "account": account,
+        "id": stripe_id("evt"), "type": kind, "created": created or this_second(), "account": account,
         "data": {"object": object_},
     }  # fmt: skip
     ((status,),) = academy.sql(
@@ -183,7 +190,7 @@ def connected(academy: Academy, kind: str, object_: Object, account: str, create
 
 
 def test_a_person_is_told_that_the_bank_refused_the_money(academy: Academy, seller: Person, student: Person) -> None:
-    account, now = account_of(academy, seller), int(time.time())
+    account, now = account_of(academy, seller), this_second()
     assert account is not None
     assert bank_failure(academy, account, now) == "applied"
     assert bank_failure(academy, account, now - 60, "An older failure.") == "applied"
@@ -229,7 +236,7 @@ def test_a_closed_account_gives_open_payouts_back_and_can_be_replaced(
     )  # fmt: skip
     refused(academy.rpc(seller, "request_payout", currency="EUR"), 409, "payout_account_missing")
     # A late report about the closed account opens nothing.
-    later = event("account.updated", account_object(account), created=int(time.time()) + 60)
+    later = event("account.updated", account_object(account), created=this_second() + 60)
     assert deliver(academy, later) == "ignored"
     assert account_of(academy, seller) is None
     fresh = ready_account(academy, seller)
@@ -271,7 +278,7 @@ def test_an_account_receives_by_its_capability_and_not_by_its_bank(
     account = ready_account(academy, seller)
     capabilities = {} if capability is None else {"transfers": capability}
     state = account_object(account, capabilities=capabilities, payouts_enabled=not can_receive)
-    assert deliver(academy, event("account.updated", state, created=int(time.time()) + 1)) == "applied"
+    assert deliver(academy, event("account.updated", state, created=this_second() + 1)) == "applied"
     (row,) = rows(academy.call(seller, "GET", f"/rest/v1/payout_accounts?user_id=eq.{seller.id}"))
     assert (row["can_receive"], row["country"]) == (can_receive, "DE")
 

@@ -1,6 +1,5 @@
 """Money that is returned twice, or comes back after it was returned."""
 
-import time
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from tests.commerce.stripe_events import (
     placed,
     refund,
     requested_refund,
+    this_second,
 )
 from tests.people import Academy, Person, refused, rows
 
@@ -64,7 +64,7 @@ def test_a_bank_takes_back_what_a_refund_returns_too(
 ) -> None:
     order, payment = sold
     ours = requested_refund(academy, admin, order, 600)["id"] if is_ours else None
-    bank, now = dispute(payment, 1000), int(time.time())
+    bank, now = dispute(payment, 1000), this_second()
     assert deliver(academy, event("charge.dispute.created", bank, created=now)) == "applied"
     made = refund(payment, 600, refund_id=ours)
     assert deliver(academy, event("refund.created", made)) == "applied"
@@ -91,7 +91,7 @@ def test_a_dispute_counts_for_more_once_the_refund_before_it_fails(academy: Acad
 def test_an_exclusive_licence_has_one_owner_when_its_money_comes_back(
     *, academy: Academy, buyer: Person, fresh: Beat, way: str, is_resold: bool
 ) -> None:
-    order, second, now = placed(academy, buyer, offer_id=fresh.offers["exclusive"]), academy.member(), int(time.time())
+    order, second, now = placed(academy, buyer, offer_id=fresh.offers["exclusive"]), academy.member(), this_second()
     payment = pay(academy, order)
     if way == "refund":
         made = refund(payment, order["amount"])
@@ -124,7 +124,7 @@ def test_an_exclusive_licence_has_one_owner_when_its_money_comes_back(
 
 
 def test_a_won_dispute_that_is_lost_after_all_releases_the_beat(academy: Academy, buyer: Person, fresh: Beat) -> None:
-    order, now = placed(academy, buyer, offer_id=fresh.offers["exclusive"]), int(time.time())
+    order, now = placed(academy, buyer, offer_id=fresh.offers["exclusive"]), this_second()
     bank = dispute(pay(academy, order), order["amount"])
     for second, status in enumerate(("won", "lost")):
         deliver(academy, event("charge.dispute.updated", bank | {"status": status}, created=now + second))
@@ -137,7 +137,7 @@ def test_a_course_that_was_bought_again_is_not_paid_twice(
 ) -> None:
     """The buyer disputes, buys again, and the dispute is won: the money of the first order goes back."""
     order, payment = sold
-    bank, now = dispute(payment, 1000), int(time.time())
+    bank, now = dispute(payment, 1000), this_second()
     assert deliver(academy, event("charge.dispute.created", bank, created=now)) == "applied"
     again = placed(academy, buyer, course_id=order["course_id"])
     pay(academy, again)
@@ -162,7 +162,7 @@ def test_the_end_of_a_surplus_refund_may_be_reported_first(academy: Academy, sol
     """A refund that has failed, and a dispute that was won, return nothing, whenever the news of their begin comes."""
     order, _ = sold
     second = pay(academy, order)
-    failed, bank, now = refund(second, 1000), dispute(second, 1000), int(time.time())
+    failed, bank, now = refund(second, 1000), dispute(second, 1000), this_second()
     kept = "select returned_amount from private.payments where order_id = %s and is_surplus"
     for late, early in (
         (event("refund.created", failed), event("refund.failed", failed | {"status": "failed"})),

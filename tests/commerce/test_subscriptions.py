@@ -1,6 +1,5 @@
 """Subscriptions: entitlements follow Stripe's events in whatever order they arrive."""
 
-import time
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from tests.commerce.stripe_events import (
     session,
     stripe_id,
     subscription,
+    this_second,
 )
 from tests.people import Academy, Course, Person, refused, rows
 from tests.waiting import wait_until
@@ -51,7 +51,7 @@ class Started:
     """A subscription that has just started: its order, and Stripe's events about it."""
 
     def __init__(self, academy: Academy, buyer: Person, plan: dict[str, Any], *, days: int = 30) -> None:
-        self.now = int(time.time())
+        self.now = this_second()
         self.ends_at = self.now + days * DAY
         self.order = placed(academy, buyer, offer_id=plan["id"])
         self.subscription = subscription(self.order, self.ends_at)

@@ -1,6 +1,7 @@
 """`./guildhall check` and `test`: what they lint and run, here and in CI."""
 
 import argparse
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -84,7 +85,13 @@ def test_all_files_are_linted_in_ci_and_after_a_change_of_the_rules(
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def statuses() -> list[int]:
+    """The exit statuses of the next programs; the others succeed."""
+    return []
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, statuses: list[int]) -> list[list[str]]:
     """The programs that `test` started instead of running them, each as its module and arguments."""
     commands: list[list[str]] = []
 
@@ -94,7 +101,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         commands.append(command[2:])
-        return subprocess.CompletedProcess(command, 0)
+        return subprocess.CompletedProcess(command, statuses.pop(0) if statuses else 0)
 
     monkeypatch.setattr(checks, "become_python", become)
     monkeypatch.setattr(subprocess, "run", run)
@@ -126,3 +133,30 @@ def test_no_stack_is_kept_in_ci(started: list[list[str]]) -> None:
     assert checks.test(argparse.Namespace(pytest=["tests/live"])) == 0
     assert started == [["pytest", "tests/live"]]
     assert "GUILDHALL_TEST_KEPT" not in os.environ
+
+
+REPEATED = ["pytest", "--last-failed", "--last-failed-no-failures=none"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "exits", "repeats", "outcome"),
+    [(1, [1, 0], True, 0), (5, [1, 1], True, 1), (6, [1], False, 1), (1, [2], False, 2)],
+    ids=["passes alone", "fails alone too", "too many failed", "interrupted"],
+)
+def test_a_few_failed_tests_run_again_alone(
+    started: list[list[str]],
+    statuses: list[int],
+    failed: int,
+    exits: list[int],
+    outcome: int,
+    *,
+    repeats: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    failures = tmp_path / "lastfailed"
+    failures.write_text(json.dumps({f"tests/test_it.py::test_{number}": True for number in range(failed)}))
+    monkeypatch.setattr(checks, "FAILED_TESTS", failures)
+    statuses.extend(exits)
+    assert checks.test(argparse.Namespace(pytest=[])) == outcome
+    assert started == [["pytest", *checks.ALL_TESTS], *([REPEATED] if repeats else [])]

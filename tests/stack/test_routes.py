@@ -230,6 +230,15 @@ def test_only_a_full_run_records_proofs(suite: pytest.Pytester, origin: str, rec
     assert json.loads(record.read_bytes()) == RECORDED
 
 
+def test_a_repeated_test_adds_its_proofs(suite: pytest.Pytester, origin: str, record: Path) -> None:
+    write(suite, SUITE, origin)
+    suite.runpytest_inprocess()
+    write(suite, SUITE.replace("raise AssertionError", "pass"), origin)
+    suite.runpytest_inprocess("--last-failed", "--last-failed-no-failures=none")
+    added = {"WC-098": [{"call": "GET /403/token", "test": "tests/test_it.py::test_that_fails"}]}
+    assert json.loads(record.read_bytes()) == RECORDED | added
+
+
 def test_workers_send_their_proofs_to_the_controller(
     suite: pytest.Pytester, origin: str, record: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -850,6 +850,23 @@ grant select, delete on public.course_invitations to authenticated;
 grant select on public.course_invitations to service_role;
 -- no insert or update: enrol_list and accept_course_invitation write it
 
+-- policies/learning/course_reviews.sql
+select private.close_table('public.course_reviews');
+
+create policy course_reviews_select_anon on public.course_reviews for select to anon
+using (is_public and not is_hidden);
+
+create policy course_reviews_select_authenticated on public.course_reviews for select to authenticated
+using (
+    (is_public and not is_hidden)
+    or student_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.course_reviews to anon, authenticated, service_role;
+-- no insert, update or delete: functions write it
+
 -- policies/learning/course_students.sql
 select private.close_table('public.course_students');
 
@@ -1016,6 +1033,9 @@ select private.expose('public.resume_point(uuid)', '{authenticated}', 'standard'
 select private.expose('public.search_students(text)', '{authenticated}', 'standard');
 select private.expose('public.creator_dashboard()', '{authenticated}', 'standard');
 select private.expose('public.export_students(uuid, public.enrolment_status)', '{authenticated}', 'standard');
+select private.expose('private.review_course(uuid, smallint, text)', '{authenticated}', 'standard');
+select private.expose('private.reply_to_review(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.hide_review(uuid, text)', '{authenticated}', 'strict');
 
 -- Helpers of policies and triggers, and what the edge and the worker call.
 grant execute on function private.find_certificates(text) to authenticated;

@@ -20,7 +20,7 @@ select private.expose('private.complete_session(uuid, boolean)', '{authenticated
 select private.expose('private.cancel_place(uuid)', '{authenticated}', 'standard');
 select private.expose('private.remove_attendee(uuid, text)', '{authenticated}', 'standard');
 select private.expose('private.record_attendance(uuid, boolean)', '{authenticated}', 'standard');
-select private.expose('private.queue_position(uuid)', '{authenticated}', 'generous');
+select private.expose('private.queue_position(uuid)', '{authenticated}', 'standard');
 select private.expose(
     'private.add_group_session_slot(uuid, timestamptz, integer, text, integer, timestamptz)',
     '{authenticated}', 'standard'
@@ -33,7 +33,7 @@ select private.expose('private.cancel_group_session_slot(uuid, text)', '{authent
 select private.expose('private.delete_group_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.book_slot(uuid)', '{authenticated}', 'standard');
 select private.expose('private.grant_slot_place(uuid, uuid)', '{authenticated}', 'standard');
-select private.expose('private.group_session_details(uuid)', '{anon,authenticated}', 'generous');
+select private.expose('private.group_session_details(uuid)', '{anon,authenticated}', 'standard');
 select private.expose('private.publish_seminar(uuid)', '{authenticated}', 'standard');
 select private.expose('private.cancel_seminar(uuid, text)', '{authenticated}', 'standard');
 select private.expose('private.register_for_seminar(uuid)', '{authenticated}', 'standard');
@@ -45,7 +45,7 @@ select private.expose('private.answer_seminar_host_invitation(uuid, boolean)', '
 select private.expose('private.remove_seminar_host(uuid, uuid)', '{authenticated}', 'standard');
 select private.expose('private.start_seminar_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.end_seminar_session(uuid)', '{authenticated}', 'standard');
-select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', 'generous');
+select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', 'standard');
 
 -- What policies call
 grant execute on function

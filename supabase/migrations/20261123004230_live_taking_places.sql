@@ -104,7 +104,10 @@ begin
         where e.course_id = v_subject.course_id and e.student_id = p_user_id for share;
     end if;
     if not private.has_place_access(p_pool_id, p_user_id) then
-        perform private.refuse(case v_subject.access when 'paid' then 'payment_required' else 'not_enrolled' end);
+        if v_subject.access = 'paid' then
+            perform private.refuse('payment_required');
+        end if;
+        perform private.refuse('not_enrolled');
     end if;
 end
 $$;
@@ -150,6 +153,15 @@ as $$
 $$;
 comment on function private.lock_pool(uuid) is 'Locks a pool and so its places until the transaction ends.';
 
+create function private.lock_place_of(p_pool_id uuid, p_user_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+    select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('place:' || p_pool_id || p_user_id, 0))
+$$;
+comment on function private.lock_place_of(uuid, uuid) is
+'Lets one transaction at a time give a user a place in a pool. Taken before the lock of the pool.';
+
 create function private.move_places_up(p_pool_id uuid) returns integer
 language plpgsql
 set search_path = ''
@@ -184,6 +196,38 @@ comment on function private.move_places_up(uuid) is
 'Gives the free seats of an open pool to those who wait, the first first, and mails them. People who are suspended or
 without access keep waiting. Returns how many moved up.';
 
+create function private.take_free_seat(p_pool public.seat_pools, p_user_id uuid) returns public.places
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_place public.places;
+begin
+    v_place.id := gen_random_uuid();
+    v_place.pool_id := p_pool.id;
+    v_place.user_id := p_user_id;
+    perform private.mail_place(v_place, 'place_confirmed');
+    -- Counting the place locks the pool, which others want: everything else is done before.
+    insert into public.places (id, pool_id, user_id, host_id, status)
+    values (v_place.id, p_pool.id, p_user_id, p_pool.host_id, 'confirmed')
+    returning * into v_place;
+    if not exists (
+        select from public.seat_pools as p
+        where p.id = p_pool.id and p.is_open
+            and (p.ends_at is null or p.ends_at > now()) and (p.closes_at is null or p.closes_at > now())
+    ) then
+        perform private.refuse('registration_closed');
+    end if;
+    return v_place;
+exception when check_violation then
+    -- The last seat was taken meanwhile.
+    return null;
+end
+$$;
+comment on function private.take_free_seat(public.seat_pools, uuid) is
+'Takes a seat of a pool that had a free one, mails its person, and returns the place; null where the last one was taken
+meanwhile. Raises registration_closed (409).';
+
 create function private.take_place(
     p_pool_id uuid, p_user_id uuid, p_held_until timestamptz default null, p_is_granted boolean default false
 )
@@ -198,17 +242,28 @@ begin
     -- A ban or a deletion of the person comes before or after, and never between.
     perform from public.accounts as a where a.user_id = p_user_id for share;
     if not private.is_account_active(p_user_id) then
-        perform private.refuse(case when p_is_granted then 'user_not_found' else 'account_inactive' end);
+        if p_is_granted then
+            perform private.refuse('user_not_found');
+        end if;
+        perform private.refuse('account_inactive');
     end if;
-    -- Who finds no seat does not queue for the lock.
+    perform private.lock_place_of(p_pool_id, p_user_id);
     select p.* into v_pool from public.seat_pools as p where p.id = p_pool_id;
-    if v_pool.taken >= v_pool.capacity and (p_is_granted or p_held_until is not null or not v_pool.has_waiting_list)
-        and not exists (
-            select from public.places as p
-            where p.pool_id = p_pool_id and p.user_id = p_user_id and p.status not in ('cancelled', 'expired')
-        )
-        and v_pool.is_open then
-        perform private.refuse('seats_taken');
+    if v_pool.is_open and p_user_id <> v_pool.host_id and not exists (
+        select from public.places as p
+        where p.pool_id = p_pool_id and p.user_id = p_user_id
+            and (p.status not in ('cancelled', 'expired') or p.is_removed)
+    ) then
+        if v_pool.taken < v_pool.capacity and p_held_until is null and not p_is_granted then
+            v_place := private.take_free_seat(v_pool, p_user_id);
+            if v_place.id is not null then
+                return v_place;
+            end if;
+        elsif v_pool.taken >= v_pool.capacity
+            and (p_is_granted or p_held_until is not null or not v_pool.has_waiting_list) then
+            -- Who finds no seat does not queue for the lock.
+            perform private.refuse('seats_taken');
+        end if;
     end if;
     v_pool := private.lock_pool(p_pool_id);
     select p.* into v_place from public.places as p
@@ -384,10 +439,7 @@ security definer -- for functions of other domains, which may not write places
 set search_path = ''
 as $$
 begin
-    if p_held_until is null then
-        raise null_value_not_allowed using message = 'held_until is required';
-    end if;
-    return private.take_place(p_pool_id, p_user_id, p_held_until);
+    return private.take_place(p_pool_id, p_user_id, coalesce(p_held_until, now()));
 end
 $$;
 comment on function private.hold_place(uuid, uuid, timestamptz) is
@@ -403,7 +455,9 @@ declare
     v_pool public.seat_pools;
     v_place public.places;
 begin
-    v_pool := private.lock_pool((select p.pool_id from public.places as p where p.id = p_place_id));
+    select p.* into v_place from public.places as p where p.id = p_place_id;
+    perform private.lock_place_of(v_place.pool_id, v_place.user_id);
+    v_pool := private.lock_pool(v_place.pool_id);
     select p.* into v_place from public.places as p where p.id = p_place_id;
     if v_place.status = 'held' then
         update public.places as p set status = 'confirmed', held_until = null
@@ -584,6 +638,19 @@ comment on function private.record_attendance(uuid, boolean) is
 'Records whether the person of a seat came, and returns the place. For the hosts, from the beginning on. Raises
 place_not_found (404), place_not_over or illegal_transition (409).';
 
+create function private.queue_rank(p_place public.places) returns integer
+language sql
+stable
+set search_path = ''
+as $$
+    select count(*) from public.places as p
+    where p_place.status = 'waiting' and p.pool_id = p_place.pool_id and p.status = 'waiting'
+        and (p.queued_at, p.id) <= (p_place.queued_at, p_place.id)
+    having p_place.status = 'waiting'
+$$;
+comment on function private.queue_rank(public.places) is
+'Where a place stands in the waiting list, from 1; null where it does not wait.';
+
 create function private.queue_position(p_place_id uuid) returns integer
 language plpgsql
 stable
@@ -598,14 +665,8 @@ begin
         and (p.user_id = private.require_signed_in() or private.hosts_pool(p.pool_id, (select auth.uid())));
     if not found then
         perform private.refuse('place_not_found');
-    elsif v_place.status <> 'waiting' then
-        return null;
     end if;
-    return (
-        select count(*) from public.places as p
-        where p.pool_id = v_place.pool_id and p.status = 'waiting'
-            and (p.queued_at, p.id) <= (v_place.queued_at, v_place.id)
-    );
+    return private.queue_rank(v_place);
 end
 $$;
 comment on function private.queue_position(uuid) is

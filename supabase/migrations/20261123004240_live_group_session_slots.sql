@@ -343,8 +343,9 @@ end
 $$;
 comment on function private.book_slot(uuid) is
 'Takes a seat of a slot for the caller, or a turn in its waiting list, mails them, and returns the place; a place they
-have stays. For members with a confirmed address. Raises payment_required (402), not_enrolled or removed_by_host (403),
-slot_not_found (404), host_cannot_attend, registration_closed or seats_taken (409).';
+have stays. For members with a confirmed address. Raises payment_required (402), email_not_confirmed, not_enrolled or
+removed_by_host (403), slot_not_found or user_not_found (404), already_registered, host_cannot_attend,
+registration_closed or seats_taken (409).';
 
 create function private.grant_slot_place(p_slot_id uuid, p_user_id uuid) returns public.places
 language plpgsql
@@ -362,8 +363,8 @@ end
 $$;
 comment on function private.grant_slot_place(uuid, uuid) is
 'Gives a seat of a slot to a member, whatever its access and after registration closed, mails them, and returns the
-place. For its host and admins. Raises slot_not_found or user_not_found (404), host_cannot_attend, registration_closed
-(it is over) or seats_taken (409).';
+place. For its host and admins. Raises removed_by_host (403), slot_not_found or user_not_found (404),
+already_registered, host_cannot_attend, registration_closed (it is over) or seats_taken (409).';
 
 create function private.group_session_details(p_group_session_id uuid) returns jsonb
 language plpgsql

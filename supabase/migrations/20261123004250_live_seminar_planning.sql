@@ -161,7 +161,8 @@ begin
     where s.id = p_seminar_id
     returning s.* into v_seminar;
     if p_status = 'cancelled' then
-        perform private.commit_seminar_hosts(v_seminar);
+        update private.commitments as c set is_live = false
+        where c.id in (select h.commitment_id from public.seminar_hosts as h where h.seminar_id = p_seminar_id);
         perform private.close_pool(v_seminar.pool_id, 'cancelled', jsonb_build_object('reason', p_reason));
         update public.seat_pools as p set is_public = false where p.id = v_seminar.pool_id;
     else
@@ -223,8 +224,9 @@ end
 $$;
 comment on function private.register_for_seminar(uuid) is
 'Takes a seat of a seminar for the caller, or a turn in its waiting list, mails them, and returns the place; a place
-they have stays. For members with a confirmed address. Raises payment_required (402), not_enrolled or removed_by_host
-(403), seminar_not_found (404), host_cannot_attend, registration_closed, seats_taken or seminar_not_open (409).';
+they have stays. For members with a confirmed address. Raises payment_required (402), email_not_confirmed, not_enrolled
+or removed_by_host (403), seminar_not_found or user_not_found (404), already_registered, host_cannot_attend,
+registration_closed, seats_taken or seminar_not_open (409).';
 
 create function private.unregister_from_seminar(p_seminar_id uuid) returns public.places
 language plpgsql
@@ -269,8 +271,8 @@ end
 $$;
 comment on function private.grant_seminar_place(uuid, uuid) is
 'Gives a seat of a seminar to a member, whatever its access and after registration closed, mails them, and returns the
-place. For its host and admins. Raises seminar_not_found or user_not_found (404), host_cannot_attend,
-registration_closed (it is over), seats_taken or seminar_not_open (409).';
+place. For its host and admins. Raises removed_by_host (403), seminar_not_found or user_not_found (404),
+already_registered, host_cannot_attend, registration_closed (it is over), seats_taken or seminar_not_open (409).';
 
 create function private.remove_seminar_attendee(p_seminar_id uuid, p_user_id uuid, p_reason text default null)
 returns public.places
@@ -396,47 +398,46 @@ begin
     ) then
         perform private.refuse('already_registered');
     end if;
-    return private.set_seminar_host(
-        v_host.id,
-        case
-            when p_is_accepted then 'accepted'
-            when v_host.status = 'accepted' then 'left'
-            else 'declined'
-        end::public.seminar_host_status
-    );
+    if not p_is_accepted then
+        return private.leave_seminar(
+            v_host.id, case v_host.status when 'accepted' then 'left' else 'declined' end::public.seminar_host_status
+        );
+    end if;
+    update public.seminar_hosts as h
+    set
+        status = 'accepted',
+        commitment_id = case
+            when v_seminar.status = 'published'
+                then private.commit_host(v_caller, v_seminar.starts_at, v_seminar.ends_at)
+        end
+    where h.id = v_host.id
+    returning h.* into v_host;
+    return v_host;
 end
 $$;
 comment on function private.answer_seminar_host_invitation(uuid, boolean) is
 'Accepts an invitation to host a seminar, which commits the planned time of the caller once it is published; or declines
-it, or leaves. Returns the row. Raises seminar_host_not_found (404), already_registered, host_busy or seminar_not_open
-(409).';
+it, or leaves. Returns the row. For members with a confirmed address. Raises email_not_confirmed (403),
+seminar_host_not_found (404), already_registered, host_busy, illegal_transition or seminar_not_open (409).';
 
-create function private.set_seminar_host(p_host_row_id uuid, p_status public.seminar_host_status)
+create function private.leave_seminar(p_host_row_id uuid, p_status public.seminar_host_status)
 returns public.seminar_hosts
 language plpgsql
 set search_path = ''
 as $$
 declare
     v_host public.seminar_hosts;
-    v_seminar public.seminars;
 begin
-    update public.seminar_hosts as h set status = p_status where h.id = p_host_row_id returning h.* into v_host;
-    select s.* into v_seminar from public.seminars as s where s.id = v_host.seminar_id;
-    if v_host.commitment_id is not null then
-        update private.commitments as c set is_live = false where c.id = v_host.commitment_id;
-        update public.seminar_hosts as h set commitment_id = null where h.id = v_host.id returning h.* into v_host;
-    elsif p_status = 'accepted' and v_seminar.status = 'published' then
-        update public.seminar_hosts as h
-        set commitment_id = private.commit_host(v_host.user_id, v_seminar.starts_at, v_seminar.ends_at)
-        where h.id = v_host.id
-        returning h.* into v_host;
-    end if;
+    update private.commitments as c set is_live = false
+    where c.id = (select h.commitment_id from public.seminar_hosts as h where h.id = p_host_row_id);
+    update public.seminar_hosts as h set status = p_status, commitment_id = null
+    where h.id = p_host_row_id
+    returning h.* into v_host;
     return v_host;
 end
 $$;
-comment on function private.set_seminar_host(uuid, public.seminar_host_status) is
-'Sets the status of a co-host of a locked seminar, and commits or frees their time. Raises host_busy or
-illegal_transition (409).';
+comment on function private.leave_seminar(uuid, public.seminar_host_status) is
+'Ends the part of a co-host in a locked seminar, and frees their time. Raises illegal_transition (409).';
 
 create function private.remove_seminar_host(p_seminar_id uuid, p_user_id uuid) returns public.seminar_hosts
 language plpgsql
@@ -453,12 +454,12 @@ begin
     if not found then
         perform private.refuse('seminar_host_not_found');
     end if;
-    return private.set_seminar_host(v_host_row_id, 'left');
+    return private.leave_seminar(v_host_row_id, 'left');
 end
 $$;
 comment on function private.remove_seminar_host(uuid, uuid) is
 'Removes a co-host, frees their time, and returns the row. For the host of the seminar and admins. Raises
-seminar_not_found or seminar_host_not_found (404).';
+seminar_not_found or seminar_host_not_found (404), illegal_transition (409).';
 
 create function private.start_seminar_session(p_seminar_id uuid) returns public.seminar_sessions
 language plpgsql
@@ -557,6 +558,29 @@ comment on function private.lapse__seminars() is
 'Ends one seminar 15 minutes after its planned time, or 4 hours after it while a session of it is live. One that was
 never live is cancelled: what people paid is due back. Returns the number.';
 
+create function private.seminar_parts(p_seminar_id uuid, p_user_id uuid, p_is_host boolean) returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    v_function name;
+    v_part jsonb;
+    v_parts jsonb := '{}';
+begin
+    for v_function in select f.name from private.registered_functions('seminar_details') as f (name) loop
+        execute format('select private.%I($1, $2, $3)', v_function)
+        into v_part using p_seminar_id, p_user_id, p_is_host;
+        v_parts := v_parts
+            || jsonb_build_object(regexp_replace(v_function, '^seminar_details__(\d{3}_)?', ''), v_part);
+    end loop;
+    return v_parts;
+end
+$$;
+comment on function private.seminar_parts(uuid, uuid, boolean) is
+'What private.seminar_details__<nnn>_<key>(seminar_id uuid, user_id uuid, is_host boolean) of every domain adds to the
+details of a seminar, each under its key. user_id is null for a signed-out caller.';
+
 create function private.seminar_details(p_seminar_id uuid) returns jsonb
 language plpgsql
 stable
@@ -568,8 +592,6 @@ declare
     v_seminar public.seminars;
     v_place public.places;
     v_is_host boolean;
-    v_function name;
-    v_part jsonb;
     v_details jsonb;
 begin
     select s.* into v_seminar from public.seminars as s where s.id = p_seminar_id;
@@ -608,7 +630,7 @@ begin
         ),
         'my_place', case when v_place.id is not null then jsonb_build_object(
             'id', v_place.id, 'status', v_place.status, 'held_until', v_place.held_until,
-            'is_granted', v_place.is_granted, 'queue_position', private.queue_position(v_place.id)
+            'is_granted', v_place.is_granted, 'queue_position', private.queue_rank(v_place)
         ) end,
         'attendees', case
             when v_is_host then private.pool_attendees(p.id, true)
@@ -620,17 +642,10 @@ begin
         ) end
     ) into v_details
     from public.seat_pools as p where p.id = v_seminar.pool_id;
-    for v_function in select f.name from private.registered_functions('seminar_details') as f (name) loop
-        execute format('select private.%I($1, $2, $3)', v_function)
-        into v_part using v_seminar.id, v_caller, v_is_host;
-        v_details := v_details
-            || jsonb_build_object(regexp_replace(v_function, '^seminar_details__(\d{3}_)?', ''), v_part);
-    end loop;
-    return v_details;
+    return v_details || private.seminar_parts(v_seminar.id, v_caller, v_is_host);
 end
 $$;
 comment on function private.seminar_details(uuid) is
 'One seminar with its course, hosts, seats, the caller''s place and its position in the waiting list. For hosts and
 moderators also all attendees with their names and statuses and the sessions; for people with a seat those attendees
-whose profile is public, and the sessions. Adds what private.seminar_details__<nnn>_<key>(seminar_id uuid, user_id uuid,
-is_host boolean) of every domain returns. For everybody. Raises seminar_not_found (404).';
+whose profile is public, and the sessions. For everybody. Raises seminar_not_found (404).';

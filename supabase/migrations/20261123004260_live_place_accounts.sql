@@ -70,7 +70,7 @@ begin
             and s.status in ('draft', 'published', 'live')
         order by h.seminar_id
     loop
-        perform private.set_seminar_host(v_id, 'left');
+        perform private.leave_seminar(v_id, 'left');
     end loop;
     for v_id in
         select p.id from public.places as p
@@ -136,7 +136,7 @@ as $$
 declare
     v_id uuid;
 begin
-    -- Access by the course ends with the host's right to it; what is free or paid is detached.
+    -- What is for the students of the course ends with the host's right to it; what is free or paid stays.
     perform from public.group_sessions as g where g.course_id = new.id order by g.id for no key update;
     for v_id in
         select s.id from public.seminars as s

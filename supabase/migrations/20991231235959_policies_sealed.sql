@@ -850,6 +850,23 @@ grant select, delete on public.course_invitations to authenticated;
 grant select on public.course_invitations to service_role;
 -- no insert or update: enrol_list and accept_course_invitation write it
 
+-- policies/learning/course_reviews.sql
+select private.close_table('public.course_reviews');
+
+create policy course_reviews_select_anon on public.course_reviews for select to anon
+using (is_public and not is_hidden);
+
+create policy course_reviews_select_authenticated on public.course_reviews for select to authenticated
+using (
+    (is_public and not is_hidden)
+    or student_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.course_reviews to anon, authenticated, service_role;
+-- no insert, update or delete: functions write it
+
 -- policies/learning/course_students.sql
 select private.close_table('public.course_students');
 
@@ -1016,6 +1033,9 @@ select private.expose('public.resume_point(uuid)', '{authenticated}', 'standard'
 select private.expose('public.search_students(text)', '{authenticated}', 'standard');
 select private.expose('public.creator_dashboard()', '{authenticated}', 'standard');
 select private.expose('public.export_students(uuid, public.enrolment_status)', '{authenticated}', 'standard');
+select private.expose('private.review_course(uuid, smallint, text)', '{authenticated}', 'standard');
+select private.expose('private.reply_to_review(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.hide_review(uuid, text)', '{authenticated}', 'strict');
 
 -- Helpers of policies and triggers, and what the edge and the worker call.
 grant execute on function private.find_certificates(text) to authenticated;
@@ -1412,15 +1432,6 @@ using (false);
 -- policies/live/functions.sql
 -- The API of live: each function, the roles that may call it, and its tier of rate limits.
 
-select private.expose('private.set_schedule_hours(jsonb, jsonb, uuid)', '{authenticated}', 'standard');
-select private.expose('private.set_default_schedule(uuid)', '{authenticated}', 'standard');
-select private.expose(
-    'private.available_slots(uuid, timestamptz, timestamptz, integer, text, uuid)',
-    '{authenticated}', 'generous'
-);
-select private.expose(
-    'private.host_busy_times(uuid, timestamptz, timestamptz)', '{authenticated}', 'generous'
-);
 select private.expose(
     'private.schedule_session(uuid, timestamptz, integer, text, text)',
     '{authenticated}', 'standard'
@@ -1432,7 +1443,7 @@ select private.expose('private.complete_session(uuid, boolean)', '{authenticated
 select private.expose('private.cancel_place(uuid)', '{authenticated}', 'standard');
 select private.expose('private.remove_attendee(uuid, text)', '{authenticated}', 'standard');
 select private.expose('private.record_attendance(uuid, boolean)', '{authenticated}', 'standard');
-select private.expose('private.queue_position(uuid)', '{authenticated}', 'generous');
+select private.expose('private.queue_position(uuid)', '{authenticated}', 'standard');
 select private.expose(
     'private.add_group_session_slot(uuid, timestamptz, integer, text, integer, timestamptz)',
     '{authenticated}', 'standard'
@@ -1445,7 +1456,7 @@ select private.expose('private.cancel_group_session_slot(uuid, text)', '{authent
 select private.expose('private.delete_group_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.book_slot(uuid)', '{authenticated}', 'standard');
 select private.expose('private.grant_slot_place(uuid, uuid)', '{authenticated}', 'standard');
-select private.expose('private.group_session_details(uuid)', '{anon,authenticated}', 'generous');
+select private.expose('private.group_session_details(uuid)', '{anon,authenticated}', 'standard');
 select private.expose('private.publish_seminar(uuid)', '{authenticated}', 'standard');
 select private.expose('private.cancel_seminar(uuid, text)', '{authenticated}', 'standard');
 select private.expose('private.register_for_seminar(uuid)', '{authenticated}', 'standard');
@@ -1457,12 +1468,10 @@ select private.expose('private.answer_seminar_host_invitation(uuid, boolean)', '
 select private.expose('private.remove_seminar_host(uuid, uuid)', '{authenticated}', 'standard');
 select private.expose('private.start_seminar_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.end_seminar_session(uuid)', '{authenticated}', 'standard');
-select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', 'generous');
+select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', 'standard');
 
 -- What policies call
 grant execute on function
-private.is_host(),
-private.my_schedule_ids(),
 private.my_pool_ids(),
 private.my_hosted_pool_ids(),
 private.my_group_session_ids(),
@@ -1491,11 +1500,11 @@ grant select on public.group_session_slots to anon, authenticated, service_role;
 select private.close_table('public.group_sessions');
 
 create policy group_sessions_select_anon on public.group_sessions for select to anon
-using (visibility = 'public' and status = 'offered');
+using (is_listed);
 
 create policy group_sessions_select_authenticated on public.group_sessions for select to authenticated
 using (
-    (visibility = 'public' and status = 'offered')
+    is_listed
     or host_id = (select auth.uid())
     or id = any((select private.my_group_session_ids())::uuid[])
     or (select private.has_role('moderator'))
@@ -1509,7 +1518,7 @@ with check (
 );
 
 create policy group_sessions_update_host on public.group_sessions for update to authenticated
-using (host_id = (select auth.uid()) and status = 'offered' and (select private.has_role('teacher')))
+using (host_id = (select auth.uid()) and (select private.has_role('teacher')))
 with check (
     host_id = (select auth.uid())
     and (select private.has_role('teacher'))
@@ -1537,55 +1546,6 @@ using (
 
 grant select on public.places to authenticated, service_role;
 -- no insert, update or delete: functions take places and give them back
-
--- policies/live/schedule_exceptions.sql
-select private.close_table('public.schedule_exceptions');
-
-create policy schedule_exceptions_select_host on public.schedule_exceptions for select to authenticated
-using (schedule_id = any((select private.my_schedule_ids())::uuid[]) or (select private.has_role('moderator')));
-
-grant select on public.schedule_exceptions to authenticated, service_role;
--- no insert, update or delete: set_schedule_hours writes it
-
--- policies/live/schedule_rules.sql
-select private.close_table('public.schedule_rules');
-
-create policy schedule_rules_select_host on public.schedule_rules for select to authenticated
-using (schedule_id = any((select private.my_schedule_ids())::uuid[]) or (select private.has_role('moderator')));
-
-grant select on public.schedule_rules to authenticated, service_role;
--- no insert, update or delete: set_schedule_hours writes it
-
--- policies/live/schedules.sql
-select private.close_table('public.schedules');
-
-create policy schedules_select_host on public.schedules for select to authenticated
-using (host_id = (select auth.uid()) or (select private.has_role('moderator')));
-
-create policy schedules_insert_host on public.schedules for insert to authenticated
-with check (host_id = (select auth.uid()) and (select private.is_host()));
-
-create policy schedules_update_host on public.schedules for update to authenticated
-using (host_id = (select auth.uid()) and (select private.is_host()))
-with check (host_id = (select auth.uid()) and (select private.is_host()));
-
-create policy schedules_delete_host on public.schedules for delete to authenticated
-using (host_id = (select auth.uid()) and (select private.is_active()));
-
--- set_default_schedule writes is_default
-grant
-select,
-insert (
-    host_id, name, time_zone, slot_minutes, step_minutes, buffer_before_minutes, buffer_after_minutes,
-    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week
-),
-update (
-    name, time_zone, slot_minutes, step_minutes, buffer_before_minutes, buffer_after_minutes,
-    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week
-),
-delete
-on public.schedules to authenticated;
-grant select on public.schedules to service_role;
 
 -- policies/live/seat_pools.sql
 select private.close_table('public.seat_pools');

@@ -1,5 +1,7 @@
 """Seminars: planned, published, attended, run and cancelled; only hosts and attendees read who comes."""
 
+import json
+
 import pytest
 
 from tests.live.seats import at, done, pool, register, seminar, slot, status
@@ -201,6 +203,29 @@ def test_a_seminar_of_a_course_is_for_its_students(academy: Academy, host: Perso
     place, wait = (register(academy, one, made["id"]) for one in (student, waiter))
     academy.sql("update public.enrolments set status = 'cancelled' where student_id = %s", student.id)
     assert (status(academy, place), status(academy, wait)) == ("cancelled", "confirmed")
+
+
+def test_another_domain_says_who_has_paid(academy: Academy, host: Person) -> None:
+    made = seminar(academy, host, access="paid")
+    payer, other = academy.member(), academy.member()
+    # A function of a later domain, which exists in this transaction only.
+    with academy.connection() as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "create function private.seminar_access__999_test(p_user_id uuid, p_seminar_id uuid) returns boolean"
+            f" language sql as $$ select p_user_id = '{payer.id}' and p_seminar_id = '{made['id']}' $$".encode()
+        )
+        found = connection.execute(
+            "select private.has_place_access(%(pool)s, %(payer)s), private.has_place_access(%(pool)s, %(other)s)",
+            {"pool": made["pool_id"], "payer": payer.id, "other": other.id},
+        ).fetchall()
+        connection.execute(
+            "select set_config('request.jwt.claims', %s, true)",
+            [json.dumps({"sub": payer.id, "role": "authenticated"})],
+        )
+        [(got,)] = connection.execute(
+            "select status::text from private.register_for_seminar(%s)", [made["id"]]
+        ).fetchall()
+    assert (found, got) == ([(True, False)], "confirmed")
 
 
 def _lapse(academy: Academy, seminar_id: str) -> None:

@@ -1432,6 +1432,15 @@ using (false);
 -- policies/live/functions.sql
 -- The API of live: each function, the roles that may call it, and its tier of rate limits.
 
+select private.expose('private.set_schedule_hours(jsonb, jsonb, uuid)', '{authenticated}', 'standard');
+select private.expose('private.set_default_schedule(uuid)', '{authenticated}', 'standard');
+select private.expose(
+    'private.available_slots(uuid, timestamptz, timestamptz, integer, text, uuid)',
+    '{authenticated}', 'generous'
+);
+select private.expose(
+    'private.host_busy_times(uuid, timestamptz, timestamptz)', '{authenticated}', 'generous'
+);
 select private.expose(
     'private.schedule_session(uuid, timestamptz, integer, text, text)',
     '{authenticated}', 'standard'
@@ -1472,6 +1481,8 @@ select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', '
 
 -- What policies call
 grant execute on function
+private.is_host(),
+private.my_schedule_ids(),
 private.my_pool_ids(),
 private.my_hosted_pool_ids(),
 private.my_group_session_ids(),
@@ -1546,6 +1557,55 @@ using (
 
 grant select on public.places to authenticated, service_role;
 -- no insert, update or delete: functions take places and give them back
+
+-- policies/live/schedule_exceptions.sql
+select private.close_table('public.schedule_exceptions');
+
+create policy schedule_exceptions_select_host on public.schedule_exceptions for select to authenticated
+using (schedule_id = any((select private.my_schedule_ids())::uuid[]) or (select private.has_role('moderator')));
+
+grant select on public.schedule_exceptions to authenticated, service_role;
+-- no insert, update or delete: set_schedule_hours writes it
+
+-- policies/live/schedule_rules.sql
+select private.close_table('public.schedule_rules');
+
+create policy schedule_rules_select_host on public.schedule_rules for select to authenticated
+using (schedule_id = any((select private.my_schedule_ids())::uuid[]) or (select private.has_role('moderator')));
+
+grant select on public.schedule_rules to authenticated, service_role;
+-- no insert, update or delete: set_schedule_hours writes it
+
+-- policies/live/schedules.sql
+select private.close_table('public.schedules');
+
+create policy schedules_select_host on public.schedules for select to authenticated
+using (host_id = (select auth.uid()) or (select private.has_role('moderator')));
+
+create policy schedules_insert_host on public.schedules for insert to authenticated
+with check (host_id = (select auth.uid()) and (select private.is_host()));
+
+create policy schedules_update_host on public.schedules for update to authenticated
+using (host_id = (select auth.uid()) and (select private.is_host()))
+with check (host_id = (select auth.uid()) and (select private.is_host()));
+
+create policy schedules_delete_host on public.schedules for delete to authenticated
+using (host_id = (select auth.uid()) and (select private.is_active()));
+
+-- set_default_schedule writes is_default
+grant
+select,
+insert (
+    host_id, name, time_zone, slot_minutes, step_minutes, buffer_before_minutes, buffer_after_minutes,
+    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week
+),
+update (
+    name, time_zone, slot_minutes, step_minutes, buffer_before_minutes, buffer_after_minutes,
+    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week
+),
+delete
+on public.schedules to authenticated;
+grant select on public.schedules to service_role;
 
 -- policies/live/seat_pools.sql
 select private.close_table('public.seat_pools');

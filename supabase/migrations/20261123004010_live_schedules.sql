@@ -5,8 +5,8 @@ values
 (
     'hours_invalid', 422,
     'The hours of a schedule are lists of at most 100 objects, and those of one day do not overlap.',
-    'Send rules as [{"weekday": 1, "starts_at": "09:00", "ends_at": "17:00"}], Monday is 1, the end of a day is 24:00; '
-    || 'and exceptions as [{"on_date": "2030-05-01", "starts_at": "10:00", "ends_at": "12:00"}], without times for a '
+    'Send rules as [{"weekday": 1, "start_time": "09:00", "end_time": "17:00"}], Monday is 1, a day ends at 24:00; '
+    || 'and exceptions as [{"on_date": "2030-05-01", "start_time": "10:00", "end_time": "12:00"}], without times for a '
     || 'day off.',
     null
 ),
@@ -46,7 +46,8 @@ create table public.schedules (
 );
 comment on table public.schedules is
 'When a host can be booked, and on what conditions. Hosts, who are teachers and approved student-teachers, read and
-write their own, moderators read all; everybody who is signed in asks available_slots. set_schedule_hours sets the hours.';
+write their own, moderators read all; everybody who is signed in asks available_slots. set_schedule_hours writes the
+hours.';
 comment on column public.schedules.time_zone is
 'The IANA time zone of the hours, and of the days and weeks of the limits.';
 comment on column public.schedules.is_default is
@@ -63,6 +64,7 @@ comment on column public.schedules.maximum_per_day is
 'So many commitments of the host in a day end the offers of that day; null for no limit.';
 comment on column public.schedules.maximum_per_week is
 'So many commitments of the host in a week from Monday end the offers of that week; null for no limit.';
+comment on constraint schedules_host_id_fkey on public.schedules is 'The host of a schedule has a profile.';
 comment on constraint schedules_name_check on public.schedules is
 'A name is one line of 1 to 80 characters, of which some are visible.';
 comment on constraint schedules_slot_minutes_check on public.schedules is
@@ -91,20 +93,20 @@ create table public.schedule_rules (
     schedule_id uuid not null
     constraint schedule_rules_schedule_id_fkey references public.schedules (id) on delete cascade,
     weekday smallint not null constraint schedule_rules_weekday_check check (weekday between 1 and 7),
-    starts_at time not null,
-    ends_at time not null,
-    constraint schedule_rules_pkey primary key (schedule_id, weekday, starts_at),
-    constraint schedule_rules_ends_at_check check (ends_at > starts_at),
+    start_time time not null,
+    end_time time not null,
+    constraint schedule_rules_pkey primary key (schedule_id, weekday, start_time),
+    constraint schedule_rules_end_time_check check (end_time > start_time),
     constraint schedule_rules_overlap_excl exclude using gist (
         schedule_id with =, weekday with =,
-        numrange(extract(epoch from starts_at), extract(epoch from ends_at)) with &&
+        numrange(extract(epoch from start_time), extract(epoch from end_time)) with &&
     )
 );
 comment on table public.schedule_rules is
 'The weekly hours of schedules. Who reads the schedule reads them; set_schedule_hours writes them.';
 comment on column public.schedule_rules.weekday is 'From Monday, 1, to Sunday, 7.';
-comment on column public.schedule_rules.starts_at is 'The local time at which the hours begin.';
-comment on column public.schedule_rules.ends_at is 'The local time at which they end; 24:00 is the end of the day.';
+comment on column public.schedule_rules.start_time is 'The local time at which the hours begin.';
+comment on column public.schedule_rules.end_time is 'The local time at which they end; 24:00 is the end of the day.';
 alter table public.schedule_rules enable row level security;
 revoke all on public.schedule_rules from anon, authenticated, service_role;
 
@@ -113,23 +115,23 @@ create table public.schedule_exceptions (
     schedule_id uuid not null
     constraint schedule_exceptions_schedule_id_fkey references public.schedules (id) on delete cascade,
     on_date date not null,
-    starts_at time,
-    ends_at time,
-    constraint schedule_exceptions_ends_at_check check (
-        (starts_at is null) = (ends_at is null) and (starts_at is null or ends_at > starts_at)
+    start_time time,
+    end_time time,
+    constraint schedule_exceptions_end_time_check check (
+        (start_time is null) = (end_time is null) and (start_time is null or end_time > start_time)
     ),
     constraint schedule_exceptions_overlap_excl exclude using gist (
         schedule_id with =, on_date with =,
-        numrange(coalesce(extract(epoch from starts_at), 0), coalesce(extract(epoch from ends_at), 86400)) with &&
+        numrange(coalesce(extract(epoch from start_time), 0), coalesce(extract(epoch from end_time), 86400)) with &&
     )
 );
 comment on table public.schedule_exceptions is
 'The hours of single days, which replace the weekly ones; a row without times is a day off. Who reads the schedule reads
 them; set_schedule_hours writes them.';
 comment on column public.schedule_exceptions.on_date is 'The local date.';
-comment on column public.schedule_exceptions.starts_at is
+comment on column public.schedule_exceptions.start_time is
 'The local time at which the hours begin; null for a day off.';
-comment on column public.schedule_exceptions.ends_at is
+comment on column public.schedule_exceptions.end_time is
 'The local time at which they end, up to 24:00; null for a day off.';
 alter table public.schedule_exceptions enable row level security;
 revoke all on public.schedule_exceptions from anon, authenticated, service_role;
@@ -267,8 +269,8 @@ begin
                 jsonb_typeof(t.item) = 'object'
                 and coalesce((t.item ->> p_day) ~ p_day_pattern, false)
                 and (
-                    (p_may_be_off and t.item ->> 'starts_at' is null and t.item ->> 'ends_at' is null)
-                    or coalesce((t.item ->> 'starts_at') ~ v_time and (t.item ->> 'ends_at') ~ v_time, false)
+                    (p_may_be_off and t.item ->> 'start_time' is null and t.item ->> 'end_time' is null)
+                    or coalesce((t.item ->> 'start_time') ~ v_time and (t.item ->> 'end_time') ~ v_time, false)
                 )
             )
             from jsonb_array_elements(p_hours) as t (item)
@@ -278,7 +280,7 @@ begin
 end
 $$;
 comment on function private.are_hours(jsonb, text, text, boolean) is
-'Whether this is a list of at most 100 spans of hours, each an object with a day, starts_at and ends_at (HH:MM), or,
+'Whether this is a list of at most 100 spans of hours, each an object with a day, start_time and end_time (HH:MM), or,
 where that is allowed, without times.';
 
 create function private.schedule_hours(p_schedule_id uuid) returns jsonb
@@ -288,12 +290,12 @@ set search_path = ''
 as $$
     select to_jsonb(s) || jsonb_build_object(
         'rules', (
-            select coalesce(jsonb_agg(to_jsonb(r) - 'schedule_id' order by r.weekday, r.starts_at), '[]')
+            select coalesce(jsonb_agg(to_jsonb(r) - 'schedule_id' order by r.weekday, r.start_time), '[]')
             from public.schedule_rules as r where r.schedule_id = s.id
         ),
         'exceptions', (
             select coalesce(
-                jsonb_agg(to_jsonb(e) - 'schedule_id' - 'id' order by e.on_date, e.starts_at nulls first), '[]'
+                jsonb_agg(to_jsonb(e) - 'schedule_id' - 'id' order by e.on_date, e.start_time nulls first), '[]'
             )
             from public.schedule_exceptions as e where e.schedule_id = s.id
         )
@@ -327,14 +329,14 @@ begin
     delete from public.schedule_rules as r where r.schedule_id = v_schedule.id;
     delete from public.schedule_exceptions as e where e.schedule_id = v_schedule.id;
     begin
-        insert into public.schedule_rules (schedule_id, weekday, starts_at, ends_at)
+        insert into public.schedule_rules (schedule_id, weekday, start_time, end_time)
         select
-            v_schedule.id, (t.item ->> 'weekday')::smallint, (t.item ->> 'starts_at')::time,
-            (t.item ->> 'ends_at')::time
+            v_schedule.id, (t.item ->> 'weekday')::smallint, (t.item ->> 'start_time')::time,
+            (t.item ->> 'end_time')::time
         from jsonb_array_elements(p_rules) as t (item);
-        insert into public.schedule_exceptions (schedule_id, on_date, starts_at, ends_at)
+        insert into public.schedule_exceptions (schedule_id, on_date, start_time, end_time)
         select
-            v_schedule.id, (t.item ->> 'on_date')::date, (t.item ->> 'starts_at')::time, (t.item ->> 'ends_at')::time
+            v_schedule.id, (t.item ->> 'on_date')::date, (t.item ->> 'start_time')::time, (t.item ->> 'end_time')::time
         from jsonb_array_elements(p_exceptions) as t (item);
     exception when exclusion_violation or check_violation or unique_violation then
         perform private.refuse('hours_invalid');
@@ -344,6 +346,6 @@ end
 $$;
 comment on function private.set_schedule_hours(jsonb, jsonb, uuid) is
 'Replaces all hours of a schedule of the caller, by default the default one, and returns the schedule with rules and
-exceptions. rules: [{weekday, starts_at, ends_at}], weekday from Monday, 1, to Sunday, 7, local times as HH:MM, up to
-24:00; exceptions: [{on_date, starts_at, ends_at}], which replace the rules of that day, without times for a day off.
+exceptions. rules: [{weekday, start_time, end_time}], weekday from Monday, 1, to Sunday, 7, local times as HH:MM, up to
+24:00; exceptions: [{on_date, start_time, end_time}], which replace the rules of that day, without times for a day off.
 What is booked stays. For its host. Raises schedule_not_found (404), hours_invalid (422).';

@@ -56,7 +56,7 @@ as $$
         from (select p_from + i as day from generate_series(0, p_to - p_from) as i) as d
     ),
     hours as (
-        select d.*, r.starts_at, r.ends_at
+        select d.*, r.start_time, r.end_time
         from days as d
         join public.schedule_rules as r
             on r.schedule_id = p_schedule.id and r.weekday = extract(isodow from d.day)
@@ -64,10 +64,10 @@ as $$
             select from public.schedule_exceptions as e where e.schedule_id = p_schedule.id and e.on_date = d.day
         )
         union all
-        select d.*, e.starts_at, e.ends_at
+        select d.*, e.start_time, e.end_time
         from days as d
         join public.schedule_exceptions as e
-            on e.schedule_id = p_schedule.id and e.on_date = d.day and e.starts_at is not null
+            on e.schedule_id = p_schedule.id and e.on_date = d.day and e.start_time is not null
     ),
     shifts as (
         select
@@ -80,7 +80,7 @@ as $$
         from hours as h
     )
     select tstzrange(
-        (s.day + s.starts_at) at time zone p_schedule.time_zone, (s.day + s.ends_at) at time zone p_schedule.time_zone
+        (s.day + s.start_time) at time zone p_schedule.time_zone, (s.day + s.end_time) at time zone p_schedule.time_zone
     )
     from shifts as s
     where not s.is_shifted
@@ -92,9 +92,9 @@ as $$
         s.begins - interval '3 hours', s.ends + interval '3 hours', interval '1 minute'
     ) as m (minute)
     where s.is_shifted
-        and m.minute at time zone p_schedule.time_zone >= s.day + s.starts_at
-        and m.minute at time zone p_schedule.time_zone < s.day + s.ends_at
-    group by s.day, s.starts_at
+        and m.minute at time zone p_schedule.time_zone >= s.day + s.start_time
+        and m.minute at time zone p_schedule.time_zone < s.day + s.end_time
+    group by s.day, s.start_time
 $$;
 comment on function private.open_spans(public.schedules, date, date) is
 'The spans of the hours of a schedule on these local days, as instants: those at which a clock there shows a time of the
@@ -256,9 +256,9 @@ end
 $$;
 comment on function private.available_slots(uuid, timestamptz, timestamptz, integer, text, uuid) is
 'The free slots of a host that begin from one instant until another, at most 62 days later, in order: as instants, and
-as local times in zone (an IANA name; by default that of the caller). duration: minutes, one of the schedule''s lengths, by
-default the first; schedule: by default the default one. For everybody who is signed in. Raises sign_in_required (401),
-schedule_not_found (404: also of a host who cannot be booked now), slot_range_invalid, slot_minutes_invalid or
+as local times in zone (an IANA name; by default that of the caller). duration: minutes, one of the schedule''s lengths,
+by default the first; schedule: by default the default one. For everybody who is signed in. Raises sign_in_required
+(401), schedule_not_found (404: also of a host who cannot be booked now), slot_range_invalid, slot_minutes_invalid or
 time_zone_invalid (422).';
 
 create function private.host_busy_times(p_host uuid, p_from timestamptz, p_to timestamptz)
@@ -284,9 +284,9 @@ begin
 end
 $$;
 comment on function private.host_busy_times(uuid, timestamptz, timestamptz) is
-'When a host is busy from one instant until another, at most 62 days later, in order, and not why or with whom; times
-that touch are one. For everybody who is signed in. Raises sign_in_required (401), schedule_not_found (404: the host
-cannot be booked now), slot_range_invalid (422).';
+'When a host is busy from one instant until another, at most 62 days later, in order, but neither why nor for which
+person; times that touch are one. For everybody who is signed in. Raises sign_in_required (401), schedule_not_found
+(404: the host cannot be booked now), slot_range_invalid (422).';
 
 create function private.require_bookable(
     p_host_id uuid, p_schedule_id uuid, p_starts_at timestamptz, p_minutes integer

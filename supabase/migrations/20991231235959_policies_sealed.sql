@@ -1436,11 +1436,9 @@ select private.expose('private.set_schedule_hours(jsonb, jsonb, uuid)', '{authen
 select private.expose('private.set_default_schedule(uuid)', '{authenticated}', 'standard');
 select private.expose(
     'private.available_slots(uuid, timestamptz, timestamptz, integer, text, uuid)',
-    '{authenticated}', 'generous'
+    '{authenticated}', 'standard'
 );
-select private.expose(
-    'private.host_busy_times(uuid, timestamptz, timestamptz)', '{authenticated}', 'generous'
-);
+select private.expose('private.host_busy_times(uuid, timestamptz, timestamptz)', '{authenticated}', 'standard');
 select private.expose(
     'private.schedule_session(uuid, timestamptz, integer, text, text)',
     '{authenticated}', 'standard'

@@ -162,7 +162,7 @@ def computed(connection: psycopg.Connection, host: Person, case: dict[str, Any])
     ):
         for day, start, end in found:
             connection.execute(
-                f"insert into public.{table} (schedule_id, {column}, starts_at, ends_at)"  # noqa: S608
+                f"insert into public.{table} (schedule_id, {column}, start_time, end_time)"  # noqa: S608
                 " values (%s, %s, %s, %s)",
                 [schedule_id[0], day, clock(start), clock(end)],
             )

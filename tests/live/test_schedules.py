@@ -8,7 +8,7 @@ import pytest
 
 from tests.people import Academy, Course, Person, concurrently, refused, rows
 
-ALL_WEEK = [{"weekday": day, "starts_at": "09:00", "ends_at": "12:00"} for day in range(1, 8)]
+ALL_WEEK = [{"weekday": day, "start_time": "09:00", "end_time": "12:00"} for day in range(1, 8)]
 LISBON = ZoneInfo("Europe/Lisbon")
 
 
@@ -54,22 +54,22 @@ def test_a_host_sets_and_reads_their_hours(
 ) -> None:
     exceptions = [
         {"on_date": "2030-12-24"},
-        {"on_date": "2030-12-27", "starts_at": "10:00", "ends_at": "11:00"},
+        {"on_date": "2030-12-27", "start_time": "10:00", "end_time": "11:00"},
     ]
-    hours = {"rules": [{"weekday": 7, "starts_at": "22:00", "ends_at": "24:00"}], "exceptions": exceptions}
+    hours = {"rules": [{"weekday": 7, "start_time": "22:00", "end_time": "24:00"}], "exceptions": exceptions}
     answer = academy.rpc(host, "set_schedule_hours", **hours).json()
     assert answer["id"] == schedule["id"]
-    assert answer["rules"] == [{"weekday": 7, "starts_at": "22:00:00", "ends_at": "24:00:00"}]
+    assert answer["rules"] == [{"weekday": 7, "start_time": "22:00:00", "end_time": "24:00:00"}]
     assert [each["on_date"] for each in answer["exceptions"]] == ["2030-12-24", "2030-12-27"]
     path = (
         f"/rest/v1/schedules?host_id=eq.{host.id}"
-        "&select=name,time_zone,is_default,schedule_rules(weekday,ends_at),schedule_exceptions(on_date,starts_at)"
+        "&select=name,time_zone,is_default,schedule_rules(weekday,end_time),schedule_exceptions(on_date,start_time)"
     )
     for who in (host, academy.member("moderator")):
         (read,) = rows(academy.call(who, "GET", path))
         assert read["is_default"]
-        assert read["schedule_rules"] == [{"weekday": 7, "ends_at": "24:00:00"}]
-        assert {each["starts_at"] for each in read["schedule_exceptions"]} == {None, "10:00:00"}
+        assert read["schedule_rules"] == [{"weekday": 7, "end_time": "24:00:00"}]
+        assert {each["start_time"] for each in read["schedule_exceptions"]} == {None, "10:00:00"}
     for who in (student, stranger):
         assert rows(academy.call(who, "GET", path)) == []
         refused(academy.rpc(who, "set_schedule_hours", schedule_id=schedule["id"], **hours), 404, "schedule_not_found")
@@ -84,16 +84,16 @@ def test_a_host_sets_and_reads_their_hours(
         "9 to 5",
         [1],
         [{}],
-        [{"weekday": 8, "starts_at": "09:00", "ends_at": "10:00"}],
-        [{"weekday": 1, "starts_at": "9", "ends_at": "10:00"}],
-        [{"weekday": 1, "starts_at": "10:00", "ends_at": "09:00"}],
-        [{"weekday": 1, "starts_at": "24:30", "ends_at": "25:00"}],
+        [{"weekday": 8, "start_time": "09:00", "end_time": "10:00"}],
+        [{"weekday": 1, "start_time": "9", "end_time": "10:00"}],
+        [{"weekday": 1, "start_time": "10:00", "end_time": "09:00"}],
+        [{"weekday": 1, "start_time": "24:30", "end_time": "25:00"}],
         [
-            {"weekday": 1, "starts_at": "09:00", "ends_at": "11:00"},
-            {"weekday": 1, "starts_at": "10:00", "ends_at": "12:00"},
+            {"weekday": 1, "start_time": "09:00", "end_time": "11:00"},
+            {"weekday": 1, "start_time": "10:00", "end_time": "12:00"},
         ],
-        [{"weekday": 1, "starts_at": "09:00"}],
-        [{"weekday": 1, "starts_at": "09:00", "ends_at": "10:00"}] * 101,
+        [{"weekday": 1, "start_time": "09:00"}],
+        [{"weekday": 1, "start_time": "09:00", "end_time": "10:00"}] * 101,
     ],
 )
 def test_hours_that_make_no_sense_change_nothing(
@@ -108,9 +108,9 @@ def test_hours_that_make_no_sense_change_nothing(
     "exceptions",
     [
         [{"on_date": "2030-02-30"}],
-        [{"starts_at": "09:00", "ends_at": "10:00"}],
-        [{"on_date": "2030-05-01", "starts_at": "09:00"}],
-        [{"on_date": "2030-05-01"}, {"on_date": "2030-05-01", "starts_at": "09:00", "ends_at": "10:00"}],
+        [{"start_time": "09:00", "end_time": "10:00"}],
+        [{"on_date": "2030-05-01", "start_time": "09:00"}],
+        [{"on_date": "2030-05-01"}, {"on_date": "2030-05-01", "start_time": "09:00", "end_time": "10:00"}],
     ],
 )
 def test_exceptions_that_make_no_sense_are_refused(
@@ -283,8 +283,8 @@ def test_slots_continue_over_midnight_and_adjacent_hours(academy: Academy, stude
     host = academy.member("teacher")
     made(
         academy, host,
-        [{"weekday": day, "starts_at": "23:00", "ends_at": "24:00"} for day in range(1, 8)]
-        + [{"weekday": day, "starts_at": "00:00", "ends_at": "01:00"} for day in range(1, 8)],
+        [{"weekday": day, "start_time": "23:00", "end_time": "24:00"} for day in range(1, 8)]
+        + [{"weekday": day, "start_time": "00:00", "end_time": "01:00"} for day in range(1, 8)],
         slot_minutes=[90, 60], step_minutes=30,
     )  # fmt: skip
     day = tomorrow(2)

@@ -26,8 +26,8 @@ def _add_schedules(builder: Builder) -> None:
         builder.act(host, "insert into public.schedules (name, time_zone) values ('Week', 'Europe/Lisbon')")
         builder.act(
             host,
-            "select public.set_schedule_hours('[{\"weekday\": 1, \"starts_at\": \"09:00\", \"ends_at\": \"17:00\"}]',"
-            " '[{\"on_date\": \"2030-05-01\"}]')",
+            'select public.set_schedule_hours(\'[{"weekday": 1, "start_time": "09:00", "end_time": "17:00"}]\','
+            ' \'[{"on_date": "2030-05-01"}]\')',
         )
 
 

@@ -92,7 +92,7 @@ def check_head(head: bytes, declared: str) -> str:
         if found == "video/mp4" and wanted == "audio/mp4":
             return wanted
         raise error("media_content_refused")
-    if not found.startswith("text/") and FOREIGN.search(head, 8):
+    if not found.startswith("text/") and FOREIGN.search(head, 5):
         raise error("media_content_refused")
     return found
 
@@ -105,7 +105,7 @@ def inspect(content: bytes, declared: str) -> Found:
     """
     mime_type = check_head(content[:HEAD], declared)
     if mime_type in PICTURES:
-        if FOREIGN.search(content, 8):
+        if FOREIGN.search(content, 5):
             raise error("media_content_refused")
         return _picture(content, mime_type)
     if mime_type == "text/vtt":

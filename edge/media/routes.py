@@ -11,7 +11,7 @@ from litestar import Request, Response, get, post
 from litestar.datastructures import State, UploadFile
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Tag
-from litestar.params import PathParameter
+from litestar.params import JSONBody, PathParameter
 from litestar.response import Stream
 from postgrest import AsyncPostgrestClient
 
@@ -73,7 +73,7 @@ AnyRequest = Request[Any, Any, State]
     responses=error_responses(calls=("reserve_media",), tokens=("storage_unavailable",)),
 )
 async def reserve(
-    data: NewUpload, caller: NamedDependency[Caller], rest: Rest, storage: NamedDependency[Storage]
+    data: JSONBody[NewUpload], caller: NamedDependency[Caller], rest: Rest, storage: NamedDependency[Storage]
 ) -> Reservation:
     """The database reserves the path, and Storage signs the link to it, both for the caller's own token."""
     return await _reserve(caller, rest, storage, "reserve_media", msgspec.to_builtins(data))
@@ -108,7 +108,7 @@ async def complete(
 )
 async def reserve_for_lesson(
     lesson_id: LessonId,
-    data: NewMedia,
+    data: JSONBody[NewMedia],
     caller: NamedDependency[Caller],
     rest: Rest,
     storage: NamedDependency[Storage],
@@ -128,7 +128,7 @@ async def reserve_for_lesson(
 async def complete_for_lesson(
     *,
     lesson_id: LessonId,
-    data: Completion,
+    data: JSONBody[Completion],
     caller: NamedDependency[Caller],
     rest: Rest,
     storage: NamedDependency[Storage],
@@ -262,7 +262,7 @@ async def upload_thumbnail(
 )
 async def sign(
     *,
-    data: SignRequest,
+    data: JSONBody[SignRequest],
     request: AnyRequest,
     caller: NamedDependency[Caller],
     rest: Rest,

@@ -11,7 +11,7 @@ using (
     bucket_id in ('media')
     and exists (
         select from public.media_objects as m
-        where m.bucket_id = objects.bucket_id and m.path = objects.name and m.status = 'ready'
+        where m.path = objects.name and m.status = 'ready'
     )
 );
 
@@ -22,7 +22,7 @@ using (
         starts_with(name, (select auth.uid())::text || '/')
         or exists (
             select from public.media_objects as m
-            where m.bucket_id = objects.bucket_id and m.path = objects.name and m.status = 'ready'
+            where m.path = objects.name and m.status = 'ready'
         )
     )
 );

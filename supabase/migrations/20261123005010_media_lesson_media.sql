@@ -260,6 +260,9 @@ set search_path = ''
 as $$
 begin
     perform private.require_own_lesson(p_lesson_id);
+    if p_media_ids is null then
+        perform private.refuse('sequence_incomplete');
+    end if;
     perform private.require_same_ids(
         array(select m.id from public.lesson_media as m where m.lesson_id = p_lesson_id), p_media_ids
     );

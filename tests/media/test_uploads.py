@@ -114,7 +114,7 @@ def test_a_reserved_upload_is_checked_and_shown(
     ("mime_type", "content", "token"),
     [
         ("image/png", bomb(), "media_too_many_pixels"),
-        ("image/png", SOUND, "media_content_refused"),
+        ("audio/mpeg", picture(), "media_content_refused"),
         ("audio/mpeg", b"<html><script>", "media_content_refused"),
         ("video/mp4", b"\x00\x00\x00\x18ftypmp42<script>x</script>", "media_content_refused"),
         ("text/vtt", b"WEBVTT\n\n00:02.000 --> 00:01.000\nBack\n", "captions_invalid"),

@@ -1,6 +1,6 @@
 """`./guildhall bench`: all measurements that take minutes, in one run."""
 
-from bench import admin_users, edge_routes, gateway, limits, mail, profile_read, user_search
+from bench import admin_users, booking, edge_routes, gateway, limits, mail, profile_read, user_search
 from bench.stack import running
 
 
@@ -12,6 +12,7 @@ def main() -> None:
         user_search.measure(stack)
         admin_users.measure(stack)
         limits.measure(stack)
+        booking.measure(stack)
         edge_routes.measure(stack)
     gateway.main()
 

@@ -55,6 +55,9 @@ select private.expose('public.resume_point(uuid)', '{authenticated}', 'standard'
 select private.expose('public.search_students(text)', '{authenticated}', 'standard');
 select private.expose('public.creator_dashboard()', '{authenticated}', 'standard');
 select private.expose('public.export_students(uuid, public.enrolment_status)', '{authenticated}', 'standard');
+select private.expose('private.review_course(uuid, smallint, text)', '{authenticated}', 'standard');
+select private.expose('private.reply_to_review(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.hide_review(uuid, text)', '{authenticated}', 'strict');
 
 -- Helpers of policies and triggers, and what the edge and the worker call.
 grant execute on function private.find_certificates(text) to authenticated;

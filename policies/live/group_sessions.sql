@@ -1,11 +1,11 @@
 select private.close_table('public.group_sessions');
 
 create policy group_sessions_select_anon on public.group_sessions for select to anon
-using (visibility = 'public' and status = 'offered');
+using (is_listed);
 
 create policy group_sessions_select_authenticated on public.group_sessions for select to authenticated
 using (
-    (visibility = 'public' and status = 'offered')
+    is_listed
     or host_id = (select auth.uid())
     or id = any((select private.my_group_session_ids())::uuid[])
     or (select private.has_role('moderator'))
@@ -19,7 +19,7 @@ with check (
 );
 
 create policy group_sessions_update_host on public.group_sessions for update to authenticated
-using (host_id = (select auth.uid()) and status = 'offered' and (select private.has_role('teacher')))
+using (host_id = (select auth.uid()) and (select private.has_role('teacher')))
 with check (
     host_id = (select auth.uid())
     and (select private.has_role('teacher'))

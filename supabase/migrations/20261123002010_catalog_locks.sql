@@ -18,7 +18,9 @@
 --   9. Rows of student_teachers, then of certificates.
 --  10. Rows of user_stats: lock_user_stats.
 --  11. Advisory lock of the placement of a creator (lock_placement), then rows of course_stats.
---  12. Offers, orders and what follows from a payment.
+--  12. Seats: rows of group sessions and seminars, their slots and hosts, the advisory lock of a place (lock_place_of),
+--      pools (lock_pool), places, commitments.
+--  13. Offers, orders and what follows from a payment.
 
 create function private.lock_teacher_curriculum(p_teacher_id uuid) returns void
 language sql

@@ -78,7 +78,23 @@ create table public.course_stats (
     is_public boolean not null default false,
     display_priority integer not null default 1000,
     student_count integer not null default 0
-    constraint course_stats_student_count_check check (student_count >= 0)
+    constraint course_stats_student_count_check check (student_count >= 0),
+    one_star_count integer not null default 0,
+    two_star_count integer not null default 0,
+    three_star_count integer not null default 0,
+    four_star_count integer not null default 0,
+    five_star_count integer not null default 0,
+    rating_count integer not null generated always as (
+        one_star_count + two_star_count + three_star_count + four_star_count + five_star_count
+    ) stored,
+    rating_average numeric(3, 2) generated always as (
+        (one_star_count + 2 * two_star_count + 3 * three_star_count + 4 * four_star_count + 5 * five_star_count)::numeric
+        / nullif(one_star_count + two_star_count + three_star_count + four_star_count + five_star_count, 0)
+    ) stored,
+    constraint course_stats_star_counts_check check (
+        least(one_star_count, two_star_count, three_star_count, four_star_count, five_star_count) >= 0
+    ),
+    constraint course_stats_course_id_is_public_key unique (course_id, is_public)
 );
 comment on table public.course_stats is
 'What courses are ordered by, one row a course: order=course_stats(display_priority),course_stats(student_count).desc of
@@ -89,11 +105,19 @@ comment on column public.course_stats.is_public is
 comment on column public.course_stats.display_priority is
 'The display_priority of its creator in creator_placements, else 1000.';
 comment on column public.course_stats.student_count is 'The number of students with open access.';
+comment on column public.course_stats.one_star_count is 'How many listed reviews rate the course 1; and so on to 5.';
+comment on column public.course_stats.rating_count is 'How many listed reviews the course has.';
+comment on column public.course_stats.rating_average is 'The average rating of its listed reviews; null without any.';
+comment on constraint course_stats_course_id_is_public_key on public.course_stats is
+'The foreign key of reviews, which copies is_public.';
 alter table public.course_stats enable row level security;
 revoke all on public.course_stats from anon, authenticated, service_role;
 create index course_stats_popular_idx on public.course_stats (display_priority, student_count desc, course_id);
 comment on index public.course_stats_popular_idx is
 'The popular courses: order=course_stats(display_priority),course_stats(student_count).desc';
+create index course_stats_rating_idx on public.course_stats (rating_average desc nulls last, rating_count desc);
+comment on index public.course_stats_rating_idx is
+'The best courses: order=course_stats(rating_average).desc.nullslast,course_stats(rating_count).desc';
 
 create function private.lock_placement(p_creator_id uuid, p_is_shared boolean) returns void
 language plpgsql

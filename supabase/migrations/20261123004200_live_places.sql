@@ -1,9 +1,8 @@
 -- Live: seats. One mechanism for everything with a number of places: slots of group sessions and seminars. A pool has
 -- seats; a place is one person's seat, or their turn in the waiting list.
 --
--- Locks, after those of catalog_locks 1 to 9: the row of the group session or the seminar, its slots, then pools, then
--- places, each in the order of ids, then commitments. Who takes a place first keeps the account of its person
--- (FOR SHARE), so that a ban or a deletion finds the place. A lock of the pool guards all its places.
+-- A lock of the pool guards all its places. Who takes a place first keeps the account of its person (FOR SHARE), so that
+-- a ban or a deletion finds the place. catalog_locks has the order of all locks.
 
 insert into private.errors (token, status, meaning, hint, detail)
 values
@@ -64,7 +63,7 @@ missed: whether the person of a seat came.';
 
 create type public.place_access as enum ('free', 'course', 'paid');
 comment on type public.place_access is
-'Who may take a seat. free: every member. course: those to whom the course is open. paid: those who bought it.';
+'Who may take a seat. free: every member. course: people with access to the course. paid: people who bought it.';
 
 create table public.seat_pools (
     id uuid not null default gen_random_uuid() constraint seat_pools_pkey primary key,
@@ -100,6 +99,7 @@ comment on column public.seat_pools.has_waiting_list is
 comment on column public.seat_pools.is_open is 'Whether places are given and people move up.';
 comment on column public.seat_pools.is_public is 'Whether everybody reads it.';
 comment on column public.seat_pools.starts_at is 'When what the seats are for begins; null while that is open.';
+comment on column public.seat_pools.ends_at is 'When that ends.';
 comment on column public.seat_pools.closes_at is
 'When places are no longer given; null for the end. The host can grant places until the end.';
 comment on column public.seat_pools.cancellation_notice_hours is

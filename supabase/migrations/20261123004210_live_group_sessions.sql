@@ -32,7 +32,7 @@ create table public.group_sessions (
     id uuid not null default gen_random_uuid() constraint group_sessions_pkey primary key,
     host_id uuid not null default auth.uid()
     constraint group_sessions_host_id_fkey references public.profiles (id) on delete restrict,
-    course_id uuid constraint group_sessions_course_id_fkey references public.courses (id) on delete set null,
+    course_id uuid constraint group_sessions_course_id_fkey references public.courses (id) on delete restrict,
     title text not null constraint group_sessions_title_check check (private.is_name(title, 160)),
     description text constraint group_sessions_description_check check (char_length(description) <= 20000),
     visibility public.group_session_visibility not null default 'draft',
@@ -43,10 +43,12 @@ create table public.group_sessions (
     capacity integer not null default 10
     constraint group_sessions_capacity_check check (capacity between 1 and 5000),
     has_waiting_list boolean not null default true,
+    is_listed boolean not null
+    generated always as (visibility = 'public' and status = 'offered') stored,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint group_sessions_id_host_id_key unique (id, host_id),
-    constraint group_sessions_access_check check (access <> 'course' or course_id is not null or status = 'deleted')
+    constraint group_sessions_access_check check (access <> 'course' or course_id is not null)
 );
 comment on table public.group_sessions is
 'Sessions that a teacher offers to several people at once. Everybody reads public ones; teachers write their own.
@@ -58,6 +60,17 @@ comment on column public.group_sessions.access is 'Who may take a seat.';
 comment on column public.group_sessions.duration_minutes is 'How long a new slot lasts, 10 to 480 minutes.';
 comment on column public.group_sessions.capacity is 'How many seats a new slot has.';
 comment on column public.group_sessions.has_waiting_list is 'Whether a new slot has a waiting list.';
+comment on column public.group_sessions.is_listed is 'Whether everybody finds it: it is public and not deleted.';
+comment on constraint group_sessions_title_check on public.group_sessions is
+'The title of a group session is one line of 1 to 160 characters, of which some are visible.';
+comment on constraint group_sessions_description_check on public.group_sessions is
+'The description of a group session has at most 20,000 characters.';
+comment on constraint group_sessions_duration_check on public.group_sessions is
+'A group session lasts 10 to 480 minutes.';
+comment on constraint group_sessions_capacity_check on public.group_sessions is
+'A group session has 1 to 5,000 seats.';
+comment on constraint group_sessions_course_id_fkey on public.group_sessions is
+'There is no such course, or it has group sessions and cannot be deleted.';
 comment on constraint group_sessions_access_check on public.group_sessions is
 'Access by a course needs the course.';
 alter table public.group_sessions enable row level security;
@@ -65,12 +78,10 @@ revoke all on public.group_sessions from anon, authenticated, service_role;
 create index group_sessions_host_id_idx on public.group_sessions (host_id, created_at desc);
 comment on index public.group_sessions_host_id_idx is
 'The group sessions of a host: host_id=eq.&order=created_at.desc, and the policies';
-create index group_sessions_course_id_idx on public.group_sessions (course_id) where course_id is not null;
+create index group_sessions_course_id_idx on public.group_sessions (course_id);
 comment on index public.group_sessions_course_id_idx is 'The group sessions of a course, and the foreign key';
-create index group_sessions_public_idx on public.group_sessions (created_at desc)
-where visibility = 'public' and status = 'offered';
-comment on index public.group_sessions_public_idx is
-'The public list: visibility=eq.public&status=eq.offered&order=created_at.desc';
+create index group_sessions_is_listed_idx on public.group_sessions (is_listed, created_at desc);
+comment on index public.group_sessions_is_listed_idx is 'The public list: is_listed=is.true&order=created_at.desc';
 create trigger _200_set_updated_at before update on public.group_sessions
 for each row execute function private.tg__set_updated_at();
 
@@ -106,6 +117,8 @@ update_group_session_slot and cancel_group_session_slot write them.';
 comment on column public.group_session_slots.host_id is 'The host of the group session.';
 comment on column public.group_session_slots.pool_id is 'Its seats.';
 comment on column public.group_session_slots.commitment_id is 'The commitment that keeps the time of the host.';
+comment on column public.group_session_slots.starts_at is 'When it begins.';
+comment on column public.group_session_slots.ends_at is 'When it ends, 10 minutes to 8 hours after starts_at.';
 comment on column public.group_session_slots.time_zone is 'The IANA time zone in which the host chose the time.';
 comment on column public.group_session_slots.is_public is 'Whether its group session is public.';
 comment on column public.group_session_slots.ics_sequence is

@@ -42,7 +42,7 @@ create table public.seminars (
     id uuid not null default gen_random_uuid() constraint seminars_pkey primary key,
     host_id uuid not null default auth.uid()
     constraint seminars_host_id_fkey references public.profiles (id) on delete restrict,
-    course_id uuid constraint seminars_course_id_fkey references public.courses (id) on delete set null,
+    course_id uuid constraint seminars_course_id_fkey references public.courses (id) on delete restrict,
     pool_id uuid not null constraint seminars_pool_id_key unique,
     title text not null constraint seminars_title_check check (private.is_name(title, 160)),
     description text constraint seminars_description_check check (char_length(description) <= 20000),
@@ -63,7 +63,7 @@ create table public.seminars (
     updated_at timestamptz not null default now(),
     constraint seminars_pool_id_fkey foreign key (pool_id, host_id)
     references public.seat_pools (id, host_id) on delete restrict,
-    constraint seminars_access_check check (access <> 'course' or course_id is not null or status <> 'published'),
+    constraint seminars_access_check check (access <> 'course' or course_id is not null),
     constraint seminars_time_check check (starts_at is not null or status in ('draft', 'cancelled')),
     constraint seminars_ends_at_check check ((starts_at is null) = (ends_at is null)),
     constraint seminars_finite_check check (starts_at > '2000-01-01' and starts_at < '2200-01-01'),
@@ -78,6 +78,8 @@ comment on column public.seminars.description is 'What it is about, in Markdown.
 comment on column public.seminars.access is 'Who may take a seat.';
 comment on column public.seminars.starts_at is
 'The planned beginning. From publication on it commits the time of the hosts; a change mails everybody with a place.';
+comment on column public.seminars.duration_minutes is 'How long it is planned to last, 10 to 480 minutes.';
+comment on column public.seminars.published_at is 'When it was published, or null.';
 comment on column public.seminars.ends_at is 'The planned end; the database sets it.';
 comment on column public.seminars.time_zone is 'The IANA time zone in which the host planned it.';
 comment on column public.seminars.capacity is 'How many seats it has; never fewer than are taken.';
@@ -86,6 +88,16 @@ comment on column public.seminars.closes_at is 'When registration closes; null f
 comment on column public.seminars.ics_sequence is
 'How often its time was changed: the SEQUENCE of its calendar event.';
 comment on column public.seminars.cancellation_reason is 'Why it was cancelled, in the words of the host.';
+comment on constraint seminars_title_check on public.seminars is
+'The title of a seminar is one line of 1 to 160 characters, of which some are visible.';
+comment on constraint seminars_description_check on public.seminars is
+'The description of a seminar has at most 20,000 characters.';
+comment on constraint seminars_duration_check on public.seminars is 'A seminar lasts 10 to 480 minutes.';
+comment on constraint seminars_capacity_check on public.seminars is 'A seminar has 1 to 5,000 seats.';
+comment on constraint seminars_finite_check on public.seminars is 'A seminar is planned for a time in this era.';
+comment on constraint seminars_ends_at_check on public.seminars is 'The database derives the end from the beginning.';
+comment on constraint seminars_course_id_fkey on public.seminars is
+'There is no such course, or it has seminars and cannot be deleted.';
 comment on constraint seminars_access_check on public.seminars is 'Access by a course needs the course.';
 comment on constraint seminars_time_check on public.seminars is 'A published seminar has a time.';
 alter table public.seminars enable row level security;
@@ -95,10 +107,10 @@ comment on index public.seminars_host_id_idx is
 'The seminars of a host: host_id=eq.&order=created_at.desc, and the policies';
 create index seminars_pool_id_host_id_idx on public.seminars (pool_id, host_id);
 comment on index public.seminars_pool_id_host_id_idx is 'The foreign key, and embeds';
-create index seminars_course_id_idx on public.seminars (course_id) where course_id is not null;
+create index seminars_course_id_idx on public.seminars (course_id);
 comment on index public.seminars_course_id_idx is 'The seminars of a course, and the foreign key';
-create index seminars_starts_at_idx on public.seminars (starts_at) where status in ('published', 'live', 'ended');
-comment on index public.seminars_starts_at_idx is 'The public list: status=in.(published,live)&order=starts_at';
+create index seminars_status_idx on public.seminars (status, starts_at);
+comment on index public.seminars_status_idx is 'The public list: status=in.(published,live)&order=starts_at';
 create index seminars_ends_at_idx on public.seminars (ends_at) where status in ('published', 'live');
 comment on index public.seminars_ends_at_idx is 'lapse__seminars: where ends_at <= ?';
 create trigger _100_check_time_zone before insert or update of time_zone on public.seminars
@@ -131,7 +143,8 @@ comment on column public.seminar_hosts.commitment_id is
 alter table public.seminar_hosts enable row level security;
 revoke all on public.seminar_hosts from anon, authenticated, service_role;
 create index seminar_hosts_user_id_idx on public.seminar_hosts (user_id, status);
-comment on index public.seminar_hosts_user_id_idx is 'The seminars of a co-host: my_hosted_seminar_ids, the foreign key';
+comment on index public.seminar_hosts_user_id_idx is
+'The seminars of a co-host: my_hosted_seminar_ids, the foreign key';
 create trigger _200_set_updated_at before update on public.seminar_hosts
 for each row execute function private.tg__set_updated_at();
 
@@ -154,6 +167,8 @@ comment on table public.seminar_sessions is
 'The live sessions of seminars, each from its beginning to its end. Who reads the seminar reads them.
 start_seminar_session and end_seminar_session write them.';
 comment on column public.seminar_sessions.host_id is 'The host who started it.';
+comment on column public.seminar_sessions.started_at is 'When it began.';
+comment on column public.seminar_sessions.ended_at is 'When it ended; null while it is live.';
 alter table public.seminar_sessions enable row level security;
 revoke all on public.seminar_sessions from anon, authenticated, service_role;
 create unique index seminar_sessions_live_key on public.seminar_sessions (seminar_id) where status = 'live';
@@ -171,6 +186,7 @@ values
 ('seminars', 'draft', 'cancelled'),
 ('seminars', 'published', 'live'),
 ('seminars', 'published', 'cancelled'),
+('seminars', 'published', 'ended'),
 ('seminars', 'live', 'ended'),
 ('seminar_hosts', 'invited', 'accepted'),
 ('seminar_hosts', 'invited', 'declined'),

@@ -23,6 +23,12 @@ from tests.edge.processes import SITE
 from tests.people import Academy, Person, rows
 from tests.waiting import wait_until
 
+PLACE = {
+    "title": "Glazes & kilns",
+    "host_name": "Ines",
+    "local_time": "1 May 2030, 14:00",
+    "time_zone": "Europe/Lisbon",
+}
 SESSION = {
     "course_title": "Wheel throwing",
     "other_name": "Ines",
@@ -99,6 +105,14 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
             "subscription_ended",
             "account_inactive",
         )
+    ],
+    "place_confirmed": [PLACE],
+    "place_moved_up": [PLACE],
+    "place_time_changed": [PLACE],
+    "place_waiting": [PLACE],
+    "place_cancelled": [{**PLACE, "reason": "A cold.\nNext week?"}, {**PLACE, "reason": None}],
+    "seminar_host_invited": [
+        {"title": "Glazes", "host_name": "Ines", "seminar_id": "00000000-0000-4000-8000-000000000001"}
     ],
     "session_cancelled": [
         {**SESSION, "reason": "A cold.\nNext week?"},

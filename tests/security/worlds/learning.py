@@ -22,6 +22,8 @@ def build(builder: Builder) -> None:
             f"select public.{verb} from public.certificates as c where c.student_id = %s",  # noqa: S608
             builder.ids["suspended"],
         )
+    for student in STUDENTS:
+        builder.act(student, "select public.review_course(%s, 5::smallint, 'Good')", builder.ids["free"])
     _regrade(builder)
     _add_gate_and_timed_quiz(builder)
     _add_student_teachers(builder)

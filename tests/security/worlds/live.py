@@ -1,4 +1,4 @@
-"""Live: sessions of the creator with those who take the course `free`."""
+"""Live: sessions of the creator with those who take the course `free`; a group session and seminars with places."""
 
 from tests.security.worlds import Builder
 from tests.security.worlds.learning import STUDENTS
@@ -15,3 +15,59 @@ def build(builder: Builder) -> None:
             builder.ids[student],
             builder.ids["free"],
         )
+    _add_schedules(builder)
+    _add_group_sessions(builder)
+    _add_seminars(builder)
+
+
+def _add_schedules(builder: Builder) -> None:
+    """A schedule with hours of each of two hosts."""
+    for host in ("creator", "rival"):
+        builder.act(host, "insert into public.schedules (name, time_zone) values ('Week', 'Europe/Lisbon')")
+        builder.act(
+            host,
+            'select public.set_schedule_hours(\'[{"weekday": 1, "start_time": "09:00", "end_time": "17:00"}]\','
+            ' \'[{"on_date": "2030-05-01"}]\')',
+        )
+
+
+def _add_group_sessions(builder: Builder) -> None:
+    """A draft, an unlisted and a public one, the newest, which is probed; a student in a slot of the offered ones."""
+    for day, visibility in enumerate(("draft", "unlisted", "public"), 10):
+        group_session = builder.act(
+            "creator",
+            "insert into public.group_sessions (title, visibility, capacity, course_id) values ('Glazes', %s, 1, %s)"
+            " returning id",
+            visibility,
+            builder.ids["free"],
+        )
+        slot = builder.act(
+            "creator",
+            "select (public.add_group_session_slot(%s, now() + %s * interval '1 day')).id",
+            group_session,
+            day,
+        )
+        if visibility != "draft":
+            builder.act("student", "select public.book_slot(%s)", slot)
+    builder.act("rival", "insert into public.group_sessions (title) values ('Kilns')")
+
+
+def _add_seminars(builder: Builder) -> None:
+    """A draft and a published one, with a place and a co-host, of the creator; a draft of a rival."""
+    seminars = [
+        builder.act(
+            person,
+            "insert into public.seminars (title, starts_at, course_id) values ('Clay', now() + interval '20 days', %s)"
+            " returning id",
+            builder.ids["free"] if person == "creator" else None,
+        )
+        for person in ("creator", "creator", "rival")
+    ]
+    builder.act("creator", "select public.publish_seminar(%s)", seminars[1])
+    builder.act("student", "select public.register_for_seminar(%s)", seminars[1])
+    builder.act("creator", "select public.invite_seminar_host(%s, %s)", seminars[1], builder.ids["rival"])
+    builder.run(
+        "insert into public.seminar_sessions (seminar_id, host_id, status, ended_at) values (%s, %s, 'ended', now())",
+        seminars[1],
+        builder.ids["creator"],
+    )

@@ -1,5 +1,12 @@
 -- The API of live: each function, the roles that may call it, and its tier of rate limits.
 
+select private.expose('private.set_schedule_hours(jsonb, jsonb, uuid)', '{authenticated}', 'standard');
+select private.expose('private.set_default_schedule(uuid)', '{authenticated}', 'standard');
+select private.expose(
+    'private.available_slots(uuid, timestamptz, timestamptz, integer, text, uuid)',
+    '{authenticated}', 'standard'
+);
+select private.expose('private.host_busy_times(uuid, timestamptz, timestamptz)', '{authenticated}', 'standard');
 select private.expose(
     'private.schedule_session(uuid, timestamptz, integer, text, text)',
     '{authenticated}', 'standard'
@@ -42,6 +49,8 @@ select private.expose('private.reserve_recording(uuid)', '{authenticated}', 'sta
 
 -- What policies call
 grant execute on function
+private.is_host(),
+private.my_schedule_ids(),
 private.my_pool_ids(),
 private.my_hosted_pool_ids(),
 private.my_room_ids(),

@@ -15,8 +15,20 @@ def build(builder: Builder) -> None:
             builder.ids[student],
             builder.ids["free"],
         )
+    _add_schedules(builder)
     _add_group_sessions(builder)
     _add_seminars(builder)
+
+
+def _add_schedules(builder: Builder) -> None:
+    """A schedule with hours of each of two hosts."""
+    for host in ("creator", "rival"):
+        builder.act(host, "insert into public.schedules (name, time_zone) values ('Week', 'Europe/Lisbon')")
+        builder.act(
+            host,
+            'select public.set_schedule_hours(\'[{"weekday": 1, "start_time": "09:00", "end_time": "17:00"}]\','
+            ' \'[{"on_date": "2030-05-01"}]\')',
+        )
 
 
 def _add_group_sessions(builder: Builder) -> None:

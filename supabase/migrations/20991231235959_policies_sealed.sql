@@ -1476,6 +1476,8 @@ select private.expose('private.remove_seminar_host(uuid, uuid)', '{authenticated
 select private.expose('private.start_seminar_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.end_seminar_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', 'standard');
+select private.expose('private.join_room(uuid, uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.reserve_recording(uuid)', '{authenticated}', 'standard');
 
 -- What policies call
 grant execute on function
@@ -1483,6 +1485,9 @@ private.is_host(),
 private.my_schedule_ids(),
 private.my_pool_ids(),
 private.my_hosted_pool_ids(),
+private.my_room_ids(),
+private.my_hosted_room_ids(),
+private.my_session_room_ids(),
 private.my_group_session_ids(),
 private.my_hosted_seminar_ids(),
 private.visible_seminar_ids()
@@ -1555,6 +1560,45 @@ using (
 
 grant select on public.places to authenticated, service_role;
 -- no insert, update or delete: functions take places and give them back
+
+-- policies/live/recordings.sql
+select private.close_table('public.recordings');
+
+create policy recordings_select_party on public.recordings for select to authenticated
+using (
+    room_id = any((select private.my_hosted_room_ids())::uuid[])
+    or room_id = any((select private.my_session_room_ids())::uuid[])
+    or (is_published and room_id = any((select private.my_room_ids())::uuid[]))
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.recordings to authenticated, service_role;
+-- no insert, update or delete: functions reserve recordings
+
+-- policies/live/room_attendances.sql
+select private.close_table('public.room_attendances');
+
+create policy room_attendances_select_party on public.room_attendances for select to authenticated
+using (
+    user_id = (select auth.uid())
+    or room_id = any((select private.my_hosted_room_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.room_attendances to authenticated, service_role;
+-- no insert, update or delete: attendance is derived, not claimed
+
+-- policies/live/rooms.sql
+select private.close_table('public.rooms');
+
+create policy rooms_select_party on public.rooms for select to authenticated
+using (
+    id = any((select private.my_room_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.rooms to authenticated, service_role;
+-- no insert, update or delete: join_room makes rooms, and they end with their session
 
 -- policies/live/schedule_exceptions.sql
 select private.close_table('public.schedule_exceptions');

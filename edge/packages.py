@@ -28,6 +28,7 @@ PACKAGES = (
     "identities",
     "learning",
     "mail",
+    "media",
     "payments",
     "retention",
     "views",

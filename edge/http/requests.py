@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import structlog
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 BODY_SECONDS = 30.0
 """Within which a body must arrive: a client that sends it drop by drop would else hold a place for ever."""
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+IS_HEAD = "guildhall.is_head"
+"""In the scope where the client wants no body: a route that streams need not open what nobody reads."""
 OPERATIONS = frozenset({"/health", "/ready", "/metrics"})
 """Paths that are served however busy the edge is."""
 
@@ -86,7 +88,7 @@ class RequestMiddleware:
 
         if method == "HEAD":
             # Routes know GET alone. A copy, for the server must remember that the client wants no body.
-            scope = {**scope, "method": "GET"}
+            scope = cast("HTTPScope", {**scope, "method": "GET", IS_HEAD: True})
         self._metrics.in_flight += 1
         with structlog.contextvars.bound_contextvars(request_id=sent.request_id):
             try:

@@ -44,6 +44,8 @@ select private.expose('private.remove_seminar_host(uuid, uuid)', '{authenticated
 select private.expose('private.start_seminar_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.end_seminar_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', 'standard');
+select private.expose('private.join_room(uuid, uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.reserve_recording(uuid)', '{authenticated}', 'standard');
 
 -- What policies call
 grant execute on function
@@ -51,6 +53,9 @@ private.is_host(),
 private.my_schedule_ids(),
 private.my_pool_ids(),
 private.my_hosted_pool_ids(),
+private.my_room_ids(),
+private.my_hosted_room_ids(),
+private.my_session_room_ids(),
 private.my_group_session_ids(),
 private.my_hosted_seminar_ids(),
 private.visible_seminar_ids()

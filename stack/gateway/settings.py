@@ -24,7 +24,7 @@ class Settings(BaseSettings, frozen=True, kw_only=True):
     rest_body: int = MIB
     """Bytes that a body to PostgREST may have. It is read before PostgREST gets the request, as auth's is."""
     auth_body: int = MIB // 4
-    functions_body: int = MIB
+    functions_body: int = 142 * MIB
     storage_body: int = 51 * MIB
     """More than the largest file, for the form around it."""
     headers_seconds: float = 15

@@ -1476,6 +1476,8 @@ select private.expose('private.remove_seminar_host(uuid, uuid)', '{authenticated
 select private.expose('private.start_seminar_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.end_seminar_session(uuid)', '{authenticated}', 'standard');
 select private.expose('private.seminar_details(uuid)', '{anon,authenticated}', 'standard');
+select private.expose('private.join_room(uuid, uuid, uuid)', '{authenticated}', 'standard');
+select private.expose('private.reserve_recording(uuid)', '{authenticated}', 'standard');
 
 -- What policies call
 grant execute on function
@@ -1483,6 +1485,9 @@ private.is_host(),
 private.my_schedule_ids(),
 private.my_pool_ids(),
 private.my_hosted_pool_ids(),
+private.my_room_ids(),
+private.my_hosted_room_ids(),
+private.my_session_room_ids(),
 private.my_group_session_ids(),
 private.my_hosted_seminar_ids(),
 private.visible_seminar_ids()
@@ -1555,6 +1560,45 @@ using (
 
 grant select on public.places to authenticated, service_role;
 -- no insert, update or delete: functions take places and give them back
+
+-- policies/live/recordings.sql
+select private.close_table('public.recordings');
+
+create policy recordings_select_party on public.recordings for select to authenticated
+using (
+    room_id = any((select private.my_hosted_room_ids())::uuid[])
+    or room_id = any((select private.my_session_room_ids())::uuid[])
+    or (is_published and room_id = any((select private.my_room_ids())::uuid[]))
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.recordings to authenticated, service_role;
+-- no insert, update or delete: functions reserve recordings
+
+-- policies/live/room_attendances.sql
+select private.close_table('public.room_attendances');
+
+create policy room_attendances_select_party on public.room_attendances for select to authenticated
+using (
+    user_id = (select auth.uid())
+    or room_id = any((select private.my_hosted_room_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.room_attendances to authenticated, service_role;
+-- no insert, update or delete: attendance is derived, not claimed
+
+-- policies/live/rooms.sql
+select private.close_table('public.rooms');
+
+create policy rooms_select_party on public.rooms for select to authenticated
+using (
+    id = any((select private.my_room_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.rooms to authenticated, service_role;
+-- no insert, update or delete: join_room makes rooms, and they end with their session
 
 -- policies/live/schedule_exceptions.sql
 select private.close_table('public.schedule_exceptions');
@@ -1708,6 +1752,217 @@ using (
 
 grant select on public.sessions to authenticated, service_role;
 -- no insert, update or delete: schedule_session, cancel_session and complete_session write it
+
+-- policies/media/functions.sql
+-- The API of media: each function, the roles that may call it, and its tier of rate limits.
+
+select private.expose('private.reserve_media(text, text, bigint, public.media_purpose)', '{authenticated}', 'standard');
+select private.expose('private.delete_media(uuid)', '{authenticated}', 'standard');
+select private.expose('private.reserve_lesson_media(uuid, text, text, bigint)', '{authenticated}', 'standard');
+select private.expose('private.add_lesson_media(uuid, uuid, text, boolean)', '{authenticated}', 'standard');
+select private.expose('private.delete_lesson_media(uuid)', '{authenticated}', 'standard');
+select private.expose('private.reorder_lesson_media(uuid, uuid[])', '{authenticated}', 'standard');
+select private.expose('private.add_media_captions(uuid, uuid, text, text)', '{authenticated}', 'standard');
+select private.expose('private.profile_media_sources()', '{authenticated}', 'standard');
+
+-- Helpers of policies, and what the edge calls.
+grant execute on function private.my_media_upload_paths() to authenticated, service_role;
+grant execute on function private.begin_media_check(uuid, uuid) to edge;
+grant execute on function private.finish_media_check(uuid, uuid, text, jsonb, text) to edge;
+grant execute on function private.make_media_link(uuid, uuid, text, bytea, text, integer) to edge;
+grant execute on function private.open_media_link(bytea) to edge;
+grant execute on function private.find_public_media(text, text) to edge;
+
+-- policies/media/lesson_media.sql
+select private.close_table('public.lesson_media');
+
+-- lessons hides those of courses that the caller may not read
+create policy lesson_media_select_anon on public.lesson_media for select to anon
+using (exists (
+    select from public.lessons as l where l.id = lesson_media.lesson_id and (l.is_intro or lesson_media.is_preview)
+));
+
+create policy lesson_media_select_authenticated on public.lesson_media for select to authenticated
+using (
+    (
+        course_id = any((select private.my_course_ids())::uuid[])
+        and not exists (select from public.lesson_locks as k where k.lesson_id = lesson_media.lesson_id)
+    )
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+    or exists (
+        select from public.lessons as l where l.id = lesson_media.lesson_id and (l.is_intro or lesson_media.is_preview)
+    )
+);
+
+create policy lesson_media_update_creator on public.lesson_media for update to authenticated
+using (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')))
+with check (course_id = any((select private.my_taught_course_ids())::uuid[]) and (select private.has_role('teacher')));
+
+grant select on public.lesson_media to anon, authenticated, service_role;
+grant update (title, is_preview) on public.lesson_media to authenticated;
+-- no insert or delete: functions keep the positions
+
+-- policies/media/media_captions.sql
+select private.close_table('public.media_captions');
+
+-- lesson_media hides what the caller may not play
+create policy media_captions_select_anon on public.media_captions for select to anon
+using (exists (select from public.lesson_media as m where m.id = media_captions.lesson_media_id));
+
+create policy media_captions_select_authenticated on public.media_captions for select to authenticated
+using (exists (select from public.lesson_media as m where m.id = media_captions.lesson_media_id));
+
+create policy media_captions_delete_creator on public.media_captions for delete to authenticated
+using (
+    exists (
+        select from public.lesson_media as m
+        where
+            m.id = media_captions.lesson_media_id
+            and m.course_id = any((select private.my_taught_course_ids())::uuid[])
+    )
+    and (select private.has_role('teacher'))
+);
+
+grant select on public.media_captions to anon, authenticated, service_role;
+grant delete on public.media_captions to authenticated;
+-- no insert or update: add_media_captions replaces captions
+
+-- policies/media/media_checks.sql
+select private.close_table('private.media_checks');
+
+create policy media_checks_all_nobody on private.media_checks for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions use it
+
+-- policies/media/media_links.sql
+select private.close_table('private.media_links');
+
+create policy media_links_all_nobody on private.media_links for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions use it
+
+-- policies/media/media_objects.sql
+select private.close_table('public.media_objects');
+
+create policy media_objects_select_anon on public.media_objects for select to anon
+using (
+    status = 'ready'
+    and (
+        purpose in ('sample', 'public')
+        or exists (select from public.lesson_media as m where m.media_id = media_objects.id)
+        or exists (select from public.media_captions as c where c.media_id = media_objects.id)
+        or exists (select from public.profile_media as p where p.media_id = media_objects.id)
+    )
+);
+
+create policy media_objects_select_authenticated on public.media_objects for select to authenticated
+using (
+    owner_id = (select auth.uid())
+    or (select private.has_role('moderator'))
+    or (
+        status = 'ready'
+        and (
+            purpose in ('sample', 'public')
+            or exists (select from public.lesson_media as m where m.media_id = media_objects.id)
+            or exists (select from public.media_captions as c where c.media_id = media_objects.id)
+            or exists (select from public.profile_media as p where p.media_id = media_objects.id)
+        )
+    )
+);
+
+grant select on public.media_objects to anon, authenticated, service_role;
+-- no insert, update or delete: functions reserve, check and delete files
+
+-- policies/media/media_types.sql
+select private.close_table('private.media_types');
+
+create policy media_types_all_nobody on private.media_types for all to anon, authenticated, service_role
+using (false);
+
+-- no grant to anybody: functions use it
+
+-- policies/media/profile_media.sql
+select private.close_table('public.profile_media');
+
+-- profiles hides those that are not public
+create policy profile_media_select_anon on public.profile_media for select to anon
+using (is_published and exists (select from public.profiles as p where p.id = profile_media.profile_id));
+
+create policy profile_media_select_authenticated on public.profile_media for select to authenticated
+using (
+    profile_id = (select auth.uid())
+    or (select private.has_role('moderator'))
+    or (is_published and exists (select from public.profiles as p where p.id = profile_media.profile_id))
+);
+
+create policy profile_media_insert_teacher on public.profile_media for insert to authenticated
+with check (profile_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy profile_media_update_teacher on public.profile_media for update to authenticated
+using (profile_id = (select auth.uid()) and (select private.has_role('teacher')))
+with check (profile_id = (select auth.uid()) and (select private.has_role('teacher')));
+
+create policy profile_media_delete_owner_or_moderator on public.profile_media for delete to authenticated
+using (
+    (profile_id = (select auth.uid()) and (select private.is_active()))
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.profile_media to anon, authenticated, service_role;
+grant insert (media_id, title, description, is_published, position),
+update (title, description, is_published, position),
+delete
+on public.profile_media to authenticated;
+
+-- policies/media/storage_objects.sql
+-- Files are in the folder with their owner's id, in a private bucket. Each is written once, to the path of a row of
+-- media_objects that waits for it, and read by who reads that row.
+drop policy if exists objects_select_media_anon on storage.objects;
+drop policy if exists objects_select_media on storage.objects;
+drop policy if exists objects_insert_media on storage.objects;
+drop policy if exists objects_select_remover_of_media on storage.objects;
+drop policy if exists objects_delete_remover_of_media on storage.objects;
+
+create policy objects_select_media_anon on storage.objects for select to anon
+using (
+    bucket_id in ('media')
+    and exists (
+        select from public.media_objects as m
+        where m.path = objects.name and m.status = 'ready'
+    )
+);
+
+create policy objects_select_media on storage.objects for select to authenticated
+using (
+    bucket_id in ('media')
+    and (
+        starts_with(name, (select auth.uid())::text || '/')
+        or exists (
+            select from public.media_objects as m
+            where m.path = objects.name and m.status = 'ready'
+        )
+    )
+);
+
+create policy objects_insert_media on storage.objects for insert to authenticated
+with check (bucket_id in ('media') and name = any((select private.my_media_upload_paths())::text[]));
+
+-- no update: a file that was checked must stay what it is. No delete: delete_media has the worker remove it.
+
+create policy objects_select_remover_of_media on storage.objects for select to file_remover
+using (
+    bucket_id in ('media')
+    and bucket_id || '/' || name = any((select private.removable_files())::text[])
+);
+
+create policy objects_delete_remover_of_media on storage.objects for delete to file_remover
+using (
+    bucket_id in ('media')
+    and bucket_id || '/' || name = any((select private.removable_files())::text[])
+);
 
 -- policies/commerce/account_statement.sql
 select private.close_table('public.account_statement');

@@ -71,3 +71,28 @@ def _add_seminars(builder: Builder) -> None:
         seminars[1],
         builder.ids["creator"],
     )
+    _add_rooms(builder, seminars[1])
+
+
+def _add_rooms(builder: Builder, seminar: object) -> None:
+    """A room of the seminar, with attendances and a published recording; one of a session, with a recording."""
+    for subject in (
+        "insert into public.rooms (seminar_session_id, host_id)"
+        " select s.id, s.host_id from public.seminar_sessions as s where s.seminar_id = %s returning id",
+        "insert into public.rooms (session_id, host_id) select s.id, s.host_id from public.sessions as s"
+        " where %s::uuid is not null order by s.starts_at limit 1 returning id",
+    ):
+        room = builder.run(subject, seminar)
+        for person in ("creator", "student"):
+            builder.run(
+                "insert into public.room_attendances (room_id, user_id, role, joined_at)"
+                " values (%s, %s, 'speaker', now())",
+                room,
+                builder.ids[person],
+            )
+        builder.run(
+            "insert into public.recordings (room_id, host_id, is_published) values (%s, %s, %s)",
+            room,
+            builder.ids["creator"],
+            "seminar" in subject,
+        )

@@ -1,0 +1,1 @@
+"""Media: uploads are checked, pictures are made clean, and files are streamed in parts."""

@@ -1,0 +1,1 @@
+"""Media: uploads, lesson media, profile media and playing."""

@@ -46,6 +46,7 @@ comment on table public.course_reviews is
 read their own, creators those of their courses, moderators all. Only functions write it.';
 comment on column public.course_reviews.is_public is 'Whether the course is published; the database keeps it.';
 comment on column public.course_reviews.rating is 'From 1 to 5.';
+comment on column public.course_reviews.body is 'What the student says; may be empty.';
 comment on column public.course_reviews.reply is 'What the creator of the course answers, or null.';
 comment on column public.course_reviews.replied_at is 'When the creator last replied, or null.';
 comment on column public.course_reviews.is_hidden is
@@ -61,9 +62,9 @@ comment on constraint course_reviews_hidden_reason_check on public.course_review
 'The reason for hiding a review has at most 1,000 characters.';
 alter table public.course_reviews enable row level security;
 revoke all on public.course_reviews from anon, authenticated, service_role;
-create index course_reviews_course_id_idx on public.course_reviews (course_id, created_at desc, id);
+create index course_reviews_course_id_idx on public.course_reviews (course_id, is_public, created_at desc, id);
 comment on index public.course_reviews_course_id_idx is
-'The reviews of a course: course_id=eq.&order=created_at.desc,id, and the foreign key';
+'The reviews of a course: course_id=eq.&is_public=is.true&order=created_at.desc,id, and the foreign key';
 create index course_reviews_student_id_idx on public.course_reviews (student_id);
 comment on index public.course_reviews_student_id_idx is 'The reviews of a student: student_id=eq., and the policies';
 create trigger _200_set_updated_at before update on public.course_reviews
@@ -210,4 +211,4 @@ end
 $$;
 comment on function private.hide_review(uuid, text) is
 'Hides a review for a reason, or without one shows it again. For moderators; the audit log records it. Raises
-reason_missing (422), review_not_found (404).';
+role_required (403), review_not_found (404), reason_missing (422).';

@@ -15,8 +15,24 @@ def build(builder: Builder) -> None:
             builder.ids[student],
             builder.ids["free"],
         )
+    _add_history(builder)
     _add_group_sessions(builder)
     _add_seminars(builder)
+
+
+def _add_history(builder: Builder) -> None:
+    """A former time of each session, and a credit for it."""
+    builder.run(
+        "insert into public.session_reschedules (session_id, moved_by, former_starts_at, former_ends_at)"
+        " select s.id, s.host_id, s.starts_at - interval '1 hour', s.ends_at - interval '1 hour'"
+        " from public.sessions as s where s.course_id = %s",
+        builder.ids["free"],
+    )
+    builder.run(
+        "insert into public.session_credits (session_id, student_id, host_id, minutes, granted_by)"
+        " select s.id, s.student_id, s.host_id, 60, s.host_id from public.sessions as s where s.course_id = %s",
+        builder.ids["free"],
+    )
 
 
 def _add_group_sessions(builder: Builder) -> None:

@@ -60,3 +60,18 @@ private.my_group_session_ids(),
 private.my_hosted_seminar_ids(),
 private.visible_seminar_ids()
 to authenticated;
+select private.expose(
+    'private.request_intro_session(uuid, timestamptz, uuid, text, text)',
+    '{authenticated}', 'standard'
+);
+select private.expose(
+    'private.book_session(uuid, timestamptz, integer, text, text, uuid)',
+    '{authenticated}', 'standard'
+);
+select private.expose('private.accept_session(uuid)', '{authenticated}', 'standard');
+select private.expose('private.decline_session(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.reschedule_session(uuid, timestamptz)', '{authenticated}', 'standard');
+select private.expose('private.session_cancellation_terms(uuid)', '{authenticated}', 'standard');
+select private.expose('private.report_host_missed(uuid)', '{authenticated}', 'standard');
+select private.expose('private.credit_session(uuid, text)', '{authenticated}', 'strict');
+grant execute on function private.my_session_ids() to authenticated, service_role;

@@ -18,11 +18,13 @@ grant
 select,
 insert (
     host_id, name, time_zone, slot_minutes, step_minutes, buffer_before_minutes, buffer_after_minutes,
-    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week
+    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week,
+    requires_acceptance, cancellation_notice_hours, late_cancellation_percent
 ),
 update (
     name, time_zone, slot_minutes, step_minutes, buffer_before_minutes, buffer_after_minutes,
-    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week
+    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week,
+    requires_acceptance, cancellation_notice_hours, late_cancellation_percent
 ),
 delete
 on public.schedules to authenticated;

@@ -37,6 +37,11 @@ create table public.schedules (
     constraint schedules_horizon_days_check check (horizon_days between 1 and 365),
     maximum_per_day integer constraint schedules_maximum_per_day_check check (maximum_per_day between 1 and 100),
     maximum_per_week integer constraint schedules_maximum_per_week_check check (maximum_per_week between 1 and 500),
+    requires_acceptance boolean not null default false,
+    cancellation_notice_hours integer not null default 24
+    constraint schedules_cancellation_notice_hours_check check (cancellation_notice_hours between 0 and 720),
+    late_cancellation_percent integer not null default 0
+    constraint schedules_late_cancellation_percent_check check (late_cancellation_percent between 0 and 100),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint schedules_slot_minutes_check check (
@@ -64,6 +69,14 @@ comment on column public.schedules.maximum_per_day is
 'So many commitments of the host in a day end the offers of that day; null for no limit.';
 comment on column public.schedules.maximum_per_week is
 'So many commitments of the host in a week from Monday end the offers of that week; null for no limit.';
+comment on column public.schedules.requires_acceptance is
+'Whether the host accepts each booking; the time is kept until they answer or it begins.';
+comment on column public.schedules.cancellation_notice_hours is
+'How many hours before it begins a student can cancel at no cost. A booking keeps it as it was.';
+comment on column public.schedules.late_cancellation_percent is
+'The share of the price that a student loses who cancels later. A booking keeps it as it was.';
+comment on constraint schedules_cancellation_notice_hours_check on public.schedules is 'The notice is 0 to 720 hours.';
+comment on constraint schedules_late_cancellation_percent_check on public.schedules is 'A share is 0 to 100 percent.';
 comment on constraint schedules_host_id_fkey on public.schedules is 'The host of a schedule has a profile.';
 comment on constraint schedules_name_check on public.schedules is
 'A name is one line of 1 to 80 characters, of which some are visible.';

@@ -9,15 +9,21 @@ values
     null
 ),
 (
-    'host_busy', 409,
-    'You have another session at that time.',
-    'Choose another time, or cancel the other session.',
-    null
-),
-(
     'host_required', 403,
     'Only the host of the session can do this.',
     'Ask the host.',
+    null
+),
+(
+    'intro_session_exists', 409,
+    'You have an introductory session with this host ahead, or you are enrolled already.',
+    'Wait for the answer of the host, or cancel it.',
+    null
+),
+(
+    'host_not_found', 404,
+    'Nobody of that id hosts sessions of this course.',
+    'Choose the creator or an approved student-teacher of the course.',
     null
 ),
 (
@@ -39,15 +45,23 @@ values
     null
 );
 
-create type public.session_status as enum ('scheduled', 'completed', 'missed', 'cancelled');
+create type public.session_status as enum (
+    'held', 'requested', 'scheduled', 'completed', 'missed', 'host_missed', 'declined', 'cancelled', 'expired'
+);
 comment on type public.session_status is
-'scheduled: it will take place. completed: it took place. missed: the student did not come. cancelled: it will not take
-place.';
+'held: the student pays for it until held_until. requested: the student waits for the answer of the host. scheduled: it
+will take place. completed: it took place. missed: the student did not come. host_missed: the host did not come.
+declined: the host refused the request. cancelled: it will not take place. expired: nobody paid or answered in time.';
+
+create type public.session_kind as enum ('course', 'intro', 'coaching');
+comment on type public.session_kind is
+'course: with a student of a course. intro: free, before the student enrols. coaching: bought by itself.';
 
 create table public.sessions (
     id uuid not null default gen_random_uuid() constraint sessions_pkey primary key,
-    course_id uuid not null constraint sessions_course_id_fkey references public.courses (id) on delete restrict,
-    enrolment_id uuid not null,
+    kind public.session_kind not null default 'course',
+    course_id uuid constraint sessions_course_id_fkey references public.courses (id) on delete restrict,
+    enrolment_id uuid,
     student_id uuid not null constraint sessions_student_id_fkey references public.profiles (id) on delete restrict,
     host_id uuid not null constraint sessions_host_id_fkey references public.profiles (id) on delete restrict,
     commitment_id uuid not null constraint sessions_commitment_id_key unique
@@ -57,6 +71,13 @@ create table public.sessions (
     ends_at timestamptz not null,
     time_zone text not null,
     status public.session_status not null default 'scheduled',
+    held_until timestamptz,
+    cancellation_notice_hours integer not null default 0
+    constraint sessions_cancellation_notice_hours_check check (cancellation_notice_hours between 0 and 720),
+    late_cancellation_percent integer not null default 0
+    constraint sessions_late_cancellation_percent_check check (late_cancellation_percent between 0 and 100),
+    returned_percent integer constraint sessions_returned_percent_check check (returned_percent between 0 and 100),
+    ics_sequence integer not null default 0 constraint sessions_ics_sequence_check check (ics_sequence >= 0),
     cancellation_reason text
     constraint sessions_cancellation_reason_check check (char_length(cancellation_reason) <= 500),
     created_at timestamptz not null default now(),
@@ -65,11 +86,18 @@ create table public.sessions (
     references public.enrolments (id, course_id, student_id) on delete restrict,
     constraint sessions_duration_check
     check (ends_at - starts_at between interval '10 minutes' and interval '8 hours'),
-    constraint sessions_reason_only_cancelled_check check (status = 'cancelled' or cancellation_reason is null)
+    constraint sessions_reason_only_cancelled_check
+    check (status in ('cancelled', 'declined') or cancellation_reason is null),
+    constraint sessions_kind_check check (
+        (kind = 'course') = (enrolment_id is not null) and (kind = 'coaching' or course_id is not null)
+    ),
+    constraint sessions_held_until_check check (status <> 'held' or held_until is not null)
 );
 comment on table public.sessions is
 'Sessions of a host with one student. The student, the host, the creator of the course and moderators read them.
-schedule_session, cancel_session and complete_session write them.';
+Functions write them.';
+comment on column public.sessions.kind is 'What it is for: see the type.';
+comment on column public.sessions.enrolment_id is 'The enrolment of a session of kind course, else null.';
 comment on column public.sessions.host_id is
 'The host: the student-teacher of the enrolment, or the creator of the course.';
 comment on column public.sessions.commitment_id is 'The commitment that keeps the time of the host.';
@@ -79,6 +107,14 @@ comment on column public.sessions.ends_at is 'When it ends, 10 minutes to 8 hour
 comment on column public.sessions.time_zone is 'The IANA time zone in which the people agreed on the time.';
 comment on column public.sessions.cancellation_reason is
 'Why it was cancelled, in the words of the person who cancelled it.';
+comment on column public.sessions.held_until is 'Until when the time is kept for a student who pays.';
+comment on column public.sessions.cancellation_notice_hours is
+'How many hours before it begins the student can cancel at no cost, as agreed at booking.';
+comment on column public.sessions.late_cancellation_percent is
+'The share of the price that a student loses who cancels later, as agreed at booking.';
+comment on column public.sessions.returned_percent is
+'The share of the price that is returned, once it was cancelled or the host missed it.';
+comment on column public.sessions.ics_sequence is 'How often its time changed: the SEQUENCE in calendars.';
 comment on constraint sessions_course_id_fkey on public.sessions is
 'A course with sessions cannot be deleted; delete_course takes it out of the catalogue.';
 alter table public.sessions enable row level security;
@@ -96,6 +132,15 @@ create index sessions_enrolment_id_course_id_student_id_idx
 on public.sessions (enrolment_id, course_id, student_id);
 comment on index public.sessions_enrolment_id_course_id_student_id_idx is
 'The sessions of an enrolment: enrolment_id=eq., and the foreign key';
+create unique index sessions_intro_ahead_key on public.sessions (student_id, host_id, course_id)
+where kind = 'intro' and status in ('requested', 'scheduled');
+comment on index public.sessions_intro_ahead_key is 'One introductory session ahead for each student, host and course';
+create index sessions_ends_at_idx on public.sessions (ends_at) where status in ('held', 'requested', 'scheduled');
+comment on index public.sessions_ends_at_idx is
+'lapse__finished_sessions: where status = ''scheduled'' and ends_at < ? order by ends_at';
+create index sessions_starts_at_idx on public.sessions (starts_at) where status = 'requested';
+comment on index public.sessions_starts_at_idx is
+'lapse__session_requests: where status = ''requested'' and starts_at <= ? order by starts_at';
 create trigger _200_set_updated_at before update on public.sessions
 for each row execute function private.tg__set_updated_at();
 create trigger _100_check_time_zone before insert on public.sessions
@@ -103,6 +148,14 @@ for each row execute function private.tg__check_time_zone();
 
 insert into private.status_transitions (table_name, from_status, to_status)
 values
+('sessions', 'held', 'scheduled'),
+('sessions', 'held', 'cancelled'),
+('sessions', 'held', 'expired'),
+('sessions', 'requested', 'scheduled'),
+('sessions', 'requested', 'declined'),
+('sessions', 'requested', 'cancelled'),
+('sessions', 'requested', 'expired'),
+('sessions', 'scheduled', 'host_missed'),
 ('sessions', 'scheduled', 'completed'),
 ('sessions', 'scheduled', 'missed'),
 ('sessions', 'scheduled', 'cancelled');
@@ -124,18 +177,19 @@ as $$
         p_recipient_id,
         p_template,
         jsonb_build_object(
-            'course_title', c.title,
+            'course_title', coalesce(c.title, 'Coaching'),
             'other_name', o.display_name,
             'local_time', to_char(p_session.starts_at at time zone s.time_zone, 'FMDD Mon YYYY, HH24:MI'),
             'time_zone', s.time_zone
         ) || p_details,
         p_template || ':' || p_session.id || ':' || p_recipient_id
+            || case when p_session.ics_sequence > 0 then ':' || p_session.ics_sequence else '' end
     )
-    from public.courses as c
-    join public.user_settings as s on s.user_id = p_recipient_id
+    from public.user_settings as s
     join public.profiles as o
         on o.id = case p_recipient_id when p_session.host_id then p_session.student_id else p_session.host_id end
-    where c.id = p_session.course_id
+    left join public.courses as c on c.id = p_session.course_id
+    where s.user_id = p_recipient_id
 $$;
 comment on function private.mail_session_party(public.sessions, text, uuid, jsonb) is
 'Mails one of the two people of a session, with the time in their time zone and further details, once for each
@@ -171,13 +225,9 @@ begin
     elsif p_duration_minutes is null or p_duration_minutes not between 10 and 480 then
         perform private.refuse('session_time_invalid');
     end if;
-    begin
-        insert into private.commitments (host_id, busy)
-        values (v_caller, tstzrange(p_starts_at, p_starts_at + make_interval(mins => p_duration_minutes)))
-        returning id into v_commitment_id;
-    exception when exclusion_violation then
-        perform private.refuse('host_busy');
-    end;
+    v_commitment_id := private.commit_time(
+        v_caller, p_starts_at, p_starts_at + make_interval(mins => p_duration_minutes)
+    );
     insert into public.sessions (
         course_id, enrolment_id, student_id, host_id, commitment_id, topic, starts_at, ends_at, time_zone
     )
@@ -225,6 +275,57 @@ comment on function private.require_own_session(uuid) is
 'Locks a session of the caller as its student, host or creator of the course, or any for an admin, until the transaction
 ends, and returns it. Raises session_not_found (404).';
 
+create function private.session_money_due(p_session public.sessions) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_function name;
+begin
+    for v_function in select f.name from private.registered_functions('session_money_due') as f (name) loop
+        execute format('select private.%I($1, $2)', v_function) using p_session, p_session.returned_percent / 100.0;
+    end loop;
+end
+$$;
+comment on function private.session_money_due(public.sessions) is
+'Calls the functions private.session_money_due__<what>(session public.sessions, fraction numeric) that domains
+registered: this fraction of the price of the session is due back.';
+
+create function private.returned_percent(p_session public.sessions) returns integer
+language sql
+stable
+set search_path = ''
+as $$
+    select case
+        when (select auth.uid()) = p_session.student_id and p_session.status = 'scheduled'
+            and p_session.starts_at - make_interval(hours => p_session.cancellation_notice_hours) < now()
+            then 100 - p_session.late_cancellation_percent
+        else 100
+    end
+$$;
+comment on function private.returned_percent(public.sessions) is
+'The share of the price that is returned when the caller cancels now: all but for a student who is late.';
+
+create function private.session_cancellation_terms(p_session_id uuid) returns jsonb
+language plpgsql
+security definer -- locks a row that only functions may write
+set search_path = ''
+as $$
+declare
+    v_session public.sessions := private.require_own_session(p_session_id);
+begin
+    return jsonb_build_object(
+        'can_cancel', v_session.status in ('held', 'requested', 'scheduled'),
+        'deadline', v_session.starts_at - make_interval(hours => v_session.cancellation_notice_hours),
+        'returned_percent', private.returned_percent(v_session)
+    );
+end
+$$;
+comment on function private.session_cancellation_terms(uuid) is
+'What it costs the caller to cancel a session now: {can_cancel, deadline, returned_percent}. deadline is the instant
+until which the student gets everything back; anybody else who cancels returns everything. Raises session_not_found
+(404).';
+
 create function private.cancel_session(p_session_id uuid, p_reason text default null) returns public.sessions
 language plpgsql
 security definer -- clients may not write sessions
@@ -237,10 +338,11 @@ begin
         return v_session;
     end if;
     update public.sessions as s
-    set status = 'cancelled', cancellation_reason = p_reason
+    set status = 'cancelled', cancellation_reason = p_reason, returned_percent = private.returned_percent(v_session)
     where s.id = v_session.id
     returning s.* into v_session;
-    update private.commitments as c set is_live = false where c.id = v_session.commitment_id;
+    perform private.release_time(v_session.commitment_id);
+    perform private.session_money_due(v_session);
     perform private.mail_session_party(
         v_session, 'session_cancelled', r.id, jsonb_build_object('reason', v_session.cancellation_reason)
     )
@@ -250,8 +352,8 @@ begin
 end
 $$;
 comment on function private.cancel_session(uuid, text) is
-'Cancels a scheduled session, mails the other people of it, and returns it; a cancelled one stays as it is. For its
-student, its host, the creator of the course and admins. Raises session_not_found (404), illegal_transition (409: it is
+'Cancels a session ahead at the terms of session_cancellation_terms, mails the other people of it, and returns it; a
+cancelled one stays as it is. For its student, its host, the creator of the course and admins. Raises session_not_found (404), illegal_transition (409: it is
 over).';
 
 create function private.complete_session(p_session_id uuid, p_was_attended boolean default true) returns public.sessions
@@ -324,11 +426,13 @@ declare
 begin
     for v_session in
         select s.* from public.sessions as s
-        where s.id = any(p_session_ids) and s.status = 'scheduled' and s.ends_at > now()
+        where s.id = any(p_session_ids) and s.status in ('held', 'requested', 'scheduled') and s.ends_at > now()
         order by s.id for no key update
     loop
-        update public.sessions as s set status = 'cancelled' where s.id = v_session.id;
-        update private.commitments as c set is_live = false where c.id = v_session.commitment_id;
+        update public.sessions as s set status = 'cancelled', returned_percent = 100
+        where s.id = v_session.id returning s.* into v_session;
+        perform private.release_time(v_session.commitment_id);
+        perform private.session_money_due(v_session);
         perform private.mail_session_party(
             v_session, 'session_cancelled', r.id, jsonb_build_object('reason', null)
         )
@@ -364,8 +468,8 @@ begin
         perform private.cancel_sessions_ahead(
             array(
                 select s.id from public.sessions as s
-                join public.courses as c on c.id = s.course_id and c.creator_id = s.host_id
-                where s.host_id = p_user_id
+                left join public.courses as c on c.id = s.course_id
+                where s.host_id = p_user_id and (s.course_id is null or c.creator_id = s.host_id)
             ),
             null
         );
@@ -446,7 +550,7 @@ as $$
             s.course_id,
             c.title as course_title,
             s.student_id,
-            e.student_name,
+            p.display_name as student_name,
             s.host_id,
             h.display_name as host_name,
             s.topic,
@@ -454,8 +558,8 @@ as $$
             s.ends_at,
             s.time_zone
         from public.sessions as s
-        join public.courses as c on c.id = s.course_id
-        join public.enrolments as e on e.id = s.enrolment_id
+        left join public.courses as c on c.id = s.course_id
+        join public.profiles as p on p.id = s.student_id
         join public.profiles as h on h.id = s.host_id
         where s.status = 'scheduled' and s.ends_at > now()
             and case p_role

@@ -1492,6 +1492,21 @@ private.my_group_session_ids(),
 private.my_hosted_seminar_ids(),
 private.visible_seminar_ids()
 to authenticated;
+select private.expose(
+    'private.request_intro_session(uuid, timestamptz, uuid, text, text)',
+    '{authenticated}', 'standard'
+);
+select private.expose(
+    'private.book_session(uuid, timestamptz, integer, text, text, uuid)',
+    '{authenticated}', 'standard'
+);
+select private.expose('private.accept_session(uuid)', '{authenticated}', 'standard');
+select private.expose('private.decline_session(uuid, text)', '{authenticated}', 'standard');
+select private.expose('private.reschedule_session(uuid, timestamptz)', '{authenticated}', 'standard');
+select private.expose('private.session_cancellation_terms(uuid)', '{authenticated}', 'standard');
+select private.expose('private.report_host_missed(uuid)', '{authenticated}', 'standard');
+select private.expose('private.credit_session(uuid, text)', '{authenticated}', 'strict');
+grant execute on function private.my_session_ids() to authenticated, service_role;
 
 -- policies/live/group_session_slots.sql
 select private.close_table('public.group_session_slots');
@@ -1639,11 +1654,13 @@ grant
 select,
 insert (
     host_id, name, time_zone, slot_minutes, step_minutes, buffer_before_minutes, buffer_after_minutes,
-    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week
+    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week,
+    requires_acceptance, cancellation_notice_hours, late_cancellation_percent
 ),
 update (
     name, time_zone, slot_minutes, step_minutes, buffer_before_minutes, buffer_after_minutes,
-    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week
+    minimum_notice_minutes, horizon_days, maximum_per_day, maximum_per_week,
+    requires_acceptance, cancellation_notice_hours, late_cancellation_percent
 ),
 delete
 on public.schedules to authenticated;
@@ -1738,6 +1755,31 @@ update (
 on public.seminars to authenticated;
 grant select on public.seminars to anon, service_role;
 -- no delete: cancel_seminar cancels it, a draft too
+
+-- policies/live/session_credits.sql
+select private.close_table('public.session_credits');
+
+create policy session_credits_select_party on public.session_credits for select to authenticated
+using (
+    student_id = (select auth.uid())
+    or host_id = (select auth.uid())
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.session_credits to authenticated, service_role;
+-- no insert, update or delete: credit_session writes it
+
+-- policies/live/session_reschedules.sql
+select private.close_table('public.session_reschedules');
+
+create policy session_reschedules_select_party on public.session_reschedules for select to authenticated
+using (
+    session_id = any((select private.my_session_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.session_reschedules to authenticated, service_role;
+-- no insert, update or delete: reschedule_session writes it
 
 -- policies/live/sessions.sql
 select private.close_table('public.sessions');

@@ -118,6 +118,9 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
         {**SESSION, "reason": "A cold.\nNext week?"},
         {**SESSION, "reason": None},
     ],
+    "session_declined": [{**SESSION, "reason": "Fully booked"}, {**SESSION, "reason": None}],
+    "session_moved": [{**SESSION, "topic": "Pulling a wall"}, {**SESSION, "topic": None}],
+    "session_requested": [{**SESSION, "topic": "Pulling a wall"}, {**SESSION, "topic": None}],
     "session_scheduled": [{**SESSION, "topic": "Pulling a wall"}, {**SESSION, "topic": None}],
     "student_teacher_unassigned": [{"number": 7, "title": "Wheel throwing", "course_slug": "wheel"}],
     "student_teacher_approved": [

@@ -16,6 +16,7 @@ def build(builder: Builder) -> None:
             builder.ids["free"],
         )
     _add_schedules(builder)
+    _add_history(builder)
     _add_group_sessions(builder)
     _add_seminars(builder)
 
@@ -29,6 +30,21 @@ def _add_schedules(builder: Builder) -> None:
             'select public.set_schedule_hours(\'[{"weekday": 1, "start_time": "09:00", "end_time": "17:00"}]\','
             ' \'[{"on_date": "2030-05-01"}]\')',
         )
+
+
+def _add_history(builder: Builder) -> None:
+    """A former time of each session, and a credit for it."""
+    builder.run(
+        "insert into public.session_reschedules (session_id, moved_by, former_starts_at, former_ends_at)"
+        " select s.id, s.host_id, s.starts_at - interval '1 hour', s.ends_at - interval '1 hour'"
+        " from public.sessions as s where s.course_id = %s",
+        builder.ids["free"],
+    )
+    builder.run(
+        "insert into public.session_credits (session_id, student_id, host_id, minutes, granted_by)"
+        " select s.id, s.student_id, s.host_id, 60, s.host_id from public.sessions as s where s.course_id = %s",
+        builder.ids["free"],
+    )
 
 
 def _add_group_sessions(builder: Builder) -> None:

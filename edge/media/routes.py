@@ -10,7 +10,6 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State, UploadFile
 from litestar.di import NamedDependency
-from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Tag
 from litestar.params import JSONBody, PathParameter
 from litestar.response import Stream
@@ -18,7 +17,7 @@ from postgrest import AsyncPostgrestClient
 
 from edge.auth import Caller
 from edge.database import Database
-from edge.errors import EdgeError, catalogue, database_errors, error
+from edge.errors import EdgeError, error
 from edge.http.openapi import error_responses
 from edge.http.package import HttpPackage
 from edge.http.requests import IS_HEAD
@@ -66,21 +65,12 @@ Rest = NamedDependency[AsyncPostgrestClient]
 AnyRequest = Request[Any, Any, State]
 
 
-def _responses(*, calls: tuple[str, ...] = (), tokens: tuple[str, ...] = ()) -> dict[int, ResponseSpec]:
-    """The errors of a route, as far as `./guildhall reference` has read them: the edge starts before it has, too."""
-    known = database_errors()
-    return error_responses(
-        calls=tuple(call for call in calls if call in known.functions),
-        tokens=tuple(token for token in tokens if token in known.errors or token in catalogue()),
-    )
-
-
 @post(
     "/media",
     summary="Reserve an upload",
     tags=["media"],
     opt=STANDARD,
-    responses=_responses(calls=("reserve_media",), tokens=("storage_unavailable",)),
+    responses=error_responses(calls=("reserve_media",), tokens=("storage_unavailable",)),
 )
 async def reserve(
     data: JSONBody[NewUpload], caller: NamedDependency[Caller], rest: Rest, storage: NamedDependency[Storage]
@@ -95,7 +85,7 @@ async def reserve(
     tags=["media"],
     opt=STANDARD,
     status_code=200,
-    responses=_responses(tokens=CHECKING),
+    responses=error_responses(tokens=CHECKING),
 )
 async def complete(
     media_id: MediaId,
@@ -114,7 +104,7 @@ async def complete(
     summary="Reserve an upload for a lesson",
     tags=["media"],
     opt=STANDARD,
-    responses=_responses(calls=("reserve_lesson_media",), tokens=("storage_unavailable",)),
+    responses=error_responses(calls=("reserve_lesson_media",), tokens=("storage_unavailable",)),
 )
 async def reserve_for_lesson(
     lesson_id: LessonId,
@@ -133,7 +123,7 @@ async def reserve_for_lesson(
     summary="Complete an upload, and put the file last in the lesson",
     tags=["media"],
     opt=STANDARD,
-    responses=_responses(calls=("add_lesson_media",), tokens=CHECKING),
+    responses=error_responses(calls=("add_lesson_media",), tokens=CHECKING),
 )
 async def complete_for_lesson(
     *,
@@ -158,7 +148,7 @@ async def complete_for_lesson(
     tags=["media"],
     opt=STANDARD,
     request_max_body_size=MAX_ONE,
-    responses=_responses(calls=("reserve_lesson_media", "add_lesson_media"), tokens=UPLOADING),
+    responses=error_responses(calls=("reserve_lesson_media", "add_lesson_media"), tokens=UPLOADING),
 )
 async def upload_to_lesson(
     *,
@@ -182,7 +172,7 @@ async def upload_to_lesson(
     opt=STANDARD,
     status_code=200,
     request_max_body_size=MAX_FORM,
-    responses=_responses(tokens=("files_missing_in_form", "too_many_files")),
+    responses=error_responses(tokens=("files_missing_in_form", "too_many_files")),
 )
 async def upload(
     *,
@@ -215,7 +205,7 @@ async def upload(
     tags=["media"],
     opt=STANDARD,
     request_max_body_size=MAX_ONE,
-    responses=_responses(tokens=UPLOADING),
+    responses=error_responses(tokens=UPLOADING),
 )
 async def upload_avatar(
     request: AnyRequest, caller: NamedDependency[Caller], rest: Rest, storage: NamedDependency[Storage]
@@ -237,7 +227,7 @@ async def upload_avatar(
     tags=["media"],
     opt=STANDARD,
     request_max_body_size=MAX_ONE,
-    responses=_responses(tokens=UPLOADING),
+    responses=error_responses(tokens=UPLOADING),
 )
 async def upload_thumbnail(
     *,
@@ -266,7 +256,7 @@ async def upload_thumbnail(
     tags=["media"],
     opt=GENEROUS,
     status_code=200,
-    responses=_responses(
+    responses=error_responses(
         tokens=("invalid_request", "media_deleted", "media_not_found", "media_not_ready", "storage_unavailable")
     ),
 )
@@ -308,7 +298,7 @@ async def sign(
     summary="Play a file by a signed link",
     tags=["media"],
     opt=GENEROUS,
-    responses=_responses(tokens=("media_link_invalid", *SERVING)),
+    responses=error_responses(tokens=("media_link_invalid", *SERVING)),
 )
 async def stream(
     token: Annotated[str, PathParameter(description="`token` of `POST /media/sign`")],
@@ -332,7 +322,7 @@ async def stream(
     summary="Read a file with one's own token",
     tags=["media"],
     opt=GENEROUS,
-    responses=_responses(tokens=("media_not_ready", *SERVING)),
+    responses=error_responses(tokens=("media_not_ready", *SERVING)),
 )
 async def read(
     media_id: MediaId,
@@ -360,7 +350,7 @@ async def read(
     summary="A public sample by its name",
     tags=["media"],
     opt=GENEROUS,
-    responses=_responses(tokens=SERVING),
+    responses=error_responses(tokens=SERVING),
 )
 async def read_sample(
     name: Annotated[str, PathParameter(description="`name` of a file whose purpose is `sample`")],
@@ -378,7 +368,7 @@ async def read_sample(
     summary="A public file by its path",
     tags=["media"],
     opt=GENEROUS,
-    responses=_responses(tokens=SERVING),
+    responses=error_responses(tokens=SERVING),
 )
 async def read_public(
     path: Annotated[str, PathParameter(description="`path` of a file whose purpose is `public` or `sample`")],

@@ -25,6 +25,8 @@ comment on table public.session_reschedules is
 'The former times of sessions, one row each time that one was moved. Those who read the session read them;
 reschedule_session writes them.';
 comment on column public.session_reschedules.moved_by is 'Who moved it.';
+comment on column public.session_reschedules.former_starts_at is 'When it was to begin before.';
+comment on column public.session_reschedules.former_ends_at is 'When it was to end before.';
 alter table public.session_reschedules enable row level security;
 revoke all on public.session_reschedules from anon, authenticated, service_role;
 create index session_reschedules_session_id_idx on public.session_reschedules (session_id, created_at);
@@ -55,6 +57,7 @@ comment on column public.session_credits.session_id is 'The session that went wr
 comment on column public.session_credits.host_id is 'With which host.';
 comment on column public.session_credits.minutes is 'How long the free session is, in minutes.';
 comment on column public.session_credits.granted_by is 'The admin who granted it.';
+comment on column public.session_credits.reason is 'Why, in the words of the admin; the student reads it.';
 comment on column public.session_credits.expires_at is 'Until when the student can use it.';
 alter table public.session_credits enable row level security;
 revoke all on public.session_credits from anon, authenticated, service_role;
@@ -341,13 +344,13 @@ begin
     from public.sessions as s where s.id = p_session_id
     on conflict (session_id) do nothing
     returning * into v_credit;
-    if not found then
-        perform private.refuse(
-            case when exists (select from public.sessions as s where s.id = p_session_id)
-                then 'session_credited' else 'session_not_found' end
-        );
+    if found then
+        return v_credit;
+    elsif exists (select from public.sessions as s where s.id = p_session_id) then
+        perform private.refuse('session_credited');
     end if;
-    return v_credit;
+    perform private.refuse('session_not_found');
+    return null;
 end
 $$;
 comment on function private.credit_session(uuid, text) is

@@ -130,7 +130,7 @@ def test_a_session_moves_and_keeps_its_history(
 
 @pytest.mark.parametrize(("notice_hours", "returned"), [(24, 100), (96, 60)])
 def test_what_a_cancellation_costs_is_known_before(
-    academy: Academy, own_course: Course, student: Person, stranger: Person, notice_hours: int, returned: int
+    academy: Academy, own_course: Course, student: Person, *, stranger: Person, notice_hours: int, returned: int
 ) -> None:
     session = schedule(academy, own_course.teacher, academy.enrol(student, own_course), on(3))
     academy.sql(
@@ -205,7 +205,7 @@ def test_requests_of_who_is_gone_are_cancelled(
 
 @pytest.mark.route("PL-050", call="POST /rest/v1/rpc/book_session")
 def test_a_student_books_a_free_slot(
-    academy: Academy, own_course: Course, host: Person, student: Person, stranger: Person, stack: Stack
+    academy: Academy, own_course: Course, host: Person, student: Person, *, stranger: Person, stack: Stack
 ) -> None:
     made(academy, host, buffer_after_minutes=30, cancellation_notice_hours=12, late_cancellation_percent=40)
     enrolment = academy.enrol(student, own_course)

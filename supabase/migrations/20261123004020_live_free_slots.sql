@@ -299,6 +299,12 @@ as $$
 declare
     v_schedule public.schedules := private.bookable_schedule(p_host_id, p_schedule_id, p_minutes);
 begin
+    if v_schedule.maximum_per_day is not null or v_schedule.maximum_per_week is not null then
+        -- One booking after another: two at once would both be below the limit.
+        perform pg_catalog.pg_advisory_xact_lock(
+            pg_catalog.hashtextextended('schedules.limits:' || p_host_id::text, 0)
+        );
+    end if;
     if p_starts_at is null or not isfinite(p_starts_at) or not exists (
         select from private.free_slots(
             v_schedule, p_starts_at, p_starts_at + interval '1 minute',
@@ -312,5 +318,5 @@ begin
 end
 $$;
 comment on function private.require_bookable(uuid, uuid, timestamptz, integer) is
-'Requires that a host offers a slot of this length at this instant, and returns the schedule. What takes the time next
-is the constraint of commitments. Raises schedule_not_found (404), slot_unavailable (409), slot_minutes_invalid (422).';
+'Requires that a host offers a slot of this length at this instant, and returns the schedule. Where it has limits, keeps
+other bookings of the host waiting until the transaction ends; what keeps times apart is the constraint of commitments. Raises schedule_not_found (404), slot_unavailable (409), slot_minutes_invalid (422).';

@@ -264,6 +264,21 @@ def test_of_many_students_one_gets_a_slot(academy: Academy, own_course: Course, 
     }  # fmt: skip
 
 
+def test_bookings_at_once_keep_the_limit_of_a_day(academy: Academy, own_course: Course, host: Person) -> None:
+    made(academy, host, maximum_per_day=1)
+    enrolments = [(person, academy.enrol(person, own_course)) for person in (academy.member() for _ in range(3))]
+    answers = concurrently(
+        3,
+        lambda number: academy.rpc(
+            enrolments[number][0],
+            "book_session",
+            enrolment_id=enrolments[number][1],
+            starts_at=tomorrow(4).replace(hour=9 + number).isoformat(),
+        ),
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+
+
 def test_who_lost_the_course_books_nothing(academy: Academy, own_course: Course, host: Person, student: Person) -> None:
     made(academy, host)
     enrolment = academy.enrol(student, own_course)

@@ -88,7 +88,9 @@ create table public.course_stats (
         one_star_count + two_star_count + three_star_count + four_star_count + five_star_count
     ) stored,
     rating_average numeric(3, 2) generated always as (
-        (one_star_count + 2 * two_star_count + 3 * three_star_count + 4 * four_star_count + 5 * five_star_count)::numeric
+        (
+            one_star_count + 2 * two_star_count + 3 * three_star_count + 4 * four_star_count + 5 * five_star_count
+        )::numeric
         / nullif(one_star_count + two_star_count + three_star_count + four_star_count + five_star_count, 0)
     ) stored,
     constraint course_stats_star_counts_check check (
@@ -105,7 +107,11 @@ comment on column public.course_stats.is_public is
 comment on column public.course_stats.display_priority is
 'The display_priority of its creator in creator_placements, else 1000.';
 comment on column public.course_stats.student_count is 'The number of students with open access.';
-comment on column public.course_stats.one_star_count is 'How many listed reviews rate the course 1; and so on to 5.';
+comment on column public.course_stats.one_star_count is 'How many listed reviews rate the course 1.';
+comment on column public.course_stats.two_star_count is 'How many listed reviews rate the course 2.';
+comment on column public.course_stats.three_star_count is 'How many listed reviews rate the course 3.';
+comment on column public.course_stats.four_star_count is 'How many listed reviews rate the course 4.';
+comment on column public.course_stats.five_star_count is 'How many listed reviews rate the course 5.';
 comment on column public.course_stats.rating_count is 'How many listed reviews the course has.';
 comment on column public.course_stats.rating_average is 'The average rating of its listed reviews; null without any.';
 comment on constraint course_stats_course_id_is_public_key on public.course_stats is

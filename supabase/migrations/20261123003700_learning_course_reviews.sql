@@ -223,7 +223,7 @@ end
 $$;
 comment on function private.hide_review(uuid, text) is
 'Hides a review for a reason, or without one shows it again. For moderators; the audit log records it. Raises
-reason_missing (422), review_not_found (404).';
+role_required (403), reason_missing (422), review_not_found (404).';
 
 create function private.mark_reviews_of_author(p_user_id uuid, p_is_banned boolean) returns void
 language plpgsql

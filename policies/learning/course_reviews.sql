@@ -1,11 +1,11 @@
 select private.close_table('public.course_reviews');
 
 create policy course_reviews_select_anon on public.course_reviews for select to anon
-using (is_public and not is_hidden);
+using (is_public and is_listed);
 
 create policy course_reviews_select_authenticated on public.course_reviews for select to authenticated
 using (
-    (is_public and not is_hidden)
+    (is_public and is_listed)
     or student_id = (select auth.uid())
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))

@@ -13,6 +13,11 @@ select private.expose(
 );
 select private.expose('private.cancel_session(uuid, text)', '{authenticated}', 'standard');
 select private.expose('private.complete_session(uuid, boolean)', '{authenticated}', 'standard');
+select private.expose('private.give_session_feedback(uuid, smallint, text)', '{authenticated}', 'standard');
+select private.expose(
+    'private.session_stats(uuid, uuid, timestamptz, timestamptz)',
+    '{authenticated}', 'standard'
+);
 
 -- Seats, group sessions and seminars
 select private.expose('private.cancel_place(uuid)', '{authenticated}', 'standard');

@@ -30,6 +30,8 @@ create table public.course_reviews (
     replied_at timestamptz,
     is_hidden boolean not null default false,
     hidden_reason text constraint course_reviews_hidden_reason_check check (char_length(hidden_reason) <= 1000),
+    is_author_banned boolean not null default false,
+    is_listed boolean not null generated always as (not is_hidden and not is_author_banned) stored,
     edited_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -46,7 +48,10 @@ comment on table public.course_reviews is
 read their own, creators those of their courses, moderators all. Only functions write it.';
 comment on column public.course_reviews.is_public is 'Whether the course is published; the database keeps it.';
 comment on column public.course_reviews.rating is 'From 1 to 5.';
-comment on column public.course_reviews.body is 'What the student says; may be empty.';
+comment on column public.course_reviews.body is 'What the author says about the course; may be empty.';
+comment on column public.course_reviews.is_author_banned is 'Whether the account of the author is banned.';
+comment on column public.course_reviews.is_listed is
+'Whether course_stats counts it: it is not hidden, and its author is not banned.';
 comment on column public.course_reviews.reply is 'What the creator of the course answers, or null.';
 comment on column public.course_reviews.replied_at is 'When the creator last replied, or null.';
 comment on column public.course_reviews.is_hidden is
@@ -62,9 +67,15 @@ comment on constraint course_reviews_hidden_reason_check on public.course_review
 'The reason for hiding a review has at most 1,000 characters.';
 alter table public.course_reviews enable row level security;
 revoke all on public.course_reviews from anon, authenticated, service_role;
-create index course_reviews_course_id_idx on public.course_reviews (course_id, is_public, created_at desc, id);
+create index course_reviews_course_id_idx on public.course_reviews (course_id, created_at desc, id);
 comment on index public.course_reviews_course_id_idx is
-'The reviews of a course: course_id=eq.&is_public=is.true&order=created_at.desc,id, and the foreign key';
+'The reviews of a course: course_id=eq.&order=created_at.desc,id, and the foreign key';
+create index course_reviews_course_id_is_public_idx on public.course_reviews (course_id, is_public);
+comment on index public.course_reviews_course_id_is_public_idx is
+'The foreign key, when a course is published or taken out of the catalogue';
+create index course_reviews_is_listed_idx on public.course_reviews (is_listed, created_at desc);
+comment on index public.course_reviews_is_listed_idx is
+'The reviews that are not listed, for moderators: is_listed=eq.false&order=created_at.desc, and the policies';
 create index course_reviews_student_id_idx on public.course_reviews (student_id);
 comment on index public.course_reviews_student_id_idx is 'The reviews of a student: student_id=eq., and the policies';
 create trigger _200_set_updated_at before update on public.course_reviews
@@ -76,8 +87,8 @@ security definer -- clients may not write counts
 set search_path = ''
 as $$
 declare
-    v_added integer := case when tg_op <> 'DELETE' and not new.is_hidden then new.rating end;
-    v_removed integer := case when tg_op <> 'INSERT' and not old.is_hidden then old.rating end;
+    v_added integer := case when tg_op <> 'DELETE' and new.is_listed then new.rating end;
+    v_removed integer := case when tg_op <> 'INSERT' and old.is_listed then old.rating end;
 begin
     if v_added is distinct from v_removed then
         update public.course_stats as s
@@ -98,8 +109,9 @@ begin
 end
 $$;
 comment on function private.tg_course_reviews__count() is
-'After a review is inserted, deleted, rated anew, hidden or shown: counts it in course_stats.';
-create trigger _300_count after insert or delete or update of rating, is_hidden on public.course_reviews
+'After a review is inserted, deleted or rated anew, or is listed or not any more: counts it in course_stats.';
+create trigger _300_count
+after insert or delete or update of rating, is_hidden, is_author_banned on public.course_reviews
 for each row execute function private.tg_course_reviews__count();
 
 create function private.review_course(p_course_id uuid, p_rating smallint, p_body text default '')
@@ -211,4 +223,43 @@ end
 $$;
 comment on function private.hide_review(uuid, text) is
 'Hides a review for a reason, or without one shows it again. For moderators; the audit log records it. Raises
-role_required (403), review_not_found (404), reason_missing (422).';
+role_required (403), reason_missing (422), review_not_found (404).';
+
+create function private.mark_reviews_of_author(p_user_id uuid, p_is_banned boolean) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_id uuid;
+begin
+    -- One after the other in the order of the courses, as each locks the row of its course in course_stats.
+    for v_id in
+        select r.id from public.course_reviews as r
+        where r.student_id = p_user_id and r.is_author_banned <> p_is_banned
+        order by r.course_id
+    loop
+        update public.course_reviews as r set is_author_banned = p_is_banned where r.id = v_id;
+    end loop;
+end
+$$;
+comment on function private.mark_reviews_of_author(uuid, boolean) is
+'Marks the reviews of a user as those of a banned author, or not any more.';
+
+create function private.account_stopped__370_course_reviews(p_user_id uuid, p_status public.account_status)
+returns void
+language sql
+set search_path = ''
+as $$
+    select private.mark_reviews_of_author(p_user_id, p_status = 'banned') where p_status <> 'deleted'
+$$;
+comment on function private.account_stopped__370_course_reviews(uuid, public.account_status) is
+'The reviews of a user who is banned are not listed and do not count, also after the account is deleted.';
+
+create function private.account_resumed__370_course_reviews(p_user_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+    select private.mark_reviews_of_author(p_user_id, false)
+$$;
+comment on function private.account_resumed__370_course_reviews(uuid) is
+'The reviews of the user are listed and count again.';

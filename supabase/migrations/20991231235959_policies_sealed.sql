@@ -854,11 +854,11 @@ grant select on public.course_invitations to service_role;
 select private.close_table('public.course_reviews');
 
 create policy course_reviews_select_anon on public.course_reviews for select to anon
-using (is_public and not is_hidden);
+using (is_public and is_listed);
 
 create policy course_reviews_select_authenticated on public.course_reviews for select to authenticated
 using (
-    (is_public and not is_hidden)
+    (is_public and is_listed)
     or student_id = (select auth.uid())
     or course_id = any((select private.my_taught_course_ids())::uuid[])
     or (select private.has_role('moderator'))
@@ -1445,6 +1445,11 @@ select private.expose(
 );
 select private.expose('private.cancel_session(uuid, text)', '{authenticated}', 'standard');
 select private.expose('private.complete_session(uuid, boolean)', '{authenticated}', 'standard');
+select private.expose('private.give_session_feedback(uuid, smallint, text)', '{authenticated}', 'standard');
+select private.expose(
+    'private.session_stats(uuid, uuid, timestamptz, timestamptz)',
+    '{authenticated}', 'standard'
+);
 
 -- Seats, group sessions and seminars
 select private.expose('private.cancel_place(uuid)', '{authenticated}', 'standard');
@@ -1768,6 +1773,20 @@ using (
 
 grant select on public.session_credits to authenticated, service_role;
 -- no insert, update or delete: credit_session writes it
+
+-- policies/live/session_feedback.sql
+select private.close_table('public.session_feedback');
+
+create policy session_feedback_select_party on public.session_feedback for select to authenticated
+using (
+    author_id = (select auth.uid())
+    or subject_id = (select auth.uid())
+    or course_id = any((select private.my_taught_course_ids())::uuid[])
+    or (select private.has_role('moderator'))
+);
+
+grant select on public.session_feedback to authenticated, service_role;
+-- no insert, update or delete: give_session_feedback writes it
 
 -- policies/live/session_reschedules.sql
 select private.close_table('public.session_reschedules');

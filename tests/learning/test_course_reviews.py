@@ -84,3 +84,26 @@ def test_replies_and_hiding(academy: Academy, reviewed: Course) -> None:
     assert rows(academy.call(None, "GET", path)) == []
     assert rows(academy.call(author, "GET", path))[0]["hidden_reason"] == "Abuse"
     refused(review(academy, author, reviewed, 5), 409, "review_hidden")
+
+
+def test_reviews_of_the_banned_do_not_count(academy: Academy, reviewed: Course) -> None:
+    """While an author is banned; suspended authors' reviews stay."""
+    author, admin = learner(academy, reviewed), academy.member("admin")
+    review_id = review(academy, author, reviewed, 4).json()["id"]
+    for status, number in (("suspended", 1), ("banned", 0), ("active", 1)):
+        assert academy.rpc(admin, "set_account_status", user_id=author.id, status=status).status_code == 204
+        assert stats(academy, reviewed)[0] == number
+        assert len(rows(academy.call(None, "GET", f"/rest/v1/course_reviews?id=eq.{review_id}"))) == number
+
+
+def test_student_teachers_do_not_review(academy: Academy, reviewed: Course) -> None:
+    """A student who teaches the course may not rate it."""
+    person = learner(academy, reviewed)
+    academy.sql(
+        "insert into public.student_teachers (course_id, user_id, statement, status, decided_at)"
+        " values (%s, %s, 'I help.', 'approved', now())",
+        reviewed.id,
+        person.id,
+    )
+    refused(review(academy, person, reviewed, 5), 403, "review_not_allowed")
+    assert stats(academy, reviewed) == (0, None)

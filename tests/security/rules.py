@@ -224,7 +224,7 @@ RULES = (
                 and a.attname !~ '^is_([a-z]+_)?public$|_is_public$'
                 and format('%s.%s', c.relname, a.attname) not in
                     ('courses.status', 'certificates.status', 'lessons.is_intro', 'student_teachers.status',
-                        'certificate_decisions.outcome', 'course_reviews.is_hidden', 'recordings.is_published')
+                        'certificate_decisions.outcome', 'recordings.is_published')
         """,
         planted="create policy planted on public.courses for update to anon using (language = 'en')",
         found="public.courses.language in planted",

@@ -15,6 +15,15 @@ def build(builder: Builder) -> None:
             builder.ids[student],
             builder.ids["free"],
         )
+    # The first has taken place, and both people have rated each other.
+    session = builder.run(
+        "update public.sessions set status = 'completed', starts_at = now() - interval '1 hour',"
+        " ends_at = now() where student_id = %s and course_id = %s returning id",
+        builder.ids["student"],
+        builder.ids["free"],
+    )
+    for author, rating in (("student", 2), ("creator", 5)):
+        builder.act(author, "select public.give_session_feedback(%s, %s::smallint, 'So it was')", session, rating)
     _add_schedules(builder)
     _add_history(builder)
     _add_group_sessions(builder)

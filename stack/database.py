@@ -18,6 +18,9 @@ DRAFT = "guildhall_new"
 
 FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
 
+ATTEMPTS = 4
+"""How often a migration that ends in a deadlock is tried."""
+
 HISTORY = """
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (
@@ -137,14 +140,26 @@ def migrate(migrations: Path, url: str) -> list[str]:
         for version, file in files(migrations).items():
             if version in done:
                 continue
+            _apply(connection, version, file)
+            fresh.append(file.name)
+    return fresh
+
+
+def _apply(connection: psycopg.Connection, version: str, file: Path) -> None:
+    """Apply one migration, again where it and Postgres's own autovacuum waited for each other."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
             with connection.transaction():
                 run_file(connection, file)
                 connection.execute(
                     "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
                     [version, file.stem.partition("_")[2], [file.read_text()]],
                 )
-            fresh.append(file.name)
-    return fresh
+        except StackError as error:
+            if not isinstance(error.__cause__, psycopg.errors.DeadlockDetected) or attempt == ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def files(migrations: Path) -> dict[str, Path]:

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from stack.database import set_passwords
+from stack.database import ATTEMPTS, migrate, set_passwords
+from stack.errors import StackError
 from stack.paths import BOOTSTRAP
 from stack.postgres import Cluster
 from tests.golden import copy_supabase
@@ -232,3 +233,27 @@ def test_the_bootstrap_can_be_repeated(cluster: Cluster) -> None:
     for file in sorted(BOOTSTRAP.glob("*.sql")):
         with psycopg.connect(cluster.url(), autocommit=True) as connection:
             connection.execute(file.read_bytes())
+
+
+@pytest.mark.parametrize("deadlocks", [ATTEMPTS - 1, ATTEMPTS])
+def test_a_migration_that_ends_in_a_deadlock_is_tried_again(cluster: Cluster, tmp_path: Path, deadlocks: int) -> None:
+    url = cluster.url(role="postgres", password="local")
+    version = 30_000_101_000_000 + deadlocks
+    # A sequence keeps its value when the migration is rolled back.
+    (tmp_path / f"{version}_shop_deadlock.sql").write_text(f"""
+        do $$ begin
+            if nextval('public.deadlocks_{deadlocks}') <= {deadlocks} then
+                raise deadlock_detected;
+            end if;
+        end $$;
+        create table public.tried_{deadlocks} (id int);
+    """)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"create sequence public.deadlocks_{deadlocks}".encode())
+        if deadlocks < ATTEMPTS:
+            assert migrate(tmp_path, url) == [f"{version}_shop_deadlock.sql"]
+        else:
+            with pytest.raises(StackError, match="deadlock"):
+                migrate(tmp_path, url)
+        found = connection.execute("select to_regclass(%s)::text", [f"public.tried_{deadlocks}"]).fetchone()
+        assert found == (f"tried_{deadlocks}" if deadlocks < ATTEMPTS else None,)

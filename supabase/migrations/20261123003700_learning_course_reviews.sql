@@ -4,8 +4,7 @@ insert into private.errors (token, status, meaning, hint, detail)
 values
 (
     'review_not_allowed', 403,
-    'Students review a course of which they finished a lesson and whose enrolment is not cancelled or refunded;
-student-teachers do not review a course in which they teach.',
+    'Students review a course of which they finished a lesson, whose enrolment holds, and which they do not teach.',
     'Finish a lesson first.',
     null
 ),

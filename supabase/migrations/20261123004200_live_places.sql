@@ -1,8 +1,8 @@
 -- Live: seats. One mechanism for everything with a number of places: slots of group sessions and seminars. A pool has
 -- seats; a place is one person's seat, or their turn in the waiting list.
 --
--- A lock of the pool guards all its places. Who takes a place first keeps the account of its person (FOR SHARE), so that
--- a ban or a deletion finds the place. catalog_locks has the order of all locks.
+-- A lock of the pool guards all its places. Who takes a place first keeps the account of its person (FOR SHARE), so
+-- that a ban or a deletion finds the place. catalog_locks has the order of all locks.
 
 insert into private.errors (token, status, meaning, hint, detail)
 values

@@ -58,6 +58,9 @@ CHECKING = (
     "media_not_reserved", "media_not_uploaded", "media_size_refused", "media_too_many_pixels",
     "storage_quota_exceeded", "storage_unavailable", "upload_not_allowed",
 )  # fmt: skip
+CHECKING_CALLS = ("begin_media_check", "finish_media_check")
+OF_PUBLIC = ("database_unavailable", "rate_limited", "tier_missing")
+"""What the rate limit and the database add where nobody signs in."""
 SERVING = ("media_deleted", "media_not_found", "precondition_failed", "range_not_satisfiable", "storage_unavailable")
 MediaId = Annotated[UUID, PathParameter(description="`id` of a row of `media_objects`")]
 LessonId = Annotated[UUID, PathParameter(description="`id` of a row of `lessons`")]
@@ -76,7 +79,8 @@ async def reserve(
     data: JSONBody[NewUpload], caller: NamedDependency[Caller], rest: Rest, storage: NamedDependency[Storage]
 ) -> Reservation:
     """The database reserves the path, and Storage signs the link to it, both for the caller's own token."""
-    return await _reserve(caller, rest, storage, "reserve_media", msgspec.to_builtins(data))
+    reserved = await rest.rpc("reserve_media", msgspec.to_builtins(data)).execute()
+    return await _reservation(caller, storage, reserved.data)
 
 
 @post(
@@ -85,7 +89,7 @@ async def reserve(
     tags=["media"],
     opt=STANDARD,
     status_code=200,
-    responses=error_responses(tokens=CHECKING),
+    responses=error_responses(calls=CHECKING_CALLS, tokens=CHECKING),
 )
 async def complete(
     media_id: MediaId,
@@ -115,7 +119,8 @@ async def reserve_for_lesson(
 ) -> Reservation:
     """As `POST /media`, for a lesson of the caller's course."""
     wanted = {"lesson_id": str(lesson_id), **msgspec.to_builtins(data)}
-    return await _reserve(caller, rest, storage, "reserve_lesson_media", wanted)
+    reserved = await rest.rpc("reserve_lesson_media", wanted).execute()
+    return await _reservation(caller, storage, reserved.data)
 
 
 @post(
@@ -123,7 +128,7 @@ async def reserve_for_lesson(
     summary="Complete an upload, and put the file last in the lesson",
     tags=["media"],
     opt=STANDARD,
-    responses=error_responses(calls=("add_lesson_media",), tokens=CHECKING),
+    responses=error_responses(calls=("add_lesson_media", *CHECKING_CALLS), tokens=CHECKING),
 )
 async def complete_for_lesson(
     *,
@@ -148,7 +153,10 @@ async def complete_for_lesson(
     tags=["media"],
     opt=STANDARD,
     request_max_body_size=MAX_ONE,
-    responses=error_responses(calls=("reserve_lesson_media", "add_lesson_media"), tokens=UPLOADING),
+    responses=error_responses(
+        calls=("reserve_lesson_media", "add_lesson_media", "delete_media", *CHECKING_CALLS),
+        tokens=("too_many_files", *UPLOADING),
+    ),
 )
 async def upload_to_lesson(
     *,
@@ -172,7 +180,10 @@ async def upload_to_lesson(
     opt=STANDARD,
     status_code=200,
     request_max_body_size=MAX_FORM,
-    responses=error_responses(tokens=("files_missing_in_form", "too_many_files")),
+    responses=error_responses(
+        calls=("reserve_media", "delete_media", *CHECKING_CALLS),
+        tokens=("media_deleted", "media_not_found", "too_many_files", *UPLOADING),
+    ),
 )
 async def upload(
     *,
@@ -187,7 +198,14 @@ async def upload(
     answers = []
     for file in files:
         try:
-            media = await uploads.store(caller, rest, database, storage, **await _content(file))
+            media = await uploads.store(
+                caller,
+                rest,
+                database,
+                storage,
+                **await _content(file),
+                reserve=lambda wanted: rest.rpc("reserve_media", wanted).execute(),
+            )
         except EdgeError as refusal:
             if refusal.status >= 500 or refusal.status == 401:
                 raise
@@ -205,7 +223,7 @@ async def upload(
     tags=["media"],
     opt=STANDARD,
     request_max_body_size=MAX_ONE,
-    responses=error_responses(tokens=UPLOADING),
+    responses=error_responses(tokens=("too_many_files", *UPLOADING)),
 )
 async def upload_avatar(
     request: AnyRequest, caller: NamedDependency[Caller], rest: Rest, storage: NamedDependency[Storage]
@@ -227,7 +245,7 @@ async def upload_avatar(
     tags=["media"],
     opt=STANDARD,
     request_max_body_size=MAX_ONE,
-    responses=error_responses(tokens=UPLOADING),
+    responses=error_responses(tokens=("too_many_files", *UPLOADING)),
 )
 async def upload_thumbnail(
     *,
@@ -298,7 +316,7 @@ async def sign(
     summary="Play a file by a signed link",
     tags=["media"],
     opt=GENEROUS,
-    responses=error_responses(tokens=("media_link_invalid", *SERVING)),
+    responses=error_responses(calls=("open_media_link",), tokens=(*OF_PUBLIC, *SERVING)),
 )
 async def stream(
     token: Annotated[str, PathParameter(description="`token` of `POST /media/sign`")],
@@ -350,7 +368,7 @@ async def read(
     summary="A public sample by its name",
     tags=["media"],
     opt=GENEROUS,
-    responses=error_responses(tokens=SERVING),
+    responses=error_responses(calls=("find_public_media",), tokens=(*OF_PUBLIC, *SERVING)),
 )
 async def read_sample(
     name: Annotated[str, PathParameter(description="`name` of a file whose purpose is `sample`")],
@@ -368,7 +386,7 @@ async def read_sample(
     summary="A public file by its path",
     tags=["media"],
     opt=GENEROUS,
-    responses=error_responses(tokens=SERVING),
+    responses=error_responses(calls=("find_public_media",), tokens=(*OF_PUBLIC, *SERVING)),
 )
 async def read_public(
     path: Annotated[str, PathParameter(description="`path` of a file whose purpose is `public` or `sample`")],
@@ -391,10 +409,7 @@ async def _serve_public(served: Served, request: AnyRequest, storage: Storage) -
     )
 
 
-async def _reserve(
-    caller: Caller, rest: AsyncPostgrestClient, storage: Storage, function: str, arguments: dict[str, Any]
-) -> Reservation:
-    media: Any = (await rest.rpc(function, arguments).execute()).data
+async def _reservation(caller: Caller, storage: Storage, media: Any) -> Reservation:
     url = await storage.sign_upload(caller, media["bucket_id"], media["path"])
     return Reservation(media=media, upload_url=url)
 
@@ -428,8 +443,7 @@ async def _store_in_lesson(
         database,
         storage,
         **await _content(file),
-        reserve="reserve_lesson_media",
-        arguments={"lesson_id": str(lesson_id)},
+        reserve=lambda wanted: rest.rpc("reserve_lesson_media", {**wanted, "lesson_id": str(lesson_id)}).execute(),
     )
     is_preview = form.get("is_preview", "").lower() in {"true", "1"}
     return await _add(rest, lesson_id, media["id"], title=form.get("title") or None, is_preview=is_preview)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from edge.media.content import Found
 from edge.media.types import Check
 from edge.storage import Storage
 
+Reserve = Callable[[dict[str, Any]], Awaitable[Any]]
 IN_MEMORY = frozenset({"image", "caption"})
 """Kinds that are decoded whole, and bounded to 20 MB."""
 DECODERS = asyncio.Semaphore(2)
@@ -97,8 +99,7 @@ async def store(
     name: str,
     declared: str,
     data: bytes,
-    reserve: str = "reserve_media",
-    arguments: dict[str, Any] | None = None,
+    reserve: Reserve,
 ) -> dict[str, Any]:
     """Check a file that is in memory, and store it where nothing is wrong with it.
 
@@ -110,8 +111,7 @@ async def store(
         name: of the file, without folders.
         declared: its type, as the caller says.
         data: its bytes.
-        reserve: the function that reserves it.
-        arguments: more arguments of that.
+        reserve: reserves a file of this name, type and size.
 
     Returns:
         The row of `media_objects`.
@@ -121,8 +121,8 @@ async def store(
     """
     found = await inspect(data, declared)
     clean = found.content or data
-    wanted = {"name": name, "mime_type": found.mime_type, "size_bytes": len(clean), **(arguments or {})}
-    reserved: Any = (await rest.rpc(reserve, wanted).execute()).data
+    wanted = {"name": name, "mime_type": found.mime_type, "size_bytes": len(clean)}
+    reserved = (await reserve(wanted)).data
     try:
         await storage.upload(caller, reserved["bucket_id"], reserved["path"], clean, found.mime_type)
     except EdgeError:

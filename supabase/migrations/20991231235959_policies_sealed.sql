@@ -1581,6 +1581,11 @@ using (
 grant select on public.places to authenticated, service_role;
 -- no insert, update or delete: functions take places and give them back
 
+-- policies/live/pool_subjects.sql
+select private.close_table('private.pool_subjects');
+
+-- no grant to anybody: functions read it
+
 -- policies/live/recordings.sql
 select private.close_table('public.recordings');
 

@@ -31,6 +31,8 @@ PRIVATE = {
     "course_slugs": "of courses, which are exported with their present slug",
     "course_search": "derived from courses, which are exported",
     "external_identities": "exported in the part about auth",
+    "media_checks": "of media_objects, which are exported",
+    "media_links": "open for minutes, to media_objects, which are exported",
     "payments": "of orders, which are exported",
     "quiz_answer_keys": "of courses, whose creators read them by quiz_answer_keys",
     "quiz_attempt_records": "of attempts, which are exported; attempt_feedback shows them where the quiz allows",

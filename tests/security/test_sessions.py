@@ -26,6 +26,9 @@ def acting(connection: psycopg.Connection, role: str, claims: str | None = None)
         yield connection
 
 
+AVATARS = "select name from storage.objects where bucket_id = 'avatars'"
+
+
 @pytest.fixture(scope="module")
 def edge(databases: Databases) -> Iterator[psycopg.Connection]:
     """A session of the edge's login role."""
@@ -328,7 +331,7 @@ def test_avatar_lies_in_its_owners_folder(session: psycopg.Connection, school: S
     own, other = school.stranger.id, school.rival.id
     with acting(session, "authenticated", claims(school.stranger)) as caller:
         put(caller, "avatars", f"{own}/me.png")
-        assert caller.execute("select name from storage.objects").fetchall() == [(f"{own}/me.png",)]
+        assert caller.execute(AVATARS).fetchall() == [(f"{own}/me.png",)]
         for bucket, name in (
             ("avatars", f"{other}/me.png"),
             ("avatars", "me.png"),
@@ -358,7 +361,7 @@ def test_avatars_are_listed_and_removed_by_their_owner_and_moderators_only(
             ("authenticated", claims(school.rival)),
         ):
             with acting(session, role, who) as caller:
-                assert caller.execute("select from storage.objects").fetchall() == []
+                assert caller.execute(AVATARS).fetchall() == []
                 assert caller.execute("select from storage.buckets").fetchall() == []
                 assert caller.execute("update storage.objects set metadata = '{}'").rowcount == 0
                 assert caller.execute("delete from storage.objects").rowcount == 0
